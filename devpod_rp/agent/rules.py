@@ -1,0 +1,132 @@
+"""Deciding which names take part in a synchronisation; the same few lines decide on both ends.
+
+The launcher reads the ignore files and compiles them (``devpod_rp/sync/ignore.py``); the pod receives the result as
+plain data, so that neither end can hold another opinion about a path than the other.
+
+Matching follows gitignore(5): the last matching line of a file decides, a file deeper in the tree beats one above it,
+and a folder that is left out is never looked into, so each path is only judged after all its folders were kept.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+
+NAME, SUFFIX, PATTERN = "name", "suffix", "pattern"
+
+
+class Rule:
+    """One line of an ignore file: what it matches and whether that is left out or brought back.
+
+    *form* says how *value* is compared: NAME with the last component, SUFFIX with its end, PATTERN as a regular
+    expression that must match the whole path below the file's folder, a folder's path ending in "/".
+    """
+
+    __slots__ = ("folders_only", "form", "leaves_out", "line", "source", "value")
+
+    def __init__(self, leaves_out: bool, form: str, value: str, folders_only: bool, source: str = "", line: str = ""):
+        self.leaves_out = leaves_out
+        self.form = form
+        self.value = value
+        self.folders_only = folders_only
+        self.source = source
+        self.line = line
+
+
+class RuleFile:
+    """The rules of one file, indexed so that the common forms cost a dictionary lookup, not a regular expression."""
+
+    def __init__(self, rules: Sequence[Rule]):
+        self.rules = list(rules)
+        self._names: Dict[str, List[int]] = {}
+        self._suffixes: Dict[str, List[int]] = {}
+        self._patterns: List[Tuple[int, Any]] = []
+        for position in range(len(self.rules) - 1, -1, -1):
+            rule = self.rules[position]
+            if rule.form == NAME:
+                self._names.setdefault(rule.value, []).append(position)
+            elif rule.form == SUFFIX:
+                self._suffixes.setdefault(_last_suffix(rule.value), []).append(position)
+            else:
+                self._patterns.append((position, re.compile(rule.value, re.DOTALL)))
+
+    def decide(self, path: str, is_folder: bool) -> Optional[Rule]:
+        """The last rule that matches *path* (relative to the file's folder), or None."""
+        name = path.rsplit("/", 1)[-1]
+        best = -1
+        for position in self._names.get(name, ()):
+            if is_folder or not self.rules[position].folders_only:
+                best = position
+                break
+        if "." in name:
+            for position in self._suffixes.get(_last_suffix(name), ()):
+                rule = self.rules[position]
+                if position > best and name.endswith(rule.value) and (is_folder or not rule.folders_only):
+                    best = position
+                    break
+        subject = path + "/" if is_folder else path
+        for position, pattern in self._patterns:
+            if position < best:
+                break
+            if pattern.fullmatch(subject):
+                best = position
+                break
+        return self.rules[best] if best >= 0 else None
+
+
+def _last_suffix(name: str) -> str:
+    return name[name.rfind(".") :]
+
+
+class Rules:
+    """Layers of rule files, strongest first; each layer maps a folder ("" is the root) to its rule file."""
+
+    def __init__(self, layers: Sequence[Dict[str, RuleFile]]):
+        self.layers = list(layers)
+
+    def decide(self, path: str, is_folder: bool) -> Optional[Rule]:
+        """The rule that decides *path*, whose folders are all known to be kept; None: nothing speaks about it."""
+        for layer in self.layers:
+            if not layer:
+                continue
+            folder = path
+            while folder:
+                folder = folder[: folder.rfind("/")] if "/" in folder else ""
+                rules = layer.get(folder)
+                if rules is None:
+                    continue
+                rule = rules.decide(path[len(folder) + 1 :] if folder else path, is_folder)
+                if rule is not None:
+                    return rule
+        return None
+
+    def keep(self, path: str, is_folder: bool) -> bool:
+        """Whether *path* takes part, its folders being known to."""
+        rule = self.decide(path, is_folder)
+        return rule is None or not rule.leaves_out
+
+    def to_wire(self) -> List[List[List[Any]]]:
+        """Plain lists for a frame's header: layers of [folder, [rule, …]]."""
+        return [
+            [
+                [folder, [[rule.leaves_out, rule.form, rule.value, rule.folders_only] for rule in file.rules]]
+                for folder, file in sorted(layer.items())
+            ]
+            for layer in self.layers
+        ]
+
+
+def from_wire(layers: Any) -> Rules:
+    """The reverse of :meth:`Rules.to_wire`; raises ValueError, TypeError or re.error for what is no rule set."""
+    return Rules(
+        [
+            {
+                str(folder): RuleFile([Rule(bool(out), str(form), str(value), bool(only)) for out, form, value, only in rules])
+                for folder, rules in layer
+            }
+            for layer in layers
+        ]
+    )
+
+
+Keep = Callable[[str, bool], bool]

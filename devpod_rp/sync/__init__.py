@@ -1,0 +1,1 @@
+"""Three-way synchronisation of a project folder with its workspace on the pod."""
