@@ -1,10 +1,30 @@
-"""What a folder holds: entries, the stamps that tell whether they changed, and what could not be seen."""
+"""What a folder holds, seen by one walk that follows no link, opens no pipe and mistakes no failure for absence."""
 
 from __future__ import annotations
 
-from typing import Dict, Mapping, NamedTuple, Tuple
+import hashlib
+import os
+import stat
+import time
+from typing import (
+    AbstractSet,
+    Callable,
+    Dict,
+    FrozenSet,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Tuple,
+)
+
+from devpod_rp.agent import places
+from devpod_rp.agent.places import Place
 
 FILE, FOLDER, LINK = "file", "dir", "symlink"
+DIGEST_BYTES = 16
 
 
 class Entry(NamedTuple):
@@ -39,17 +59,17 @@ class Stamp(NamedTuple):
 class Snapshot(NamedTuple):
     """A tree at one look. Paths are relative, '/'-separated, bytes outside UTF-8 as surrogates; the root is not in it.
 
-    *stamps* holds one per file in *entries* (empty when the snapshot came over the wire). *unknown* maps a path to the
-    reason why it, or what is below it, could not be seen: such a subtree is frozen, its absence means nothing.
-    *special* maps pipes, sockets and devices to what they are; they are never opened. *fresh* names the files that
-    were written so recently that a later write may not show in their stamp.
+    *stamps* holds one per file in *entries* (none when the snapshot came over the wire). *unknown* maps a path to the
+    reason why it, or what is below it, could not be seen: such a subtree is frozen, absence in it means nothing.
+    *special* maps pipes, sockets and devices to what they are. *fresh* names the files that were written so recently
+    that another write need not show in their stamp (git's "racily clean" entries).
     """
 
     entries: Dict[str, Entry]
     stamps: Dict[str, Stamp]
     unknown: Dict[str, str]
     special: Dict[str, str]
-    fresh: Dict[str, None]
+    fresh: AbstractSet[str] = frozenset()
 
     def digests(self) -> Dict[str, Tuple[Stamp, str]]:
         """What the next scan may take as *known*: the digests of all files but the fresh ones."""
@@ -58,7 +78,290 @@ class Snapshot(NamedTuple):
 
 
 Known = Mapping[str, Tuple[Stamp, str]]
+Keep = Callable[[str, bool], bool]
+Progress = Callable[[int, int], None]
+
+_BLOCK_BYTES = 1 << 20
+_SECOND_NS = 1_000_000_000
+# Two ticks: kernels stamp with the time of the last timer interrupt (at most 10 ms apart, 16 ms on Windows), file
+# systems without fractions of a second with one or two seconds (ext3, vfat).
+_FRESH_NS = 40_000_000
+_FRESH_COARSE_NS = 4 * _SECOND_NS
+_PROGRESS_SECONDS = 0.1
+_SPECIAL = {
+    stat.S_IFIFO: "named pipe",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFBLK: "block device",
+    stat.S_IFCHR: "character device",
+}
+_A_FOLDER = Entry(FOLDER, 0, False, "", "", 0)
 
 
-def empty_snapshot() -> Snapshot:
-    return Snapshot({}, {}, {}, {}, {})
+def scan(
+    root: str,
+    *,
+    keep: Optional[Keep] = None,
+    prune_names: FrozenSet[str] = frozenset(),
+    known: Optional[Known] = None,
+    progress: Optional[Progress] = None,
+    now_ns: Optional[int] = None,
+) -> Snapshot:
+    """Everything below *root* that *keep* (path, is_folder) and *prune_names* let in; a pruned folder is not entered.
+
+    Digests are taken from *known* (`Snapshot.digests` of an earlier scan) where the stamp is the same. *progress* is
+    told entries seen and bytes hashed, at most ten times a second. *now_ns* is the file system's clock when it is not
+    ours (a network volume). *root* itself must not be a symbolic link: callers resolve their own path.
+
+    Raises:
+        OSError: *root* is no folder or cannot be listed; then nothing is known of the tree.
+    """
+    walk = Walk(root, keep=keep, prune_names=prune_names, known=known, progress=progress, now_ns=now_ns)
+    for _step in walk.steps():
+        pass
+    return walk.take()
+
+
+def look(root: str, paths: Iterable[str], *, known: Optional[Known] = None, now_ns: Optional[int] = None) -> Snapshot:
+    """The present state of single *paths* below *root*, reached component by component, no link followed.
+
+    A path that is in none of the snapshot's maps is absent, which includes that a folder above it is gone or is now a
+    link or a file. Folders are reported, not listed. Paths must be `relative`.
+
+    Raises:
+        OSError: *root* is no folder.
+    """
+    walk = Walk(root, known=known, now_ns=now_ns)
+    walk.look(paths)
+    return walk.take()
+
+
+def digest_of(descriptor: int, size: int, read: Optional[Callable[[int], None]] = None) -> str:
+    """The digest of an open file's content from its current position; *size* is a guess, *read* is told each block."""
+    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    while True:
+        wanted = min(size + 1, _BLOCK_BYTES)
+        block = os.read(descriptor, wanted)
+        digest.update(block)
+        if read is not None:
+            read(len(block))
+        # The end of a regular file is the only reason for a short read.
+        if len(block) < wanted:
+            return digest.hexdigest()
+        size = _BLOCK_BYTES
+
+
+def stamp_of(status: os.stat_result) -> Stamp:
+    return Stamp(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_mode)
+
+
+def relative(path: str) -> bool:
+    """Whether *path* can only name something below a folder: no empty, "." or ".." component, no NUL."""
+    return "\0" not in path and not any(part in ("", ".", "..") for part in path.split("/"))
+
+
+class Walk:
+    """One scan in steps, so that what was found can be sent while the rest is still being read."""
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        keep: Optional[Keep] = None,
+        prune_names: FrozenSet[str] = frozenset(),
+        known: Optional[Known] = None,
+        progress: Optional[Progress] = None,
+        now_ns: Optional[int] = None,
+    ) -> None:
+        self._root = root
+        self._keep = keep
+        self._prune_names = prune_names
+        self._known: Known = {} if known is None else known
+        self._progress = progress
+        self._told_at = 0.0
+        self._now_ns = time.time_ns() if now_ns is None else now_ns
+        self.seen = 0
+        self.hashed_files = 0
+        self.hashed_bytes = 0
+        self.take()
+
+    def take(self) -> Snapshot:
+        """What was found since the last call."""
+        found = getattr(self, "_found", None)
+        self._fresh = set()  # type: set[str]
+        self._found = Snapshot({}, {}, {}, {}, self._fresh)
+        return found if found is not None else self._found
+
+    @property
+    def waiting(self) -> int:
+        """How many entries the next `take` would return."""
+        return len(self._found.entries)
+
+    def steps(self) -> Iterator[None]:
+        """Walk; control comes back after every folder listed and every file hashed.
+
+        Raises:
+            OSError: the root is no folder or cannot be listed.
+        """
+        top = places.enter(self._root)
+        stack: List[Tuple[Place, str, List[str]]] = []
+        try:
+            folders, files = self._list(top, "")
+            stack.append((top, "", folders))
+            for name in files:
+                self._hash(top, name, name)
+                yield
+            while stack:
+                place, prefix, folders = stack[-1]
+                if not folders:
+                    stack.pop()
+                    place.close()
+                    continue
+                name = folders.pop()
+                path = prefix + name
+                inside = self._enter(place, name, path)
+                if inside is None:
+                    continue
+                child, below, files = inside
+                stack.append((child, path + "/", below))
+                for name in files:
+                    self._hash(child, name, path + "/" + name)
+                    yield
+                yield
+        finally:
+            for place, _prefix, _folders in stack:
+                place.close()
+            top.close()
+
+    def look(self, paths: Iterable[str]) -> None:
+        top = places.enter(self._root)
+        try:
+            for path in paths:
+                self._look_at(top, path)
+        finally:
+            top.close()
+
+    def _look_at(self, top: Place, path: str) -> None:
+        if not relative(path):
+            raise ValueError("not a relative path: {0!r}".format(path))
+        place = top
+        above, _, name = path.rpartition("/")
+        try:
+            for part in above.split("/") if above else ():
+                below = place.enter(part)
+                if place is not top:
+                    place.close()
+                place = below
+            status = place.status(name)
+            if stat.S_ISDIR(status.st_mode):
+                self._found.entries[path] = _A_FOLDER
+            elif self._judge(place, name, path, status):
+                self._hash(place, name, path)
+        except OSError as error:
+            if not places.is_absence(error):
+                self._found.unknown[path] = reason(error)
+        finally:
+            if place is not top:
+                place.close()
+
+    def _enter(self, place: Place, name: str, path: str) -> Optional[Tuple[Place, List[str], List[str]]]:
+        try:
+            child = place.enter(name)
+        except OSError as error:
+            self._found.unknown[path] = reason(error)
+            return None
+        try:
+            below, files = self._list(child, path + "/")
+        except OSError as error:
+            # Half a listing is no listing: what was found of it stays, what was not is unknown, not gone.
+            self._found.unknown[path] = reason(error)
+            child.close()
+            return None
+        return child, below, files
+
+    def _list(self, place: Place, prefix: str) -> Tuple[List[str], List[str]]:
+        """Names of the folders to enter and of the files to hash; everything else of the listing is done here."""
+        keep, prune_names, judge = self._keep, self._prune_names, self._judge
+        entries, unknown = self._found.entries, self._found.unknown
+        folders: List[str] = []
+        files: List[str] = []
+        with place.listing() as listing:
+            for entry in listing:
+                name = entry.name
+                if name in prune_names:
+                    continue
+                path = prefix + name
+                try:
+                    is_folder = entry.is_dir(follow_symlinks=False)
+                    if keep is not None and not keep(path, is_folder):
+                        continue
+                    if is_folder:
+                        entries[path] = _A_FOLDER
+                        folders.append(name)
+                    elif judge(place, name, path, place.status_of(entry)):
+                        files.append(name)
+                except OSError as error:
+                    unknown[path] = reason(error)
+        self._tell(len(entries))
+        return folders, files
+
+    def _judge(self, place: Place, name: str, path: str, status: os.stat_result) -> bool:
+        """Record what is no folder; True: it is a file whose content must be read first."""
+        mode = status.st_mode
+        form = stat.S_IFMT(mode)
+        if form == stat.S_IFREG:
+            stamp = Stamp(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, mode)
+            known = self._known.get(path)
+            if known is None or known[0] != stamp:
+                return True
+            self._record(path, stamp, known[1])
+        elif form == stat.S_IFLNK:
+            self._found.entries[path] = Entry(LINK, 0, False, "", place.target(name), status.st_mtime_ns)
+        else:
+            self._found.special[path] = _SPECIAL.get(form, "no file")
+        return False
+
+    def _hash(self, place: Place, name: str, path: str) -> None:
+        try:
+            descriptor = place.open(name)
+        except OSError as error:
+            self._found.unknown[path] = reason(error)
+            return
+        try:
+            before = os.fstat(descriptor)
+            if not stat.S_ISREG(before.st_mode):
+                self._found.unknown[path] = "it was replaced while it was looked at"
+                return
+            digest = digest_of(descriptor, before.st_size, self._read)
+            after = os.fstat(descriptor)
+        except OSError as error:
+            self._found.unknown[path] = reason(error)
+            return
+        finally:
+            os.close(descriptor)
+        stamp = stamp_of(before)
+        if stamp_of(after) != stamp:
+            self._found.unknown[path] = "it was written while it was read"
+            return
+        self.hashed_files += 1
+        self._record(path, stamp, digest)
+        if stamp.ctime_ns > self._now_ns - (_FRESH_NS if stamp.ctime_ns % _SECOND_NS else _FRESH_COARSE_NS):
+            self._fresh.add(path)
+
+    def _record(self, path: str, stamp: Stamp, digest: str) -> None:
+        found = self._found
+        found.entries[path] = Entry(FILE, stamp.size, bool(stamp.mode & stat.S_IXUSR), digest, "", stamp.mtime_ns)
+        found.stamps[path] = stamp
+
+    def _read(self, count: int) -> None:
+        self.hashed_bytes += count
+        self._tell(0)
+
+    def _tell(self, listed: int) -> None:
+        self.seen += listed
+        if self._progress is not None and time.monotonic() - self._told_at >= _PROGRESS_SECONDS:
+            self._told_at = time.monotonic()
+            self._progress(self.seen, self.hashed_bytes)
+
+
+def reason(error: OSError) -> str:
+    return error.strerror or str(error)
