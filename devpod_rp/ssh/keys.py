@@ -9,6 +9,7 @@ from pathlib import Path
 from devpod_rp import paths
 from devpod_rp.agent.atomic import write_atomically
 from devpod_rp.errors import ConfigurationError
+from devpod_rp.ssh.directory import make_private
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def ensure_identity() -> Identity:
     private = paths.ssh_identity()
     public = private.with_name(private.name + ".pub")
     try:
-        private.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(private.parent)
         with FileLock(private.with_name("." + private.name + ".lock")):
             if not private.exists():
                 write_atomically(private, _generate())

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from devpod_rp import paths
 from devpod_rp.agent.atomic import write_atomically
 from devpod_rp.errors import ConfigurationError
+from devpod_rp.ssh.directory import make_private
 
 # `ssh-keygen -l` prints unpadded base64 of the 32-byte digest: 43 characters.
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}(?![A-Za-z0-9+/])")
@@ -79,6 +80,7 @@ def fingerprints_in(text: str) -> set[str]:
 
 def pin(environment_name: str, key: HostKey) -> None:
     """From now on only a server that owns *key* is this environment; replaces what was pinned before."""
+    make_private(paths.ssh_dir())
     line = f"{host_key_alias(environment_name)} {key.line}\n"
     write_atomically(paths.known_hosts_file(environment_name), line.encode("ascii"))
 

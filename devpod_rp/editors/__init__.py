@@ -1,0 +1,1 @@
+"""Opening an environment in an editor; ``registry.editor(name)`` finds one."""
