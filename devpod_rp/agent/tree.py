@@ -20,7 +20,7 @@ from typing import (
     Tuple,
 )
 
-from devpod_rp.agent import places
+from devpod_rp.agent import collector, places
 from devpod_rp.agent.places import Place
 
 FILE, FOLDER, LINK = "file", "dir", "symlink"
@@ -95,6 +95,7 @@ _SPECIAL = {
     stat.S_IFCHR: "character device",
 }
 _A_FOLDER = Entry(FOLDER, 0, False, "", "", 0)
+_NOTHING = (None, "")
 
 
 def scan(
@@ -116,8 +117,9 @@ def scan(
         OSError: *root* is no folder or cannot be listed; then nothing is known of the tree.
     """
     walk = Walk(root, keep=keep, prune_names=prune_names, known=known, progress=progress, now_ns=now_ns)
-    for _step in walk.steps():
-        pass
+    with collector.paused():
+        for _step in walk.steps():
+            pass
     return walk.take()
 
 
@@ -254,6 +256,8 @@ class Walk:
             status = place.status(name)
             if stat.S_ISDIR(status.st_mode):
                 self._found.entries[path] = _A_FOLDER
+            elif self._known.get(path, _NOTHING)[0] == stamp_of(status):
+                self._record(path, *self._known[path])
             elif self._judge(place, name, path, status):
                 self._hash(place, name, path)
         except OSError as error:
@@ -280,8 +284,11 @@ class Walk:
 
     def _list(self, place: Place, prefix: str) -> Tuple[List[str], List[str]]:
         """Names of the folders to enter and of the files to hash; everything else of the listing is done here."""
-        keep, prune_names, judge = self._keep, self._prune_names, self._judge
-        entries, unknown = self._found.entries, self._found.unknown
+        # The loop that a scan of an unchanged tree spends its time in: local names, no call per entry without need.
+        keep, prune_names, recall, judge = self._keep, self._prune_names, self._known.get, self._judge
+        entries, stamps, unknown, _special, _fresh = self._found
+        status_of = place.status_of
+        count = len(entries)
         folders: List[str] = []
         files: List[str] = []
         with place.listing() as listing:
@@ -297,24 +304,32 @@ class Walk:
                     if is_folder:
                         entries[path] = _A_FOLDER
                         folders.append(name)
-                    elif judge(place, name, path, place.status_of(entry)):
+                        continue
+                    status = status_of(entry)
+                    known = recall(path)
+                    # A plain tuple: comparing it with a Stamp is three times faster than making a Stamp first.
+                    if known is not None and known[0] == (
+                        status.st_ino,
+                        status.st_size,
+                        status.st_mtime_ns,
+                        status.st_ctime_ns,
+                        status.st_mode,
+                    ):
+                        stamps[path] = known[0]
+                        entries[path] = _file(known[0], known[1])
+                    elif judge(place, name, path, status):
                         files.append(name)
                 except OSError as error:
                     unknown[path] = reason(error)
-        self._tell(len(entries))
+        self._tell(len(entries) - count + len(files))
         return folders, files
 
     def _judge(self, place: Place, name: str, path: str, status: os.stat_result) -> bool:
-        """Record what is no folder; True: it is a file whose content must be read first."""
-        mode = status.st_mode
-        form = stat.S_IFMT(mode)
+        """Record what is neither folder nor known file; True: it is a file whose content must be read."""
+        form = stat.S_IFMT(status.st_mode)
         if form == stat.S_IFREG:
-            stamp = Stamp(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, mode)
-            known = self._known.get(path)
-            if known is None or known[0] != stamp:
-                return True
-            self._record(path, stamp, known[1])
-        elif form == stat.S_IFLNK:
+            return True
+        if form == stat.S_IFLNK:
             self._found.entries[path] = Entry(LINK, 0, False, "", place.target(name), status.st_mtime_ns)
         else:
             self._found.special[path] = _SPECIAL.get(form, "no file")
@@ -348,9 +363,8 @@ class Walk:
             self._fresh.add(path)
 
     def _record(self, path: str, stamp: Stamp, digest: str) -> None:
-        found = self._found
-        found.entries[path] = Entry(FILE, stamp.size, bool(stamp.mode & stat.S_IXUSR), digest, "", stamp.mtime_ns)
-        found.stamps[path] = stamp
+        self._found.entries[path] = _file(stamp, digest)
+        self._found.stamps[path] = stamp
 
     def _read(self, count: int) -> None:
         self.hashed_bytes += count
@@ -361,6 +375,12 @@ class Walk:
         if self._progress is not None and time.monotonic() - self._told_at >= _PROGRESS_SECONDS:
             self._told_at = time.monotonic()
             self._progress(self.seen, self.hashed_bytes)
+
+
+def _file(stamp: Stamp, digest: str) -> Entry:
+    _ino, size, mtime_ns, _ctime_ns, mode = stamp
+    # What Entry(...) does, less one Python call for each of a hundred thousand files.
+    return tuple.__new__(Entry, (FILE, size, mode & stat.S_IXUSR != 0, digest, "", mtime_ns))
 
 
 def reason(error: OSError) -> str:
