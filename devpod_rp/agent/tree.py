@@ -287,7 +287,7 @@ class Walk:
         # The loop that a scan of an unchanged tree spends its time in: local names, no call per entry without need.
         keep, prune_names, recall, judge = self._keep, self._prune_names, self._known.get, self._judge
         entries, stamps, unknown, _special, _fresh = self._found
-        status_of = place.status_of
+        status_of, new_tuple = place.status_of, tuple.__new__
         count = len(entries)
         folders: List[str] = []
         files: List[str] = []
@@ -307,16 +307,17 @@ class Walk:
                         continue
                     status = status_of(entry)
                     known = recall(path)
-                    # A plain tuple: comparing it with a Stamp is three times faster than making a Stamp first.
-                    if known is not None and known[0] == (
+                    facts = (
                         status.st_ino,
                         status.st_size,
                         status.st_mtime_ns,
                         status.st_ctime_ns,
                         status.st_mode,
-                    ):
-                        stamps[path] = known[0]
-                        entries[path] = _file(known[0], known[1])
+                    )
+                    # Comparing the plain tuple and making the Stamp afterwards is cheaper than the other way round.
+                    if known is not None and known[0] == facts:
+                        stamp = stamps[path] = new_tuple(Stamp, facts)
+                        entries[path] = _file(stamp, known[1])
                     elif judge(place, name, path, status):
                         files.append(name)
                 except OSError as error:
