@@ -1,0 +1,35 @@
+"""Files that a package manager put there and can put there again, unchanged: proved, never guessed.
+
+A changed file is a package's only if the package's own list names it *and* its content is what the package shipped.
+Anything else, a patched library for instance, stays the user's.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, List, NamedTuple, Sequence, Set
+
+from devpod_rp.agent import dpkg, pip
+from devpod_rp.agent.changes import Change
+
+
+class Package(NamedTuple):
+    """A package that came after the boot, and the command that brings it back."""
+
+    kind: str  # "apt" or "pip"
+    name: str
+    how: str
+
+
+class Owned(NamedTuple):
+    paths: Set[str]
+    packages: List[Package]
+
+
+def owned(changes: Sequence[Change], *, root: str = "/") -> Owned:
+    """The part of *changes* that packages own, and those packages that are themselves among the changes."""
+    by_path: Dict[str, Change] = {change.path: change for change in changes}
+    debian = dpkg.owned(by_path, root=root)
+    python = pip.owned(by_path, root=root)
+    packages = [Package("apt", name, "apt-get install -y " + name) for name in debian.new_packages]
+    packages += [Package("pip", installed.name, installed.how) for installed in python.new_packages]
+    return Owned(debian.paths | python.paths, packages)

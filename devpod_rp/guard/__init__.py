@@ -1,0 +1,23 @@
+"""What exists only where a stop wipes it, and saving it."""
+
+from devpod_rp.guard.classify import LeftOut, Rebuildable, Risk
+from devpod_rp.guard.report import Folder, GuardBlind, Problem, Process, Report, inspect, record_baseline
+from devpod_rp.guard.rescue import PastRescue, Rescue, RescueRefused, list_rescues, rescue
+
+__all__ = [
+    "Folder",
+    "GuardBlind",
+    "LeftOut",
+    "PastRescue",
+    "Problem",
+    "Process",
+    "Rebuildable",
+    "Report",
+    "Rescue",
+    "RescueRefused",
+    "Risk",
+    "inspect",
+    "list_rescues",
+    "record_baseline",
+    "rescue",
+]
