@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -12,7 +13,7 @@ from devpod_rp.agent import baseline as baselines
 from devpod_rp.agent import container, copies, mounts, packages
 from devpod_rp.agent.baseline import Baseline
 from devpod_rp.agent.changes import Change, Changes, changed_since
-from devpod_rp.agent.wire import Refusal, Request
+from devpod_rp.agent.wire import Handler, Refusal, Request
 
 _SECOND_NS = 1_000_000_000
 # Files laid down by the container runtime a moment before PID 1 runs; the baseline takes them out again.
@@ -87,11 +88,22 @@ def record_baseline(
     return {"recorded": True, "reason": "", "files": len(boot.stamps)}
 
 
-def _baseline(request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
+def operations(root: str = "/", proc: Path = Path("/proc")) -> Dict[str, Handler]:
+    """The operations for the container whose disk is at *root* and whose kernel speaks through *proc*."""
+    return {
+        "exposure.baseline": partial(_baseline, root, proc),
+        "exposure.scan": partial(_scan, root, proc),
+        "exposure.copies": partial(_copies, root, proc),
+    }
+
+
+def _baseline(root: str, proc: Path, request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
     header = request.header
     try:
         answer = record_baseline(
             _paths_or_none(header.get("volume_paths")),
+            root=root,
+            proc=proc,
             oldest_seconds=float(header.get("oldest_seconds", 900.0)),
             only_after_boot=bool(header.get("only_after_boot", False)),
         )
@@ -100,7 +112,7 @@ def _baseline(request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
     yield answer, b""
 
 
-def _scan(request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
+def _scan(root: str, proc: Path, request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
     """Rows ``[path, size, mtime_ns, since, inode, target]`` in batches, then one frame that sums up.
 
     *since* is "boot" for a file of the baseline that changed later, else "start"; *inode* is "device:number" for
@@ -109,11 +121,11 @@ def _scan(request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
     began = time.monotonic()
     volume_paths = _paths_or_none(request.header.get("volume_paths"))
     try:
-        exposure = examine(volume_paths)
+        exposure = examine(volume_paths, root=root, proc=proc)
     except ValueError as error:
         raise Refusal("unexpected", str(error)) from error
     changes, baseline = exposure.changes, exposure.baseline
-    owned = packages.owned(changes.found)
+    owned = packages.owned(changes.found, root=root)
     left = [change for change in changes.found if change.path not in owned.paths]
     for start in range(0, len(left), _BATCH):
         rows = [_row(change, baseline) for change in left[start : start + _BATCH]]
@@ -123,7 +135,7 @@ def _scan(request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
         "disguised": dict(exposure.survey.disguised),
         "baseline": baseline is not None,
         "problems": changes.problems,
-        "processes": _running_work(baseline),
+        "processes": _running_work(baseline, proc),
         "packages": [package._asdict() for package in owned.packages],
         "scanned": changes.scanned,
         "seconds": time.monotonic() - began,
@@ -131,23 +143,23 @@ def _scan(request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
     yield {"rows": 0}, json.dumps(summary).encode("ascii")
 
 
-def _copies(request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
+def _copies(root: str, proc: Path, request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
     """Which of the files named in the body have the same content on a volume: ``[path, ...]``, within the budget."""
     paths = json.loads(request.body)
     if not isinstance(paths, list):
         raise Refusal("bad-request", "exposure.copies needs a list of paths")
-    survey = survey_mounts(_paths_or_none(request.header.get("volume_paths")))
+    survey = survey_mounts(_paths_or_none(request.header.get("volume_paths")), proc=proc)
     budget = copies.Budget(
         seconds=float(request.header.get("seconds", 20.0)), size_bytes=int(request.header.get("bytes", 4 << 30))
     )
-    found = copies.find(paths, survey.volumes, budget, borders=survey.roles)
+    found = copies.find(paths, survey.volumes, budget, borders=survey.roles, root=root)
     yield {"complete": found.complete}, json.dumps(sorted(found.paths)).encode("ascii")
 
 
-def _running_work(baseline: Optional[Baseline]) -> List[Tuple[int, str]]:
+def _running_work(baseline: Optional[Baseline], proc: Path) -> List[Tuple[int, str]]:
     if baseline is None:
         return []  # nothing tells the boot's processes from the user's
-    work = container.running_work(container.processes(), baseline.processes, os.getpid())
+    work = container.running_work(container.processes(proc), baseline.processes, os.getpid())
     return [(process.pid, " ".join(process.command)) for process in work]
 
 
@@ -165,4 +177,4 @@ def _paths_or_none(value: Any) -> Optional[List[str]]:
     return value
 
 
-OPERATIONS = {"exposure.baseline": _baseline, "exposure.scan": _scan, "exposure.copies": _copies}
+OPERATIONS = operations()

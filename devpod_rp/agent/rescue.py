@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import shutil
 import stat
 import time
-from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any, Dict, Generator, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from devpod_rp.agent import manifest
@@ -20,7 +20,8 @@ from devpod_rp.agent.earlier import Earlier, link_to
 from devpod_rp.agent.exposure import survey_mounts
 from devpod_rp.agent.manifest import Manifest, Saved, location
 from devpod_rp.agent.mounts import Survey, lies_below
-from devpod_rp.agent.wire import Refusal, Request
+from devpod_rp.agent.shelf import alone_in, keep_interrupted, remains, unused
+from devpod_rp.agent.wire import Handler, Refusal, Request
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _ATTEMPTS = 3
@@ -54,8 +55,8 @@ def rescue(
     prefix = root.rstrip("/")
     folder = prefix + os.path.join(volume, manifest.RESCUES)
     os.makedirs(folder, mode=0o700, exist_ok=True)
-    with _alone(folder):
-        _keep_interrupted(folder)
+    with alone_in(folder):
+        keep_interrupted(folder, leave_out=_PART)
         work = _Rescue(prefix, prefix + volume, folder, created_at)
         return (yield from work.run(list(dict.fromkeys(paths))))
 
@@ -211,7 +212,7 @@ class _Rescue:
         if os.path.lexists(part):
             os.unlink(part)
         manifest.write(self._staging, result)
-        destination = _unused(os.path.join(self._folder, self._created_at))
+        destination = unused(os.path.join(self._folder, self._created_at))
         os.rename(self._staging, destination)
         return result._replace(destination=destination[len(self._prefix) :])
 
@@ -238,43 +239,6 @@ def _check(paths: Sequence[str], volume: str, survey: Survey) -> None:
             raise Refusal("bad-request", "already on the volume: {0}".format(path))
 
 
-@contextmanager
-def _alone(folder: str) -> Iterator[None]:
-    descriptor = os.open(os.path.join(folder, ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Refusal("busy", "another rescue to this volume is running") from None
-        except OSError as error:
-            # Some network file systems have no locks. A clash then fails loudly at the rename, it loses nothing.
-            if error.errno not in (errno.ENOTSUP, errno.ENOSYS, errno.EINVAL, errno.ENOLCK):
-                raise
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _keep_interrupted(folder: str) -> None:
-    """Give the remains of a rescue that was cut off a name of their own: they may be all that is left of a disk."""
-    for name in os.listdir(folder):
-        if name.startswith(manifest.INCOMPLETE):
-            remains = os.path.join(folder, name)
-            part = os.path.join(remains, _PART)
-            if os.path.lexists(part):
-                os.unlink(part)
-            kept = os.path.join(folder, name[len(manifest.INCOMPLETE) :] + manifest.INTERRUPTED)
-            os.rename(remains, _unused(kept))
-
-
-def _unused(path: str) -> str:
-    candidate, number = path, 1
-    while os.path.lexists(candidate):
-        number += 1
-        candidate = "{0}-{1}".format(path, number)
-    return candidate
-
-
 def _readable(size: float) -> str:
     for unit in ("B", "kB", "MB", "GB"):
         if size < 1000:
@@ -283,13 +247,18 @@ def _readable(size: float) -> str:
     return "{0:.4g} TB".format(size)
 
 
-def _copy(request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
+def operations(root: str = "/", proc: Path = Path("/proc")) -> Dict[str, Handler]:
+    """The operations for the container whose disk is at *root* and whose kernel speaks through *proc*."""
+    return {"rescue.copy": partial(_copy, root, proc), "rescue.list": partial(_list, root)}
+
+
+def _copy(root: str, proc: Path, request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
     """Saves the paths of the body; progress frames ``files, bytes``, then destination, files, bytes, failed (body)."""
     volume = str(request.header.get("volume", ""))
     paths = json.loads(request.body)
     if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
         raise Refusal("bad-request", "rescue.copy needs a list of paths")
-    steps = rescue(paths, volume, survey_mounts([volume]))
+    steps = rescue(paths, volume, survey_mounts([volume], proc=proc), root=root)
     shown_at = time.monotonic()
     while True:
         try:
@@ -304,16 +273,20 @@ def _copy(request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
     yield header, json.dumps(result.failed).encode("ascii")
 
 
-def _list(request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
+def _list(root: str, request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
     """The rescues on a volume, oldest first; *complete* is False for the remains of one that was cut off."""
     volume = str(request.header.get("volume", ""))
     rescues = []
-    for name in manifest.finished(volume):
+    physical = root.rstrip("/") + volume
+    for name in manifest.finished(physical):
         destination = os.path.join(volume, manifest.RESCUES, name)
         try:
-            one = manifest.read(destination)
+            one = manifest.read(os.path.join(physical, manifest.RESCUES, name))
         except (OSError, ValueError):
-            rescues.append({"destination": destination, "created_at": name, "files": 0, "bytes": 0, "complete": False})
+            files, size = remains(os.path.join(physical, manifest.RESCUES, name))
+            rescues.append(
+                {"destination": destination, "created_at": name, "files": files, "bytes": size, "complete": False}
+            )
             continue
         rescues.append(
             {
@@ -327,4 +300,4 @@ def _list(request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
     yield {"rescues": len(rescues)}, json.dumps(rescues).encode("ascii")
 
 
-OPERATIONS = {"rescue.copy": _copy, "rescue.list": _list}
+OPERATIONS = operations()
