@@ -1,4 +1,4 @@
-"""A real SSH server (AsyncSSH) and a TCP relay in front of it that can misbehave."""
+"""Real SSH servers and a TCP relay in front of one that can misbehave."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from devpod_rp.ssh.keys import Identity, ensure_identity
+
+from .openssh import OpenSshServer, find_sshd
 from .relay import Relay
-from .server import SshServer
+from .server import Server, SshServer
 
 
 @pytest.fixture(autouse=True)
@@ -24,13 +26,21 @@ def identity(home: Path) -> Identity:
     return ensure_identity()
 
 
-@pytest.fixture
-def server(identity: Identity) -> Iterator[SshServer]:
-    with SshServer(authorized=identity.public) as running:
-        yield running
+@pytest.fixture(params=["asyncssh", "openssh"])
+def server(request: pytest.FixtureRequest, identity: Identity, tmp_path: Path) -> Iterator[Server]:
+    """Each test that takes this runs against both makes; OpenSSH only where it is installed."""
+    if request.param == "openssh":
+        sshd = find_sshd()
+        if sshd is None:
+            pytest.skip("OpenSSH's sshd is not installed")
+        with OpenSshServer(sshd, tmp_path / "sshd", authorized=identity.public) as running:
+            yield running
+    else:
+        with SshServer(authorized=identity.public) as running:
+            yield running
 
 
 @pytest.fixture
-def relay(server: SshServer) -> Iterator[Relay]:
+def relay(server: Server) -> Iterator[Relay]:
     with Relay(server.address.port) as running:
         yield running

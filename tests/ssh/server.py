@@ -15,6 +15,7 @@ import sys
 import threading
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 import asyncssh
 
@@ -29,6 +30,16 @@ def new_host_key(kind: str = "ssh-ed25519") -> asyncssh.SSHKey:
 def as_host_key(key: asyncssh.SSHKey) -> HostKey:
     kind, base64 = key.export_public_key().decode().split()[:2]
     return HostKey(kind, base64)
+
+
+class Server(Protocol):
+    """What the tests need of an SSH server of whatever make."""
+
+    @property
+    def host_key(self) -> HostKey: ...
+
+    @property
+    def address(self) -> Address: ...
 
 
 class SshServer:
@@ -83,13 +94,18 @@ class SshServer:
             self.logins.append(line.strip())
 
 
+def report(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 async def serve_until_stdin_ends() -> None:
     order = json.loads(sys.stdin.readline())
     running: set[asyncio.subprocess.Process] = set()
 
     class Sessions(asyncssh.SSHServer):
         def begin_auth(self, username: str) -> bool:
-            print(username, flush=True)
+            report(username)
             return True
 
     async def execute(session: asyncssh.SSHServerProcess[bytes]) -> None:
@@ -99,7 +115,7 @@ async def serve_until_stdin_ends() -> None:
             "/bin/sh", "-c", command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
         )
         running.add(child)
-        feeding = asyncio.create_task(pump(session.stdin, child.stdin))
+        feeding = asyncio.create_task(feed(session.stdin, child.stdin))
         await asyncio.gather(pump(child.stdout, session.stdout), pump(child.stderr, session.stderr))
         code = await child.wait()
         feeding.cancel()
@@ -111,9 +127,12 @@ async def serve_until_stdin_ends() -> None:
             while data := await source.read(256 * 1024):
                 sink.write(data)
                 await sink.drain()
-            sink.write_eof()
         except (OSError, asyncssh.Error):
             return  # the other side has ended
+
+    async def feed(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        await pump(source, sink)
+        sink.close()
 
     acceptor = await asyncssh.listen(
         "127.0.0.1",
@@ -125,7 +144,7 @@ async def serve_until_stdin_ends() -> None:
         encoding=None,
         errors="surrogateescape",
     )
-    print(acceptor.get_port(), flush=True)
+    report(str(acceptor.get_port()))
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     for child in running:
         os.killpg(child.pid, signal.SIGKILL)
