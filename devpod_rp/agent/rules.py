@@ -121,7 +121,9 @@ def from_wire(layers: Any) -> Rules:
     return Rules(
         [
             {
-                str(folder): RuleFile([Rule(bool(out), str(form), str(value), bool(only)) for out, form, value, only in rules])
+                str(folder): RuleFile(
+                    [Rule(bool(out), str(form), str(value), bool(only)) for out, form, value, only in rules]
+                )
                 for folder, rules in layer
             }
             for layer in layers
