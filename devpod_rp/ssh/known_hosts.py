@@ -35,11 +35,19 @@ class HostKey:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the blob decodes and names the same kind itself (RFC 4253 section 6.6)."""
+        """Whether the blob is a complete key of this kind: length-prefixed fields, the kind first (RFC 4253, 6.6)."""
         try:
-            return self.blob[4 : 4 + int.from_bytes(self.blob[:4], "big")] == self.kind.encode()
+            rest = self.blob
         except binascii.Error:
             return False
+        fields = []
+        while len(rest) >= 4:
+            end = 4 + int.from_bytes(rest[:4], "big")
+            fields.append(rest[4:end])
+            if end > len(rest):
+                return False
+            rest = rest[end:]
+        return not rest and len(fields) > 1 and fields[0] == self.kind.encode()
 
     @property
     def fingerprint(self) -> str:
