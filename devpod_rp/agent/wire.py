@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import struct
-from typing import Any, BinaryIO, Callable, Dict, Iterator, NamedTuple, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Protocol, Tuple, Union
 
 PROTOCOL = 1
 
@@ -42,6 +42,20 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault
         self.message = message
 
 
+class Readable(Protocol):
+    """A stream whose read returns less than asked for only when less is there, and b"" only at its end."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+class Writable(Protocol):
+    """A stream whose write takes everything it is given."""
+
+    def write(self, data: Union[bytes, memoryview], /) -> int: ...
+
+    def flush(self) -> None: ...
+
+
 class Frame(NamedTuple):
     header: Header
     body: bytes = b""
@@ -58,7 +72,7 @@ Handler = Callable[[Request], Iterator[Tuple[Header, bytes]]]
 """An operation: every pair it yields becomes one response frame; Refusal and OSError end it with an error."""
 
 
-def read_frame(stream: BinaryIO) -> Optional[Frame]:
+def read_frame(stream: Readable) -> Optional[Frame]:
     """The next frame, or None when the stream ended between two frames.
 
     Raises:
@@ -75,7 +89,7 @@ def read_frame(stream: BinaryIO) -> Optional[Frame]:
     return Frame(header, _read_exactly(stream, body_bytes))
 
 
-def write_frame(stream: BinaryIO, frame: Union[Frame, Tuple[Header, bytes]]) -> None:
+def write_frame(stream: Writable, frame: Union[Frame, Tuple[Header, bytes]]) -> None:
     """Write one frame and flush.
 
     Raises:
@@ -97,7 +111,7 @@ def write_frame(stream: BinaryIO, frame: Union[Frame, Tuple[Header, bytes]]) -> 
     stream.flush()
 
 
-def _read_exactly(stream: BinaryIO, count: int, may_end: bool = False) -> bytes:
+def _read_exactly(stream: Readable, count: int, may_end: bool = False) -> bytes:
     first = stream.read(min(count, _SLICE_BYTES)) if count else b""
     if len(first) == count:
         return first

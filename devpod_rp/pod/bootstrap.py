@@ -1,0 +1,67 @@
+"""Starting the agent through one command: find a Python, hand it the sources over its standard input.
+
+Nothing is written on the pod and nothing of the pod's configuration is used: ``-I -S`` ignores PYTHON* variables, the
+current folder, user packages and sitecustomize; ``-X utf8`` makes names the same whatever the locale says.
+"""
+
+from __future__ import annotations
+
+import functools
+import shlex
+import zlib
+from importlib import resources
+
+_AGENT = "devpod_rp.agent"
+
+# In a session without a login shell, PATH may lack the places where images keep their Python.
+_CANDIDATES = (
+    "python3",
+    *(f"python3.{minor}" for minor in range(14, 7, -1)),
+    "/usr/bin/python3",
+    "/usr/local/bin/python3",
+    "/opt/*/bin/python3",
+    "/venv/bin/python3",
+)
+NO_PYTHON = "devpod_rp: no Python 3.8 or newer here"
+_NO_PYTHON_EXIT_CODE = 127
+
+# "-V" answers without starting the interpreter, in a millisecond; a shim without a version behind it does not match.
+_FIND_AND_RUN = (
+    f"for p in {' '.join(_CANDIDATES)}; do "
+    'case "$("$p" -V 2>/dev/null </dev/null)" in '
+    '"Python 3."[89]*|"Python 3."[1-9][0-9]*) exec "$p" -X utf8 -I -S -u -c "$1";; '
+    "esac; done; "
+    f'echo "{NO_PYTHON}" >&2; exit {_NO_PYTHON_EXIT_CODE}'
+)
+
+
+def greeting(nonce: str) -> bytes:
+    """What the agent writes before its first frame; the NUL and *nonce* keep it apart from what a shell may echo."""
+    return b"\n\0devpod_rp agent " + nonce.encode("ascii") + b"\n"
+
+
+def command(payload_bytes: int) -> str:
+    """The command for an SSH exec channel, for any login shell: one line, nothing in it but plain quoting."""
+    # The stream is opened once and handed on, because its buffer may already hold the first request.
+    first = (
+        f'import os,zlib;stream=os.fdopen(os.dup(0),"rb",262144);exec(zlib.decompress(stream.read({payload_bytes})))'
+    )
+    return f"exec /bin/sh -c {shlex.quote(_FIND_AND_RUN)} devpod_rp-agent {shlex.quote(first)}"
+
+
+def payload(nonce: str) -> bytes:
+    """What the command reads first: the loader, all of the agent's sources, and the call that starts it."""
+    start = f"from devpod_rp.agent.main import main\nmain(stream, {greeting(nonce)!r})\n"
+    return zlib.compress((_program() + start).encode("utf-8"), 6)
+
+
+@functools.lru_cache(maxsize=1)
+def _program() -> str:
+    sources = {"devpod_rp": "", _AGENT: ""}
+    for file in resources.files(_AGENT).iterdir():
+        name, dot, suffix = file.name.rpartition(".")
+        if dot and suffix == "py":
+            module = _AGENT if name == "__init__" else f"{_AGENT}.{name}"
+            sources[module] = file.read_text(encoding="utf-8")
+    loader = sources.pop(f"{_AGENT}.loader")
+    return f"{loader}\ninstall({sources!r})\n"
