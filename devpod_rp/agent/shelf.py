@@ -31,9 +31,10 @@ def alone_in(folder: str) -> Iterator[None]:
 
 
 def keep_interrupted(folder: str, leave_out: str) -> None:
-    """Give the unfinished of a rescue that was cut off a name of their own: they may be all that is left of a disk.
+    """Give a rescue that was cut off a name of its own: it may hold all that is left of a disk.
 
-    *leave_out* is the name of the file that was being written and is only a part."""
+    *leave_out* is the name of the file that was being written and is only a part.
+    """
     for name in os.listdir(folder):
         if name.startswith(manifest.INCOMPLETE):
             unfinished = os.path.join(folder, name)

@@ -11,6 +11,7 @@ Subject = TypeVar("Subject")
 
 _HOMES = ("/root", "/home/*")
 _WORD = re.compile(r"\{([a-z_]+)\}")
+_CHOICE = re.compile(r"\{([^{}]*,[^{}]*)\}")
 _ANY_TOP = ""
 
 
@@ -66,13 +67,15 @@ def _alternation(entries: Sequence[tuple[int, str]]) -> re.Pattern[str] | None:
 
 
 def _expand(pattern: str) -> list[str]:
-    """`~` into every home, `{a,b}` into both; `{word}` stays."""
+    """`~` into every home, and a choice in the first name into each of its names, for the grouping by first name."""
     if pattern.startswith("~/"):
         return [expanded for home in _HOMES for expanded in _expand(home + pattern[1:])]
-    for braces in re.finditer(r"\{([^{}]*,[^{}]*)\}", pattern):
-        before, after = pattern[: braces.start()], pattern[braces.end() :]
-        return [expanded for choice in braces.group(1).split(",") for expanded in _expand(before + choice + after)]
-    return [pattern]
+    first = pattern[1:].partition("/")[0]
+    braces = _CHOICE.search(first) if pattern.startswith("/") else None
+    if braces is None:
+        return [pattern]
+    before, after = first[: braces.start()], first[braces.end() :] + pattern[1 + len(first) :]
+    return [expanded for choice in braces.group(1).split(",") for expanded in _expand("/" + before + choice + after)]
 
 
 def _top(pattern: str) -> str:
@@ -87,7 +90,7 @@ def _regex(pattern: str, *, named: bool) -> str:
     position = 0
     while position < len(pattern):
         rest = pattern[position:]
-        word = _WORD.match(rest)
+        word, choice = _WORD.match(rest), _CHOICE.match(rest)
         if rest.startswith("**/"):
             result, position = result + "(?:.*/)?" if result else "(?:.*/)", position + 3
         elif rest.startswith("**"):
@@ -95,6 +98,9 @@ def _regex(pattern: str, *, named: bool) -> str:
         elif word:
             result += f"(?P<{word.group(1)}>[^/]+?)" if named else "[^/]+?"
             position += word.end()
+        elif choice:
+            result += "(?:" + "|".join(_regex(part, named=named) for part in choice.group(1).split(",")) + ")"
+            position += choice.end()
         elif rest[0] == "[" and "]" in rest:
             end = rest.index("]")
             result, position = result + "[" + rest[1:end].replace("\\", "\\\\") + "]", position + end + 1

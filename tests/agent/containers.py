@@ -82,5 +82,5 @@ def drain(steps: object) -> Manifest:
     while True:
         try:
             next(steps)
-        except StopIteration as end:
+        except StopIteration as end:  # noqa: PERF203
             return end.value

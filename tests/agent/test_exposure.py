@@ -367,7 +367,6 @@ def test_a_hundred_thousand_files_are_looked_at_in_about_the_time_of_find(tmp_pa
     find = ["find", str(pod.root), "-xdev", "-newercc", str(stamp)]
     ours = min(_seconds(pod.examine) for _ in range(3))
     theirs = min(_seconds(lambda: subprocess.run(find, check=True, stdout=subprocess.DEVNULL)) for _ in range(3))
-    print(f"scan {ours:.2f} s, find {theirs:.2f} s")
     assert ours < 3 * theirs + 0.2, f"scan {ours:.2f} s, find {theirs:.2f} s"
 
 

@@ -21,10 +21,10 @@ def roles(lines, volume_paths=None):
 
 
 def test_octal_escapes_and_optional_fields_are_read():
-    [mount] = parse("36 35 98:0 /a\\040b /mnt/x\\011y\\134z rw,noatime master:1 shared:2 - ext3 /dev/r\\040t rw,errors=c")
+    [mount] = parse("36 35 98:0 /a\\040b /mnt/x\\011y\\134z rw,noatime master:1 shared:2 - ext3 /dev/r\\040t rw,err=c")
     assert (mount.root, mount.point, mount.source) == ("/a b", "/mnt/x\ty\\z", "/dev/r t")
     assert mount.options == {"rw", "noatime"}
-    assert mount.super_options == {"rw", "errors=c"}
+    assert mount.super_options == {"rw", "err=c"}
 
 
 @pytest.mark.parametrize("line", ["nonsense", "1 2 3", "a b 0:1 / / rw - ext4 x y", "1 2 0:1 / / rw ext4 x y"])
