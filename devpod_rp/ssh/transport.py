@@ -32,7 +32,7 @@ logging.getLogger(_PARAMIKO_LOG).setLevel(logging.CRITICAL)
 
 # What the pod may send before we have read it: enough to fill 100 ms of a fast line.
 WINDOW_BYTES = 8 * 1024 * 1024
-PACKET_BYTES = 64 * 1024
+PACKET_BYTES = 32 * 1024
 # One AEAD pass in C instead of a cipher and a hash called from Python; then what every server since 2014 knows.
 _CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes192-ctr", "aes256-ctr")
 _DIGESTS = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512")

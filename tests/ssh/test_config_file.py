@@ -338,7 +338,8 @@ def test_an_include_anywhere_below_is_found_and_moved(above: bytes, below: bytes
 
 option = st.sampled_from(
     ["User bob", "Port 2222", "HostName 192.0.2.{n}", "ForwardAgent yes", "IdentityFile ~/.ssh/id_{n}",
-     "Compression yes", "ServerAliveInterval {n}", "ProxyJump bastion", "StrictHostKeyChecking no", "LocalForward 80{n} localhost:80"]
+     "Compression yes", "ServerAliveInterval {n}", "ProxyJump bastion",
+     "StrictHostKeyChecking no", "LocalForward 80{n} localhost:80"]
 )  # fmt: skip
 pattern = st.sampled_from(["alpha", "beta", "gamma alpha", "*.example.com", "*", "!beta *", "Upper"])
 block = st.tuples(pattern, st.lists(option, max_size=4))
