@@ -155,7 +155,7 @@ def _compile(line: str, place: str) -> Rule | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # "[[:alpha:]]" is odd, but what the user wrote
         pattern = GitIgnoreSpec.from_lines([line]).patterns[0]
-    if pattern.include is None:
+    if pattern.include is None or pattern.regex is None:
         return None
     regex = _whole(pattern.regex.pattern)
     if text.endswith("/**/"):

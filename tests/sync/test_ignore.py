@@ -62,7 +62,13 @@ def test_a_stronger_file_brings_back_what_a_weaker_one_leaves_out(tmp_path: Path
         },
     )  # fmt: skip
     rules = IgnoreRules(tmp_path, ignore=["secret.*"])
-    assert kept(tmp_path, rules) == {".gitignore", ".devpodignore", "data/b.csv", "models/.gitignore", "models/keep.bin"}
+    assert kept(tmp_path, rules) == {
+        ".gitignore",
+        ".devpodignore",
+        "data/b.csv",
+        "models/.gitignore",
+        "models/keep.bin",
+    }
 
 
 def test_our_own_bookkeeping_can_never_be_brought_back(tmp_path: Path) -> None:
@@ -125,7 +131,9 @@ PATTERNS = st.lists(
 @pytest.mark.skipif(shutil.which("git") is None, reason="compares with git")
 @settings(max_examples=60, deadline=None)
 @given(top=PATTERNS, nested=PATTERNS)
-def test_gitignore_means_here_what_it_means_to_git(tmp_path_factory: pytest.TempPathFactory, top: list[str], nested: list[str]) -> None:
+def test_gitignore_means_here_what_it_means_to_git(
+    tmp_path_factory: pytest.TempPathFactory, top: list[str], nested: list[str]
+) -> None:
     root = tmp_path_factory.mktemp("repository")
     for folder in ("", "a/", "b/", "a/b/", "b/a/", "a/b/c/"):
         (root / folder).mkdir(exist_ok=True)

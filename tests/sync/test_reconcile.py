@@ -13,7 +13,7 @@ SAFE, TWO_WAY, REPLICA = Mode.ONE_WAY_SAFE, Mode.TWO_WAY_SAFE, Mode.ONE_WAY_REPL
 
 
 def entry(text: str) -> Entry:
-    """"/" is a folder, "->x" a link to x, "x*" executable content x, anything else a file's content."""
+    """ "/" is a folder, "->x" a link to x, "x*" executable content x, anything else a file's content."""
     if text == "/":
         return Entry("dir", 0, False, "", "", 0)
     if text.startswith("->"):
@@ -30,7 +30,9 @@ def tree(*paths: str, **files: str) -> dict[str, Entry]:
     return entries
 
 
-def carried_out(plan: Plan, local: dict[str, Entry], remote: dict[str, Entry]) -> tuple[dict[str, Entry], dict[str, Entry]]:
+def carried_out(
+    plan: Plan, local: dict[str, Entry], remote: dict[str, Entry]
+) -> tuple[dict[str, Entry], dict[str, Entry]]:
     """Apply a plan in its order to two trees that obey a file system's laws."""
     sides = {Side.LOCAL: dict(local), Side.REMOTE: dict(remote)}
     for action in plan.actions:
@@ -175,7 +177,9 @@ def _grown(base: dict[str, Entry], edits: list[tuple[str, str | None]]) -> dict[
             for cut in range(1, len(parts)):
                 result["/".join(parts[:cut])] = entry("/")
             result[path] = entry(text)
-    for path in [p for p in result if any(result.get(p[:i], entry("/")).kind != "dir" for i, c in enumerate(p) if c == "/")]:
+    for path in [
+        p for p in result if any(result.get(p[:i], entry("/")).kind != "dir" for i, c in enumerate(p) if c == "/")
+    ]:
         del result[path]
     return result
 
@@ -211,7 +215,9 @@ def test_one_cycle_is_enough_and_a_second_has_nothing_to_do(history, mode: Mode)
     assert second.actions == ()
     assert second.conflicts == first.conflicts
     if mode is TWO_WAY and not first.conflicts:
-        assert {p: v._replace(size=0) for p, v in local_now.items()} == {p: v._replace(size=0) for p, v in remote_now.items()}
+        assert {p: v._replace(size=0) for p, v in local_now.items()} == {
+            p: v._replace(size=0) for p, v in remote_now.items()
+        }
     if mode is REPLICA:
         assert remote_now.keys() == local_now.keys()
 

@@ -1,0 +1,140 @@
+"""What a synchronisation remembers between runs: the ancestor, digests already computed, identities, conflicts.
+
+One SQLite file in write-ahead mode. The ancestor changes only by results that the pod has acknowledged, so a crash
+anywhere leaves it behind reality, never ahead: the next cycle finds both sides equal and merges silently. Losing the
+whole file is safe too: an empty ancestor means a union of both sides, in which nothing is deleted.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from devpod_rp.agent.tree import Entry, Stamp
+
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS ancestor (
+    path BLOB PRIMARY KEY, kind TEXT NOT NULL, size INTEGER NOT NULL, executable INTEGER NOT NULL,
+    digest TEXT NOT NULL, target BLOB NOT NULL, mtime_ns INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS digests (
+    side TEXT NOT NULL, path BLOB NOT NULL, ino INTEGER NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+    ctime_ns INTEGER NOT NULL, mode INTEGER NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (side, path)
+) WITHOUT ROWID;
+"""
+
+Cache = dict[str, tuple[Stamp, str]]
+"""Path -> what lstat said when the file was hashed, and its digest."""
+
+
+class Journal:
+    """The memory of one synchronisation, in ``<state_dir>/sync.sqlite3`` (0600); usable from any thread."""
+
+    def __init__(self, state_dir: Path) -> None:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = state_dir / "sync.sqlite3"
+        path.touch(mode=0o600)
+        self._lock = threading.Lock()
+        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute("PRAGMA synchronous=NORMAL")
+        self._database.executescript(_SCHEMA)
+        if self.get("version") != _VERSION:
+            self._write("DELETE FROM ancestor", "DELETE FROM digests", "DELETE FROM meta")
+            self.put(version=_VERSION)
+
+    def close(self) -> None:
+        with self._lock:
+            self._database.close()
+
+    # Single facts.
+
+    def get(self, key: str, default: Any = None) -> Any:
+        with self._lock:
+            row = self._database.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return default if row is None else json.loads(row[0])
+
+    def put(self, **facts: Any) -> None:
+        """Remember JSON-able *facts*; None forgets one."""
+        with self._lock, self._database:
+            self._database.execute("BEGIN")
+            for key, value in facts.items():
+                if value is None:
+                    self._database.execute("DELETE FROM meta WHERE key = ?", (key,))
+                else:
+                    self._database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+
+    # The ancestor.
+
+    def ancestor(self) -> dict[str, Entry]:
+        with self._lock:
+            rows = self._database.execute("SELECT * FROM ancestor").fetchall()
+        return {
+            _text(path): Entry(kind, size, bool(executable), digest, _text(target), mtime_ns)
+            for path, kind, size, executable, digest, target, mtime_ns in rows
+        }
+
+    def agree(self, changes: Mapping[str, Entry | None]) -> None:
+        """Fold acknowledged results into the ancestor, all or nothing; None forgets a path."""
+        gone = [(_blob(path),) for path, entry in changes.items() if entry is None]
+        there = [
+            (_blob(path), e.kind, e.size, e.executable, e.digest, _blob(e.target), e.mtime_ns)
+            for path, e in changes.items()
+            if e is not None
+        ]
+        with self._lock, self._database:
+            self._database.execute("BEGIN")
+            self._database.executemany("DELETE FROM ancestor WHERE path = ?", gone)
+            self._database.executemany("INSERT OR REPLACE INTO ancestor VALUES (?, ?, ?, ?, ?, ?, ?)", there)
+
+    def void(self) -> None:
+        """Forget what both sides agreed on: the next cycle is a union in which nothing is deleted."""
+        self._write("DELETE FROM ancestor", "DELETE FROM digests WHERE side = 'remote'")
+
+    # Digests already computed, so that an unchanged file is not read again.
+
+    def digests(self, side: str) -> Cache:
+        with self._lock:
+            rows = self._database.execute(
+                "SELECT path, ino, size, mtime_ns, ctime_ns, mode, digest FROM digests WHERE side = ?", (side,)
+            ).fetchall()
+        return {_text(path): (Stamp(_unsigned(ino), *stamp), digest) for path, ino, *stamp, digest in rows}
+
+    def remember_digests(self, side: str, found: Mapping[str, tuple[Stamp, str]], gone: Iterable[str]) -> None:
+        rows = [(side, _blob(path), _signed(stamp.ino), *stamp[1:], digest) for path, (stamp, digest) in found.items()]
+        with self._lock, self._database:
+            self._database.execute("BEGIN")
+            self._database.executemany(
+                "DELETE FROM digests WHERE side = ? AND path = ?", [(side, _blob(path)) for path in gone]
+            )
+            self._database.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def _write(self, *statements: str) -> None:
+        with self._lock, self._database:
+            self._database.execute("BEGIN")
+            for statement in statements:
+                self._database.execute(statement)
+
+
+def _blob(path: str) -> bytes:
+    # SQLite's TEXT cannot hold the lone surrogates that stand for bytes outside UTF-8.
+    return path.encode("utf-8", "surrogateescape")
+
+
+def _text(path: bytes) -> str:
+    return path.decode("utf-8", "surrogateescape")
+
+
+def _signed(number: int) -> int:
+    # Inode numbers of network file systems use all 64 bits; SQLite's integers are signed.
+    return number - (1 << 64) if number >= 1 << 63 else number
+
+
+def _unsigned(number: int) -> int:
+    return number + (1 << 64) if number < 0 else number

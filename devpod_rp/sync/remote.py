@@ -1,0 +1,141 @@
+"""The pod's side of the tree: surveyed by stamps, hashed only where it matters, remembered between cycles."""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from devpod_rp.agent.rules import Rules
+from devpod_rp.agent.tree import Entry, Stamp, relative
+from devpod_rp.errors import SyncError
+from devpod_rp.pod.link import AgentLink
+from devpod_rp.sync.journal import Cache
+
+_DIGEST = re.compile(r"[0-9a-f]{32}")
+_KINDS = ("file", "dir", "symlink")
+_MAX_REPLY = 64 << 20
+
+
+@dataclass(frozen=True)
+class Destination:
+    """The synchronised folder on the pod, as the agent addresses it."""
+
+    root: str
+    state: str
+    ino: int
+
+    def fields(self) -> dict[str, Any]:
+        return {"root": self.root, "state": self.state, "ino": self.ino}
+
+
+@dataclass
+class RemoteTree:
+    """What the pod's folder holds. A file's digest is "" until :func:`learn_digests` was asked for it."""
+
+    entries: dict[str, Entry] = field(default_factory=dict)
+    stamps: dict[str, Stamp] = field(default_factory=dict)
+    unknown: dict[str, str] = field(default_factory=dict)
+    special: dict[str, str] = field(default_factory=dict)
+
+
+def survey(link: AgentLink, destination: Destination, rules: list[Any]) -> RemoteTree:
+    """Walk the pod's folder; raises AgentRefused "changed" when it is no longer the one we know."""
+    tree = RemoteTree()
+    body, fields = _request(rules)
+    for frame in link.stream("files.survey", body, **destination.fields(), **fields):
+        rows = _reply(frame.body)
+        if isinstance(rows, dict):
+            tree.unknown.update(_remarks(rows.get("unknown")))
+            tree.special.update(_remarks(rows.get("special")))
+            continue
+        for row in rows:
+            path, entry, stamp = _row(row)
+            tree.entries[path] = entry
+            if stamp is not None:
+                tree.stamps[path] = stamp
+    return tree
+
+
+def learn_digests(
+    link: AgentLink, destination: Destination, tree: RemoteTree, paths: Iterable[str], cache: Cache
+) -> None:
+    """Give the files at *paths* their digests: from *cache* where the stamp is the same, else by asking the pod.
+
+    A file that cannot be hashed right now becomes unknown, so that nothing is decided about it.
+    """
+    wanted: list[str] = []
+    for path in paths:
+        known = cache.get(path)
+        if known is not None and known[0] == tree.stamps.get(path):
+            tree.entries[path] = tree.entries[path]._replace(digest=known[1])
+        else:
+            wanted.append(path)
+    if not wanted:
+        return
+    body, fields = _request(wanted)
+    missing = set(wanted)
+    for frame in link.stream("files.digests", body, **destination.fields(), **fields):
+        for path, digest, stamp, settled in _reply(frame.body):
+            if path not in missing or not _DIGEST.fullmatch(digest):
+                raise _nonsense()
+            missing.discard(path)
+            found = Stamp(*stamp)
+            tree.stamps[path] = found
+            tree.entries[path] = _file(found, digest)
+            if settled:
+                cache[path] = (found, digest)
+            else:
+                cache.pop(path, None)
+    for path in missing:
+        tree.unknown[path] = "it is being written on the pod, or cannot be read there"
+
+
+def _file(stamp: Stamp, digest: str) -> Entry:
+    return Entry("file", stamp.size, bool(stamp.mode & 0o100), digest, "", stamp.mtime_ns)
+
+
+def _request(items: Any) -> tuple[bytes, dict[str, Any]]:
+    raw = json.dumps(items, separators=(",", ":")).encode("ascii")
+    return zlib.compress(raw, 1), {"packed": len(raw)}
+
+
+def _reply(body: bytes) -> Any:
+    # A pod is not trusted: what it sends is bounded, and checked before it is used.
+    unpacker = zlib.decompressobj()
+    try:
+        raw = unpacker.decompress(body, _MAX_REPLY)
+        if unpacker.unconsumed_tail:
+            raise _nonsense()
+        return json.loads(raw.decode("ascii"))
+    except (zlib.error, ValueError) as error:
+        raise _nonsense() from error
+
+
+def _row(row: Any) -> tuple[str, Entry, Stamp | None]:
+    try:
+        path, kind, size, executable, target, mtime_ns, stamp = row
+        if kind not in _KINDS or not relative(path):
+            raise _nonsense()
+        entry = Entry(kind, int(size), bool(executable), "", str(target), int(mtime_ns))
+        return path, entry, None if stamp is None else Stamp(*(int(number) for number in stamp))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise _nonsense() from error
+
+
+def _remarks(found: Any) -> Mapping[str, str]:
+    if not isinstance(found, dict):
+        raise _nonsense()
+    return {str(path): str(reason) for path, reason in found.items()}
+
+
+def _nonsense() -> SyncError:
+    return SyncError("The agent on the pod sent an answer that makes no sense; nothing was changed.")
+
+
+def wire(rules: Rules) -> list[Any]:
+    """A copy of the rules as they are sent, to notice when a scan has read others."""
+    return json.loads(json.dumps(rules.to_wire()))  # type: ignore[no-any-return]

@@ -1,0 +1,46 @@
+"""When not to believe what a scan seems to say: the brakes between a plan and the pod. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from devpod_rp.agent.tree import Entry
+from devpod_rp.sync.reconcile import Action
+
+FEW_FILES = 20
+LARGE_SHARE = 0.25
+
+
+def unexpected_deletions(
+    actions: Sequence[Action], ancestor: Mapping[str, Entry], observed: Collection[str]
+) -> tuple[str, ...]:
+    """The files a plan would delete, if they are too many to be believed; otherwise nothing.
+
+    Too many is more than 20 files and more than a quarter of all files. Deletions that were seen happening
+    (*observed* names the path or a folder above it) do not count: a user who deletes a folder means it, a scan that
+    suddenly misses half a tree may look at an unmounted disk.
+    """
+    seen = frozenset(observed)
+    deleted = tuple(
+        action.path
+        for action in actions
+        if action.new is None
+        and action.old is not None
+        and action.old.kind != "dir"
+        and not _was_seen(action.path, seen)
+    )
+    files = sum(1 for entry in ancestor.values() if entry.kind != "dir")
+    return deleted if len(deleted) > max(FEW_FILES, LARGE_SHARE * files) else ()
+
+
+def was_emptied(ancestor: Collection[str], now: Collection[str]) -> bool:
+    """Whether a side that held several names now holds none: far more often an accident than a wish."""
+    return not now and len(ancestor) >= 2
+
+
+def _was_seen(path: str, seen: frozenset[str]) -> bool:
+    while path:
+        if path in seen:
+            return True
+        path = path.rpartition("/")[0]
+    return False

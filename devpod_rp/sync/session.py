@@ -1,0 +1,314 @@
+"""The synchronisation of one folder with one pod: look at both sides, decide, carry out, remember what was done.
+
+A session outlives connections: :meth:`Session.attach` gives it a link to work with, a lost link only detaches it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import filelock
+
+from devpod_rp.errors import ConfigurationError, SyncError, UnreachableError
+from devpod_rp.pod.link import AgentLink, AgentRefused
+from devpod_rp.progress import Progress, silent
+from devpod_rp.sync import identity
+from devpod_rp.sync.cycle import Cycles, Tally
+from devpod_rp.sync.ignore import IGNORE_FILES, Explanation, IgnoreRules
+from devpod_rp.sync.journal import Journal
+from devpod_rp.sync.reconcile import Mode
+from devpod_rp.sync.remote import Destination
+from devpod_rp.sync.status import CycleResult, Halts, Remark, SyncHalted, SyncStatus, VolumeFullError
+
+log = logging.getLogger(__name__)
+
+_PASSES = 3
+"""How often a cycle looks again because the pod changed under it, before it leaves the rest to the next one."""
+
+
+class Session:
+    """Keeps *remote_root* on the pod equal to *local_root* here, as far as *mode* allows.
+
+    What must be remembered lies in *state_dir*; one process at a time may attach with it. *ignore* are patterns on top
+    of the ignore files. *remote_state* is where the pod keeps trash and staging, outside the folder but on its file
+    system; by default beside it.
+
+    Raises:
+        ConfigurationError: an unknown mode, or one that is not supported yet.
+    """
+
+    def __init__(
+        self,
+        *,
+        local_root: Path,
+        remote_root: str,
+        state_dir: Path,
+        mode: str = Mode.ONE_WAY_SAFE.value,
+        ignore: Sequence[str] = (),
+        progress: Progress = silent,
+        remote_state: str | None = None,
+    ) -> None:
+        self._mode = _supported(mode)
+        self._local_root = Path(os.path.realpath(local_root))
+        self._remote_root = os.path.normpath(remote_root).replace(os.sep, "/")
+        self._remote_state = remote_state or _state_beside(self._remote_root)
+        self._halts = Halts(str(self._local_root), self._remote_root)
+        self._rules = IgnoreRules(self._local_root, ignore)
+        self._process_lock = filelock.FileLock(state_dir / "sync.lock", timeout=0)
+        self._journal = Journal(state_dir)
+        self._cycles = Cycles(self._local_root, self._mode, self._rules, self._journal, self._halts, progress)
+        self._cycle_lock = threading.Lock()
+        self._link: AgentLink | None = None
+        self._destination: Destination | None = None
+        self._observed: set[str] = set()
+
+    # Connections.
+
+    def attach(self, link: AgentLink, *, accept_fresh_remote: bool = False) -> None:
+        """Make sure that both folders are who they were, and work with *link* from now on.
+
+        With *accept_fresh_remote* a pod folder that is not the known one is joined as in a first synchronisation: for
+        callers that have just made the pod's volume themselves.
+
+        Raises:
+            SyncHalted: a folder is gone, was replaced or came back fresh; see :meth:`accept`.
+            SyncError: another process synchronises with this state directory.
+            LinkLost, AgentRefused: the agent does not answer, or cannot work in the folder.
+        """
+        with self._cycle_lock:
+            self._lock_process()
+            self.detach()
+            try:
+                self._destination = self._recognise(link, accept_fresh_remote)
+            except SyncHalted as halt:
+                self._remember(halt)
+                raise
+            self._link = link
+            self._cycles.forget_remote()
+            self._forget_halt(but="mass-deletion")
+
+    def detach(self) -> None:
+        """Forget the link; the session can be attached again."""
+        self._link = self._destination = None
+
+    def close(self) -> None:
+        """Detach, and let another process attach."""
+        with self._cycle_lock:
+            self.detach()
+            self._journal.close()
+            self._process_lock.release()
+
+    def accept(self) -> None:
+        """The user has looked at the halt and wants to go on.
+
+        After a mass deletion the next full cycle carries it out; after any other halt the next attach or cycle joins
+        both sides like a first synchronisation, in which nothing is deleted on either.
+        """
+        halted = self._journal.get("halted")
+        if halted is not None:
+            self._journal.put(accepted=halted["reason"], halted=None)
+
+    # Synchronising.
+
+    def synchronise(self, paths: frozenset[str] | None = None) -> CycleResult:
+        """Bring the pod up to date: with *paths* (observed changes, relative) only those, else after looking at all.
+
+        Raises:
+            SyncHalted: something looks like an accident; nothing was deleted, and status() says what to do.
+            VolumeFullError: the pod's disk has no room for some files; the others are done.
+            LinkLost: the connection died; attach again and synchronise.
+            SyncError: not attached.
+        """
+        with self._cycle_lock:
+            link, destination = self._attached()
+            self._observed |= paths or frozenset()
+            tally = Tally()
+            try:
+                destination = self._joined(link, destination)
+                full = self._run(link, destination, paths, tally)
+            except UnreachableError:
+                self.detach()
+                raise
+            except SyncHalted as halt:
+                self._remember(halt)
+                raise
+            except AgentRefused as refusal:
+                if refusal.code != "changed":
+                    raise
+                replaced = self._halts.remote_replaced()
+                self._remember(replaced)
+                raise replaced from refusal
+            finally:
+                self._cycles.activity = "watching"
+                self._write_status()
+            self._observed.clear()
+            self._forget_halt()
+            self._journal.put(last_synced_at=datetime.now(timezone.utc).isoformat(timespec="seconds"))
+            if tally.no_space:
+                raise self._volume_full(tally)
+            return self._result(full, tally)
+
+    def ignored(self, path: str, is_folder: bool) -> bool:
+        """Whether a relative path takes no part, by the rules that the last scan has read."""
+        return self._rules.ignored(path, is_folder)
+
+    def explain(self, path: str) -> Explanation:
+        """The ignore rule that decides about a relative path."""
+        return self._rules.explain(path, (self._local_root / path).is_dir())
+
+    def status(self) -> SyncStatus:
+        """How things stand; from the journal when nothing is attached."""
+        counts = self._journal.get("counts", {})
+        halted = self._journal.get("halted")
+        state = "halted" if halted else "disconnected" if self._link is None else self._cycles.activity
+        return SyncStatus(
+            state=state,
+            mode=self._mode.value,
+            local_files=counts.get("local", 0),
+            remote_files=counts.get("remote", 0),
+            pending=len(self._cycles.pending | self._observed),
+            pod_only=counts.get("pod_only", 0),
+            conflicts=_remarks(self._journal.get("conflicts", {})),
+            problems=_remarks(self._journal.get("problems", {})),
+            last_synced_at=self._journal.get("last_synced_at"),
+            halted=halted,
+        )
+
+    # One cycle.
+
+    def _run(self, link: AgentLink, destination: Destination, paths: frozenset[str] | None, tally: Tally) -> bool:
+        """Run a quick or a full cycle, and look again while the pod changes under us; True when it was a full one."""
+        rules_changed = any(path.rpartition("/")[2] in IGNORE_FILES for path in paths or ())
+        full = paths is None or rules_changed or self._cycles.remote is None
+        if not full:
+            self._cycles.quick(link, destination, paths or (), tally)
+        for _ in range(_PASSES):
+            if not full and not tally.stale:
+                break
+            full, tally.stale = True, False
+            trusted = self._journal.get("accepted") == "mass-deletion"
+            self._cycles.full(link, destination, self._observed, tally, trusted)
+            self._journal.put(accepted=None)
+            if not tally.stale:
+                break
+        return full
+
+    def _result(self, full: bool, tally: Tally) -> CycleResult:
+        result = CycleResult(
+            full=full,
+            uploaded_files=tally.files,
+            uploaded_bytes=tally.bytes,
+            deleted=tally.deleted,
+            conflicts=_remarks(self._cycles.conflicts),
+            problems=_remarks(self._cycles.problems),
+            deferred=frozenset(tally.deferred),
+            seconds=time.monotonic() - tally.started,
+        )
+        log.info(
+            "sync=done full=%s files=%d bytes=%d deleted=%d conflicts=%d deferred=%d seconds=%.3f",
+            full, tally.files, tally.bytes, tally.deleted, len(result.conflicts), len(result.deferred), result.seconds,
+        )  # fmt: skip
+        return result
+
+    def _volume_full(self, tally: Tally) -> VolumeFullError:
+        missing = sum(result.action.new.size for result in tally.no_space if result.action.new is not None)
+        return VolumeFullError(
+            f"The pod's disk is full: {len(tally.no_space)} files ({missing / 1e6:.1f} MB) could not be written to "
+            f"{self._remote_root}. What was there is unchanged.",
+            hint="Free space on the pod, or enlarge the volume; the synchronisation then goes on by itself.",
+        )
+
+    def _write_status(self) -> None:
+        cycles = self._cycles
+        remote = cycles.remote.entries if cycles.remote is not None else None
+        counts = self._journal.get("counts", {})
+        counts.update(local=sum(entry.kind != "dir" for entry in cycles.local.values()), pod_only=len(cycles.pod_only))
+        if remote is not None:
+            counts.update(remote=sum(entry.kind != "dir" for entry in remote.values()))
+        self._journal.put(counts=counts, conflicts=cycles.conflicts, problems=cycles.problems)
+
+    # Who the folders are.
+
+    def _recognise(self, link: AgentLink, accept_fresh_remote: bool) -> Destination:
+        """Compare both folders with what is remembered of them; raises SyncHalted when one is not the one we know."""
+        halt = identity.local_halt(self._journal, self._local_root, self._halts)
+        facts = identity.open_remote(link, self._remote_root, self._remote_state)
+        known = self._cycles.ancestor.keys()
+        remote = identity.remote_halt(facts, self._journal.get("token"), known, self._halts)
+        accepted = self._journal.get("accepted")
+        if halt is not None and (accepted != halt.reason or halt.reason == "local-missing"):
+            raise halt
+        if remote is not None and accepted != remote.reason and not accept_fresh_remote:
+            raise remote
+        if halt is not None or remote is not None:
+            self._cycles.void()
+            self._journal.put(accepted=None)
+            facts = {**facts, "token": None} if remote is not None else facts
+        identity.adopt_local(self._journal, self._local_root)
+        return identity.adopt_remote(link, self._remote_root, self._remote_state, self._journal, facts)
+
+    def _joined(self, link: AgentLink, destination: Destination) -> Destination:
+        """After the user accepted a halt while attached: join both folders as they are now."""
+        accepted = self._journal.get("accepted")
+        if accepted in (None, "mass-deletion"):
+            return destination
+        self._cycles.void()
+        self._destination = self._recognise(link, accept_fresh_remote=True)
+        self._journal.put(accepted=None)
+        return self._destination
+
+    def _attached(self) -> tuple[AgentLink, Destination]:
+        if self._link is None or self._destination is None:
+            raise SyncError("The synchronisation has no connection to the pod.", hint="devpod-rp up connects it.")
+        return self._link, self._destination
+
+    def _lock_process(self) -> None:
+        try:
+            if not self._process_lock.is_locked:
+                self._process_lock.acquire()
+        except filelock.Timeout as error:
+            raise SyncError(
+                f"Another process already synchronises {self._local_root}.",
+                hint="devpod-rp sync status shows what it does.",
+            ) from error
+
+    def _remember(self, halt: SyncHalted) -> None:
+        log.warning("sync=halted reason=%s message=%s", halt.reason, halt.message)
+        self._journal.put(halted={"reason": halt.reason, "message": halt.message, "hint": halt.hint})
+
+    def _forget_halt(self, but: str = "") -> None:
+        halted = self._journal.get("halted")
+        if halted is not None and halted["reason"] != but:
+            self._journal.put(halted=None)
+
+
+def _supported(mode: str) -> Mode:
+    try:
+        wanted = Mode(mode)
+    except ValueError:
+        names = ", ".join(known.value for known in Mode)
+        raise ConfigurationError(f"Unknown sync mode {mode!r}.", hint=f"Known modes: {names}.") from None
+    if wanted is not Mode.ONE_WAY_SAFE:
+        raise ConfigurationError(
+            f"The sync mode {mode!r} is not supported yet.", hint=f'Use mode = "{Mode.ONE_WAY_SAFE.value}".'
+        )
+    return wanted
+
+
+def _state_beside(remote_root: str) -> str:
+    """Where the pod keeps trash and staging: at the top of the volume for a workspace on it, else beside the folder."""
+    root = PurePosixPath(remote_root)
+    if root.parts[:2] == ("/", "workspace"):
+        return "/workspace/.devpod_rp"
+    return str(root.parent / ".devpod_rp")
+
+
+def _remarks(found: dict[str, Any]) -> tuple[Remark, ...]:
+    return tuple(Remark(path, reason) for path, reason in sorted(found.items()))

@@ -1,0 +1,318 @@
+"""Carrying a plan's actions to the pod: many small files in a frame, large ones in parts, several frames under way."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import uuid
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from devpod_rp.agent import batch
+from devpod_rp.agent.tree import Entry, Stamp
+from devpod_rp.pod.link import AgentLink, AgentRefused
+from devpod_rp.progress import Event, Progress
+from devpod_rp.sync.reconcile import Action
+from devpod_rp.sync.remote import Destination
+
+BATCH_BYTES = 512 << 10
+"""Content of one batch before compression; an edit waits for at most one of them."""
+
+BATCH_ITEMS = 512
+PART_BYTES = 1 << 20
+"""A larger file travels in parts of this size and is never held in memory as a whole."""
+
+_FRAMES_UNDER_WAY = 3
+_PROBE_BYTES = 64 << 10
+_PACKED_SUFFIXES = frozenset(
+    (".7z", ".avi", ".bz2", ".ckpt", ".docx", ".gif", ".gz", ".h5", ".heic", ".jpeg", ".jpg", ".lz4", ".mkv", ".mov",
+     ".mp3", ".mp4", ".npz", ".onnx", ".parquet", ".pdf", ".png", ".pt", ".pth", ".safetensors", ".tgz", ".webm",
+     ".webp", ".whl", ".woff2", ".xz", ".zip", ".zst")
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one action: *code* is None when it was done and acknowledged.
+
+    Codes are the protocol's (changed, no-space, not-permitted, not-found, busy, bad-request, unexpected), "occupied"
+    for a folder that keeps ignored files, and "unstable" when the local file changed while it was read. *stamp* is
+    the written file's on the pod, when any later write would show in it.
+    """
+
+    action: Action
+    code: str | None = None
+    message: str = ""
+    stamp: Stamp | None = None
+
+
+class UnstableError(Exception):
+    """The local file is not, or no longer, what the plan is about; the next cycle looks again."""
+
+
+class Upload:
+    """One plan on its way to the pod.
+
+    Results come back through *report*, in the calling thread, as frames are acknowledged. Raises LinkLost when the
+    connection dies: everything reported until then is done, everything else may or may not be.
+    """
+
+    def __init__(
+        self,
+        link: AgentLink,
+        destination: Destination,
+        local_root: Path,
+        report: Callable[[list[Result]], None],
+        progress: Progress,
+    ) -> None:
+        self._link = link
+        self._destination = destination
+        self._root = str(local_root)
+        self._report = report
+        self._progress = progress
+        self._bytes_done = self._bytes_total = self._files_done = self._files_total = 0
+
+    def run(self, actions: Sequence[Action]) -> None:
+        """Carry out *actions*, which are in an order that works (see reconcile.Plan)."""
+        self._bytes_total = sum(_bytes_of(action) for action in actions)
+        self._files_total = sum(_carries_content(action) for action in actions)
+        if self._bytes_total <= BATCH_BYTES and len(actions) <= BATCH_ITEMS:
+            self._call_batch(self._packed(actions))
+            return
+        # Folders go ahead of the files in them and deletions follow everything: each group waits for the one before.
+        for group in _groups(actions):
+            self._run_group(group)
+
+    def _run_group(self, group: Sequence[Action]) -> None:
+        large = [action for action in group if _carries_content(action) and _bytes_of(action) > PART_BYTES]
+        small = [action for action in group if action not in set(large)] if large else list(group)
+        with ThreadPoolExecutor(_FRAMES_UNDER_WAY, thread_name_prefix="devpod-rp-upload") as pool:
+            under_way: set[Future[list[Result]]] = set()
+            try:
+                for batch in _batches(small):
+                    packed = self._packed(batch)
+                    if len(under_way) >= _FRAMES_UNDER_WAY + 1:
+                        done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+                        self._finish(done)
+                    under_way.add(pool.submit(self._send, packed))
+                self._finish(wait(under_way).done)
+                for action in large:
+                    self._send_large(pool, action)
+            except BaseException:
+                for future in under_way:
+                    future.cancel()
+                raise
+
+    # Small files.
+
+    def _packed(self, actions: Iterable[Action]) -> _Frame:
+        """Read and pack a batch; what cannot be read as planned is reported at once."""
+        ready: list[Action] = []
+        items: list[dict[str, Any]] = []
+        contents: list[bytes] = []
+        failed: list[Result] = []
+        for action in actions:
+            item = item_for(action)
+            if item["do"] == "file" and action.new is not None:
+                try:
+                    contents.append(read_exactly(Path(self._root, action.path), action.new))
+                except (UnstableError, OSError) as error:
+                    failed.append(failed_read(action, error))
+                    continue
+            ready.append(action)
+            items.append(item)
+        if failed:
+            self._report(failed)
+        body, fields = _compressed(
+            batch.packed(items, contents), all(_is_packed(action.path) for action in ready if _carries_content(action))
+        )
+        return _Frame(tuple(ready), body, fields)
+
+    def _send(self, frame: _Frame) -> list[Result]:
+        if not frame.actions:
+            return []
+        answer = self._link.call("files.apply", frame.body, **self._destination.fields(), **frame.fields)
+        return [_result(action, given) for action, given in zip(frame.actions, json.loads(answer.body), strict=True)]
+
+    def _call_batch(self, frame: _Frame) -> None:
+        results = self._send(frame)
+        if results:
+            self._tell(results)
+
+    def _finish(self, futures: Iterable[Future[list[Result]]]) -> None:
+        for future in futures:
+            results = future.result()
+            if results:
+                self._tell(results)
+
+    def _tell(self, results: list[Result]) -> None:
+        self._files_done += sum(_carries_content(result.action) for result in results)
+        self._bytes_done += sum(
+            _bytes_of(result.action) for result in results if _bytes_of(result.action) <= PART_BYTES
+        )
+        self._report(results)
+        self._show()
+
+    def _show(self) -> None:
+        if self._files_total:
+            message = f"{min(self._files_done, self._files_total)} of {self._files_total} files"
+            self._progress(Event("upload", message, self._bytes_done, self._bytes_total, "bytes"))
+
+    # Large files.
+
+    def _send_large(self, pool: ThreadPoolExecutor, action: Action) -> None:
+        assert action.new is not None
+        staged = uuid.uuid4().hex
+        before = self._bytes_done
+        under_way: set[Future[Any]] = set()
+        try:
+            for offset, part in _parts(Path(self._root, action.path), action.new):
+                if len(under_way) >= _FRAMES_UNDER_WAY + 1:
+                    done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        future.result()
+                under_way.add(pool.submit(self._stage, staged, offset, part, _is_packed(action.path)))
+                self._bytes_done += len(part)
+                self._show()
+            for future in wait(under_way).done:
+                future.result()
+            item = {**item_for(action), "staged": staged}
+            self._call_batch(_Frame((action,), batch.packed([item], []), {}))
+        except (UnstableError, OSError, AgentRefused) as error:
+            wait(under_way)
+            self._bytes_done = before + action.new.size
+            self._link.call("files.discard", staged=staged, **self._destination.fields())
+            self._report([failed_read(action, error)])
+
+    def _stage(self, staged: str, offset: int, part: bytes, packed: bool) -> None:
+        body, fields = _compressed(part, packed)
+        self._link.call("files.stage", body, staged=staged, offset=offset, **self._destination.fields(), **fields)
+
+
+@dataclass(frozen=True)
+class _Frame:
+    actions: tuple[Action, ...]
+    body: bytes
+    fields: dict[str, Any]
+
+
+def item_for(action: Action) -> dict[str, Any]:
+    """The action in the words of ``files.apply``."""
+    old, new = action.old, action.new
+    item: dict[str, Any] = {"path": action.path, "old": None if old is None else _version(old)}
+    if new is None:
+        return {**item, "do": "remove"}
+    if new.kind == "dir":
+        return {**item, "do": "dir"}
+    if new.kind == "symlink":
+        return {**item, "do": "symlink", "target": new.target}
+    only_mode = old is not None and old.kind == "file" and old.digest == new.digest
+    item.update(digest=new.digest, executable=new.executable, size=new.size, mtime_ns=new.mtime_ns)
+    return {**item, "do": "mode" if only_mode else "file"}
+
+
+def _version(entry: Entry) -> dict[str, Any]:
+    if entry.kind == "file":
+        return {"kind": "file", "digest": entry.digest, "executable": entry.executable}
+    return {"kind": entry.kind, "target": entry.target} if entry.kind == "symlink" else {"kind": entry.kind}
+
+
+def read_exactly(path: Path, entry: Entry) -> bytes:
+    """The content of *path* if it is the version *entry* speaks of; raises UnstableError if it is another by now."""
+    return b"".join(part for _offset, part in _parts(path, entry))
+
+
+def _parts(path: Path, entry: Entry) -> Iterator[tuple[int, bytes]]:
+    """Read a file in parts, and make sure at the end that it was *entry* from the first byte to the last."""
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    digest = hashlib.blake2b(digest_size=16)
+    with os.fdopen(os.open(path, flags), "rb", buffering=0) as stream:
+        if os.fstat(stream.fileno()).st_size != entry.size:
+            raise UnstableError
+        offset = 0
+        while part := stream.read(PART_BYTES):
+            digest.update(part)
+            yield offset, part
+            offset += len(part)
+            if offset > entry.size:
+                raise UnstableError
+    if digest.hexdigest() != entry.digest:
+        raise UnstableError
+
+
+def failed_read(action: Action, error: Exception) -> Result:
+    if isinstance(error, AgentRefused):
+        return Result(action, error.code, error.message)
+    gone = isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+    if gone or isinstance(error, UnstableError):
+        return Result(action, "unstable", "it is being written here; it follows when it is complete")
+    return Result(
+        action, "not-permitted", f"cannot be read here: {error.strerror if isinstance(error, OSError) else error}"
+    )
+
+
+def _result(action: Action, given: dict[str, Any]) -> Result:
+    if given.get("ok") is True:
+        stamp = given.get("stamp")
+        return Result(action, stamp=Stamp(*stamp[:5]) if stamp and stamp[5] else None)
+    return Result(action, str(given.get("code", "unexpected")), str(given.get("message", "")))
+
+
+def _carries_content(action: Action) -> bool:
+    old, new = action.old, action.new
+    if new is None or new.kind != "file":
+        return False
+    return old is None or old.kind != "file" or old.digest != new.digest
+
+
+def _bytes_of(action: Action) -> int:
+    return action.new.size if action.new is not None and _carries_content(action) else 0
+
+
+def _groups(actions: Sequence[Action]) -> Iterator[list[Action]]:
+    """Split at each change of purpose: clearing the way, folders, content, deletions."""
+    clearing: list[Action] = []
+    folders: list[Action] = []
+    content: list[Action] = []
+    deleting: list[Action] = []
+    for action in actions:
+        if action.new is None:
+            (deleting if folders or content else clearing).append(action)
+        else:
+            (folders if action.new.kind == "dir" else content).append(action)
+    return (group for group in (clearing, folders, content, deleting) if group)
+
+
+def _batches(actions: Sequence[Action]) -> Iterator[list[Action]]:
+    batch: list[Action] = []
+    size = 0
+    for action in actions:
+        bytes_here = _bytes_of(action)
+        if batch and (len(batch) >= BATCH_ITEMS or size + bytes_here > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(action)
+        size += bytes_here
+    if batch:
+        yield batch
+
+
+def _is_packed(path: str) -> bool:
+    return path[path.rfind(".") :].lower() in _PACKED_SUFFIXES
+
+
+def _compressed(raw: bytes, packed: bool) -> tuple[bytes, dict[str, Any]]:
+    """The body to send and the header fields that say how to read it; compression only where it pays."""
+    if packed or len(raw) < 128:
+        return raw, {}
+    probe = raw[:_PROBE_BYTES]
+    if len(raw) > 2 * _PROBE_BYTES and len(zlib.compress(probe, 1)) > 0.9 * len(probe):
+        return raw, {}
+    body = zlib.compress(raw, 1)
+    return (body, {"packed": len(raw)}) if len(body) < len(raw) else (raw, {})
