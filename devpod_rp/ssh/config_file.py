@@ -24,13 +24,13 @@ from devpod_rp.ssh.include_line import NotSshConfigurationError, with_include, w
 
 # URI authorities are lower-cased by editors while OpenSSH matches Host case-sensitively.
 _ALIAS = re.compile(r"[a-z0-9][a-z0-9.-]*")
-_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:%_-]*")
+_HOST = re.compile(r"[A-Za-z0-9:][A-Za-z0-9.:%_-]*")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _PLAIN_PATH = re.compile(r"[\w./~:@+,-]+")
 
 _HEADER = """\
 # The hosts of devpod_rp. Rewritten whole by every command that changes one: edits here are lost.
-# To override an option for one host, put a Host block with it above the Include line in your own configuration.
+# Options that are not set here (ForwardAgent, LocalForward) can be added by a Host block in your own configuration.
 """
 
 

@@ -81,6 +81,13 @@ class TestOurHosts:
         assert {key: seen.get(key) for key in expected} == expected
         assert resolved("other.devpod", paths.user_ssh_config())["port"] == "40022"
 
+    def test_an_ipv6_address_and_the_users_own_additions_work(self) -> None:
+        config_file.write_hosts([entry("demo", address=Address("2001:db8::1", 22))])
+        user_file(b"Host demo.devpod\n  ForwardAgent yes\n  Port 1\n")
+        config_file.ensure_include()
+        seen = resolved("demo.devpod", paths.user_ssh_config())
+        assert (seen["hostname"], seen["port"], seen["forwardagent"]) == ("2001:db8::1", "22", "yes")
+
     def test_keywords_are_written_as_editors_expect_them(self) -> None:
         config_file.write_hosts([entry("demo")])
         lines = [line.split() for line in paths.ssh_hosts_file().read_text().splitlines() if not line.startswith("#")]
