@@ -40,6 +40,8 @@ _DIGESTS = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "h
 _RSA_ALGORITHMS = ("rsa-sha2-512", "rsa-sha2-256")
 
 _SILENT_KEEPALIVES = 3
+# A transport whose socket is closed ends at once, unless the machine is very busy.
+_ENDING_SECONDS = 5.0
 
 
 class WatchedSocket(socket.socket):
@@ -116,8 +118,9 @@ def negotiate(address: Address, timeout: float, pinned: HostKey | None = None) -
 
 def abandon(transport: paramiko.Transport) -> None:
     """Close a transport, and the timer paramiko would otherwise leave running until the handshake's time is up."""
-    transport.packetizer.complete_handshake()
     transport.close()
+    transport.join(_ENDING_SECONDS)  # until then it might still start that timer
+    transport.packetizer.complete_handshake()
 
 
 def shown_host_key(transport: paramiko.Transport) -> HostKey:
