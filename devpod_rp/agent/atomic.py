@@ -18,7 +18,7 @@ def write_atomically(path: Union[str, Path], data: bytes, mode: int = 0o600) -> 
     that must keep a link pass its real path.
     """
     target = Path(path)
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_private(target.parent)
     handle, temporary = tempfile.mkstemp(prefix="." + target.name[:100] + ".", suffix=".tmp", dir=str(target.parent))
     try:
         with os.fdopen(handle, "wb") as stream:
@@ -32,6 +32,13 @@ def write_atomically(path: Union[str, Path], data: bytes, mode: int = 0o600) -> 
             os.unlink(temporary)
         raise
     _sync_directory(target.parent)
+
+
+def _make_private(directory: Path) -> None:
+    # Not mkdir(parents=True): that gives the parents it makes the default mode.
+    if not directory.is_dir():
+        _make_private(directory.parent)
+        directory.mkdir(mode=0o700, exist_ok=True)
 
 
 def _replace(temporary: str, target: Path) -> None:

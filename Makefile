@@ -1,0 +1,55 @@
+# The plain forms of everything here are in README.md; these targets only spare the typing.
+.POSIX:
+BIN = .venv/bin
+WHEEL_VENV = .venv-wheel
+
+.PHONY: up test check lint types fast wheel-test bench system clean
+
+up: .venv/installed
+	$(BIN)/devpod-rp up --cloud local --yes
+
+test: .venv/installed-dev system
+	$(BIN)/python -m pytest -n 2 --dist loadscope tests
+
+check: lint types fast
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: .venv/installed-dev
+	$(BIN)/mypy
+
+fast: .venv/installed-dev
+	$(BIN)/python -m pytest -q -n 2 -m "not slow and not sandbox" tests
+
+# The same end-to-end tests against what a user installs: templates, agent and data files must be in the wheel.
+wheel-test: .venv/installed-dev system
+	rm -rf dist $(WHEEL_VENV)
+	$(BIN)/python -m build --wheel --outdir dist .
+	.ci/venv $(WHEEL_VENV)
+	$(WHEEL_VENV)/bin/python -m pip install -q -c constraints.txt dist/*.whl --group dev
+	cd tests && ../$(WHEEL_VENV)/bin/python -P -m pytest -n 2 --dist loadscope -m sandbox -p no:cacheprovider .
+
+bench: .venv/installed-dev system
+	$(BIN)/python -m tests.bench
+
+# What the tests need from the system; a no-op where it is there already or where we are not root.
+system:
+	.ci/system-packages
+
+.venv/python: .ci/venv
+	.ci/venv .venv
+	touch $@
+
+.venv/installed: .venv/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install -q -c constraints.txt -e .
+	touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/python -m pip install -q -c constraints.txt -e . --group dev
+	touch $@
+
+clean:
+	rm -rf .venv $(WHEEL_VENV) dist build

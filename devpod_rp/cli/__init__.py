@@ -1,0 +1,1 @@
+"""What a person types: parse, call, render. Nothing here decides anything that Python callers would miss."""

@@ -1,0 +1,124 @@
+"""The root command: which commands exist, and how every error becomes one document and one exit code."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+
+import click
+
+from devpod_rp import __version__
+from devpod_rp.errors import DevpodError, ExitCode, UsageError
+
+# Name -> (where the command lives, one line of help). A table, so that `--help` imports no command.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "up": ("devpod_rp.cli.up:up", "Create or resume a pod for this folder, connect, sync, keep in sync."),
+    "stop": ("devpod_rp.cli.end:stop", "Save what matters, then stop the pod."),
+    "delete": ("devpod_rp.cli.end:delete", "Save what matters, then terminate the pod and forget the environment."),
+    "check": ("devpod_rp.cli.end:check", "Say what a stop would destroy."),
+    "rescue": ("devpod_rp.cli.end:rescue", "Copy what a stop would destroy to the volume."),
+    "list": ("devpod_rp.cli.overview:list_", "All environments and pods, and what they cost."),
+    "status": ("devpod_rp.cli.overview:status", "One environment in depth."),
+    "ssh": ("devpod_rp.cli.connect:ssh", "A shell on the pod, or one command."),
+    "open": ("devpod_rp.cli.connect:open_", "Open the pod in an editor."),
+    "logs": ("devpod_rp.cli.connect:logs", "The container's log, or the keeper's."),
+    "sync": ("devpod_rp.cli.sync:sync", "status · flush · pause · resume · conflicts"),
+    "gpus": ("devpod_rp.cli.catalog:gpus", "GPU types with price and stock."),
+    "volumes": ("devpod_rp.cli.catalog:volumes", "list · create · delete network volumes."),
+    "templates": ("devpod_rp.cli.catalog:templates", "list · show templates."),
+    "init": ("devpod_rp.cli.init:init", "Write a commented devpod-rp.toml for this folder."),
+    "doctor": ("devpod_rp.cli.doctor:doctor", "Check this machine and say how to fix it."),
+    "local": ("devpod_rp.cli.local:local", "status · start · stop · reset · fault of the local cloud."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command only when it is run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name][0].split(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="devpod-rp")
+@click.option("-v", "--verbose", is_flag=True, help="Show the log on stderr.")
+@click.option("--json", "as_json", is_flag=True, help="With no command: the overview as one JSON document.")
+@click.pass_context
+def root(ctx: click.Context, verbose: bool, as_json: bool) -> None:
+    """A remote GPU machine that feels like your laptop: nothing is lost, nothing is left billing."""
+    if verbose:
+        logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(name)s %(message)s")
+        for chatty in ("paramiko", "httpcore", "httpx"):
+            logging.getLogger(chatty).setLevel(logging.WARNING)
+    if ctx.invoked_subcommand is None:
+        from devpod_rp.cli.overview import show_overview
+
+        show_overview(as_json)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; no exception leaves this function."""
+    as_json = "--json" in _before_passthrough(arguments)
+    try:
+        result = root.main(args=list(arguments), prog_name="devpod-rp", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return int(ExitCode.USAGE)
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "devpod-rp"
+        return _report(UsageError(error.format_message(), hint=f"{command} --help"), as_json)
+    except click.ClickException as error:
+        return _report(UsageError(error.format_message()), as_json)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        return int(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output went away (`devpod-rp logs | head`); nothing is wrong on our side.
+        sys.stderr.close()
+        return int(ExitCode.DONE)
+    except DevpodError as error:
+        return _report(error, as_json)
+    except Exception as error:  # noqa: BLE001 - the last line of defence: traceback to the log, one line to the user
+        return _report(_unexpected(error), as_json)
+    return result if isinstance(result, int) else int(ExitCode.DONE)
+
+
+def _before_passthrough(arguments: Sequence[str]) -> list[str]:
+    """The arguments up to ``--``: what follows belongs to the command run on the pod."""
+    words = list(arguments)
+    return words[: words.index("--")] if "--" in words else words
+
+
+def _report(error: DevpodError, as_json: bool) -> int:
+    from devpod_rp.cli import render
+
+    render.error(error, as_json)
+    return int(error.exit_code)
+
+
+def _unexpected(error: Exception) -> DevpodError:
+    import traceback
+
+    from devpod_rp import paths
+
+    log = paths.log_dir() / "unexpected.log"
+    try:
+        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8") as stream:
+            stream.write("".join(traceback.format_exception(error)) + "\n")
+    except OSError as reason:
+        return DevpodError(f"{type(error).__name__}: {error}", hint=f"the log could not be written either: {reason}")
+    return DevpodError(f"Something we did not expect: {type(error).__name__}: {error}", hint=f"details in {log}")

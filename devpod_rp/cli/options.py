@@ -1,0 +1,17 @@
+"""The options that several commands share, spelled once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON document on stdout.")
+yes_option = click.option("--yes", "-y", is_flag=True, help="Answer every question with its safe default.")
+cloud_option = click.option(
+    "--cloud", type=click.Choice(["runpod", "local"]), help="Which cloud; default: RunPod if there is an API key."
+)
+name_argument = click.argument("name", required=False)

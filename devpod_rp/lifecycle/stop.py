@@ -1,0 +1,104 @@
+"""``stop``: save what matters, then stop the pod, or hibernate it where its volume lives on without it."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from devpod_rp import control, environments
+from devpod_rp.environments import Environment
+from devpod_rp.errors import DevpodError, UnreachableError
+from devpod_rp.lifecycle import address, clouds, hosts, look
+from devpod_rp.progress import Event, Progress
+
+if TYPE_CHECKING:
+    from devpod_rp.guard.report import Report
+    from devpod_rp.guard.rescue import Rescue
+    from devpod_rp.runpod.client import RunPod
+
+ENDED = ("EXITED", "HIBERNATED", "TERMINATED")
+_STOP_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """How a stop went; *report* is None when there was nothing to look at or the look was forced away."""
+
+    environment: Environment
+    report: Report | None
+    rescue: Rescue | None
+    was_running: bool
+
+
+def stop(name: str, decide: look.Decide, progress: Progress, *, force: bool = False) -> Stopped:
+    """Flush the synchronisation, let the guard look, then stop the pod.
+
+    An environment on a network volume hibernates: its pod is terminated, because the volume can be attached to a new
+    pod on any host of the data center, while a stopped pod waits for a GPU on its one host.
+
+    Raises:
+        WouldLoseDataError: something exists only on the container disk and *decide* did not settle it; the pod runs on.
+        UnreachableError: the cloud does not confirm the stop.
+    """
+    with environments.locked(name):
+        environment = environments.load(name)
+        with clouds.client_of(environment) as client:
+            environment = address.observe(environment, client)
+            if environment.pod_id is None or environment.status in ENDED:
+                control.stop_keeper(name)
+                return Stopped(environment, None, None, was_running=False)
+            flush(environment, progress)
+            report, saved = look.guarded(environment, decide, force=force, progress=progress)
+            control.stop_keeper(name)
+            progress(Event("stop", f"Stopping pod {environment.pod_id}"))
+            if environment.volume.kind == "disk":
+                client.stop_pod(environment.pod_id)
+                ended = _wait_until_stopped(environment, client)
+            else:
+                ended = terminate(environment, client)
+                if environment.volume.kind == "network":
+                    ended = dataclasses.replace(ended, status="HIBERNATED")
+            environments.save(ended)
+        hosts.write_ssh_config()
+    return Stopped(ended, report, saved, was_running=True)
+
+
+def flush(environment: Environment, progress: Progress) -> None:
+    """Bring the pod's side up to date if a keeper runs; nothing is lost if it cannot, so a failure only warns."""
+    if not control.keeper_running(environment.name):
+        return
+    progress(Event("sync", "Flushing the synchronisation"))
+    try:
+        control.keeper_request(environment.name, "flush", timeout=120.0)
+    except DevpodError as error:
+        progress(Event("sync", f"The last local changes are not on the pod: {error.message}", warning=True))
+
+
+def terminate(environment: Environment, client: RunPod) -> Environment:
+    """Terminate the pod; the record (not saved) then has none."""
+    assert environment.pod_id is not None
+    client.delete_pod(environment.pod_id)
+    return dataclasses.replace(environment, pod_id=None, status="TERMINATED", cost_per_hour=0.0, host_key=None)
+
+
+def _wait_until_stopped(
+    environment: Environment,
+    client: RunPod,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Environment:
+    deadline = clock() + _STOP_SECONDS
+    while True:
+        observed = address.observe(environment, client)
+        if observed.status in ENDED:
+            return dataclasses.replace(observed, host_key=None, cost_per_hour=0.0)
+        if clock() > deadline:
+            raise UnreachableError(
+                f"Pod {environment.pod_id} is still {observed.status} and may still bill.",
+                hint=f"devpod-rp status {environment.name}; run stop again.",
+            )
+        sleep(0.2)

@@ -1,0 +1,47 @@
+"""The synchronisation of one environment, whoever runs it at the moment: ``up`` at first, the keeper afterwards."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from devpod_rp import paths
+from devpod_rp.environments import Environment
+from devpod_rp.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from devpod_rp.sync.session import Session
+
+
+def open_session(environment: Environment, progress: Progress = silent) -> Session:
+    """The environment's sync session; one process at a time holds it.
+
+    Raises:
+        SyncError: another process (the keeper) has it.
+    """
+    from devpod_rp.sync.session import Session
+
+    wishes = environment.spec["sync"]
+    return Session(
+        local_root=Path(environment.folder),
+        remote_root=environment.workspace,
+        state_dir=_state_dir(environment),
+        mode=wishes["mode"],
+        ignore=tuple(wishes["ignore"]),
+        progress=progress,
+    )
+
+
+def forget_ancestor(environment: Environment) -> None:
+    """Void what the two sides last agreed on, because the pod's side is about to be a new, empty volume.
+
+    The next synchronisation is then a first one: it unites both sides and deletes nothing.
+    """
+    state = _state_dir(environment)
+    if state.exists():
+        shutil.rmtree(state)
+
+
+def _state_dir(environment: Environment) -> Path:
+    return paths.environment_dir(environment.name) / "sync"
