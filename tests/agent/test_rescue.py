@@ -101,7 +101,7 @@ def test_hard_links_are_stored_once(pod):
 
 def test_strange_names_survive_in_files_and_manifest(pod):
     pod.path("/root").mkdir()
-    name = b"/root/two\nlines \xe9 \"quoted\""
+    name = b'/root/two\nlines \xe9 "quoted"'
     with open(os.fsencode(pod.root) + name, "wb") as stream:
         stream.write(b"x")
     result = pod.rescues(os.fsdecode(name))
