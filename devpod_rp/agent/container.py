@@ -84,7 +84,7 @@ def running_work(running: Sequence[Process], at_boot: Collection[Tuple[int, int]
 
 
 class Seals:
-    """Tells a directory that nobody in this container can enter from one that merely this process may not read."""
+    """Tells a directory that nobody in this container can write to from one that merely this process may not read."""
 
     def __init__(self, proc: Path = Path("/proc")) -> None:
         self._searches_everywhere = bool(_effective_capabilities(proc) & _CAP_DAC_READ_SEARCH)
@@ -96,13 +96,13 @@ class Seals:
 
         Root's capabilities reach every inode but those whose owner does not exist in the user namespace, which the
         kernel shows as the overflow id (user_namespaces(7)). If such a directory refuses a root that may search
-        everywhere and is closed to others, then no process in here ever came in.
+        everywhere and others may not write to it, then it is the host's and no process in here made a file in it.
         """
         return (
             self._searches_everywhere
             and status.st_uid == self._nobody
             and status.st_gid == self._nogroup
-            and not status.st_mode & stat.S_IXOTH
+            and not status.st_mode & stat.S_IWOTH
         )
 
 
