@@ -89,6 +89,9 @@ def test_what_the_image_and_known_tools_write_by_themselves_is_noise(path):
         ("/root/.vscode-server/notes", "other"),
         ("/root/project/__pycache__/notes.txt", "data"),
         ("/root/run/sshd.pid", "other"),
+        ("/nohup.out", "data"),
+        ("/root/.ipython/profile_default/db/autorestore/results", "other"),
+        ("/tmp/vscode-notes.md", "data"),
         ("/srv/etc/ssh/ssh_host_ed25519_key", "other"),
     ],
 )
