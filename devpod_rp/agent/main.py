@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import gc
 import os
-import platform
 import queue
 import socket
 import sys
@@ -43,7 +42,7 @@ def hello(_request: Request) -> Iterator[Tuple[Header, bytes]]:
     yield (
         {
             "protocol": PROTOCOL,
-            "python": platform.python_version(),
+            "python": "{0}.{1}.{2}".format(*sys.version_info),
             "executable": sys.executable,
             "hostname": socket.gethostname(),
             "pid": os.getpid(),
@@ -176,14 +175,22 @@ class _Service:
         operation = self._operations.get(name) if isinstance(name, str) else None
         if operation is None:
             raise Refusal("bad-request", "this agent knows no operation {0!r}".format(name))
-        last: Optional[Tuple[Header, bytes]] = None
-        for reply in operation(request):
-            if self._closing.is_set():
-                raise _Disconnected("nobody waits for the answer to {0} any more".format(name))
-            if last is not None:
-                self._send(number, last[0], last[1], more=True)
-            last = reply
-        header, body = last if last is not None else ({}, b"")
+        # Held back by one, because only the end of the iteration tells which reply is the last.
+        held: Optional[Tuple[Header, bytes]] = None
+        try:
+            for reply in operation(request):
+                if self._closing.is_set():
+                    raise _Disconnected("nobody waits for the answer to {0} any more".format(name))
+                if held is not None:
+                    self._send(number, held[0], held[1], more=True)
+                held = reply
+        except _Disconnected:
+            raise
+        except Exception:
+            if held is not None:
+                self._send(number, held[0], held[1], more=True)
+            raise
+        header, body = held if held is not None else ({}, b"")
         self._send(number, header, body, more=False)
 
     def _refuse(self, number: Any, code: str, message: str) -> None:
