@@ -1,0 +1,107 @@
+"""``python -m devpod_rp.keeper NAME``: the real parts, put together.
+
+Ends with code 0 when it was told to, when its environment is gone, or when another keeper is there already.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import logging.handlers
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+
+from filelock import FileLock, Timeout
+
+from devpod_rp import environments
+from devpod_rp.control import keeper_lock_file, keeper_log_file
+from devpod_rp.environments import Environment
+from devpod_rp.errors import DevpodError, ExitCode, UnreachableError
+from devpod_rp.keeper.parts import Parts
+from devpod_rp.keeper.service import Keeper
+
+_LOG_BYTES = 1_000_000
+_OLD_LOGS = 3
+
+log = logging.getLogger("devpod_rp.keeper")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the keeper of the environment that is named by the one argument, until the end."""
+    if len(arguments) != 1:
+        sys.stderr.write("usage: python -m devpod_rp.keeper NAME\n")
+        return int(ExitCode.USAGE)
+    (name,) = arguments
+    faulthandler.enable()
+    try:
+        environments.load(name)
+        with FileLock(keeper_lock_file(name), timeout=0):
+            _log_to_file(name)
+            return _serve(name)
+    except Timeout:
+        return int(ExitCode.DONE)
+    except DevpodError as error:
+        sys.stderr.write(f"{error.message}\n")
+        return int(error.exit_code)
+
+
+def _serve(name: str) -> int:
+    keeper = Keeper(name, real_parts())
+    failed: list[BaseException] = []
+    # The main thread only waits for news, so that a signal never finds it holding a lock; put() is reentrant.
+    news: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            keeper.run()
+        except BaseException as error:
+            log.exception("keeper=died")
+            failed.append(error)
+        finally:
+            news.put("ended")
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: news.put("stop"))
+    loop = threading.Thread(target=run, name="devpod-rp-keeper")
+    loop.start()
+    while news.get() != "ended":
+        keeper.stop()
+    loop.join()
+    return int(ExitCode.UNEXPECTED if failed else ExitCode.DONE)
+
+
+def real_parts() -> Parts:
+    """The cloud, SSH, the session and the watcher as they are; imported here, so that tests need none of them."""
+    from devpod_rp.lifecycle.connect import open_link
+    from devpod_rp.lifecycle.syncing import open_session
+    from devpod_rp.sync.watch import Watcher
+
+    return Parts(open_session=open_session, watch=Watcher, refresh=_refresh, open_link=open_link)
+
+
+def _refresh(environment: Environment) -> Environment:
+    """Where the pod is now. A local cloud that does not run is left alone: starting it would start pods."""
+    from devpod_rp.lifecycle import address, clouds
+
+    if environment.cloud == "local" and clouds.local_cloud_running() is None:
+        raise UnreachableError("the local cloud does not run")
+    return address.refresh(environment)
+
+
+def _log_to_file(name: str) -> None:
+    handler = logging.handlers.RotatingFileHandler(
+        keeper_log_file(name), maxBytes=_LOG_BYTES, backupCount=_OLD_LOGS, encoding="utf-8"
+    )
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    for chatty in ("paramiko", "httpx", "httpcore", "filelock"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,97 @@
+"""Running the session's cycles, so that what the watcher heard and what a scan sees are never out of step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from devpod_rp.sync.status import SyncHalted
+
+if TYPE_CHECKING:
+    from devpod_rp.pod.link import AgentLink
+    from devpod_rp.sync.session import Session
+    from devpod_rp.sync.status import CycleResult
+
+_LOOKS = 3
+_DEFERRED_LOOKS = 10
+
+
+@dataclass(frozen=True)
+class Done:
+    """What one or several cycles did together."""
+
+    uploaded_files: int = 0
+    uploaded_bytes: int = 0
+    deleted: int = 0
+    deferred: frozenset[str] = frozenset()
+
+    def and_(self, result: CycleResult) -> Done:
+        return Done(
+            self.uploaded_files + result.uploaded_files,
+            self.uploaded_bytes + result.uploaded_bytes,
+            self.deleted + result.deleted,
+            result.deferred,
+        )
+
+
+class Cycles:
+    """*session* with a connection; *settle* waits a moment and returns the paths that were heard of meanwhile."""
+
+    def __init__(self, session: Session, settle: Callable[[], frozenset[str]]) -> None:
+        self._session = session
+        self._settle = settle
+        self._attached_to: AgentLink | None = None
+        self._done = Done()
+
+    def detach(self) -> None:
+        self._session.detach()
+        self._attached_to = None
+
+    def quick(self, link: AgentLink, paths: frozenset[str]) -> Done:
+        """Synchronise *paths* only."""
+        self._done = Done()
+        self._attach(link)
+        self._synchronise(paths)
+        return self._done
+
+    def full(self, link: AgentLink, paths: frozenset[str]) -> Done:
+        """Synchronise everything; *paths* are the ones heard of and not yet synchronised."""
+        self._done = Done()
+        self._everything(link, paths, _LOOKS)
+        return self._done
+
+    def flush(self, link: AgentLink, paths: frozenset[str]) -> Done:
+        """Synchronise everything that was written before this call, also files that were being written at first."""
+        self._done = Done()
+        self._everything(link, paths | self._settle(), _LOOKS)
+        for _ in range(_DEFERRED_LOOKS):
+            if not self._done.deferred:
+                break
+            self._synchronise(self._done.deferred | self._settle())
+        return self._done
+
+    def _everything(self, link: AgentLink, paths: frozenset[str], looks: int) -> None:
+        """What was heard of goes first: a deletion that was heard of is a wish, while one that a scan alone sees may be
+        an unmounted disk. For the same reason a mass deletion is believed to be an accident only when the watcher,
+        which is a moment behind the scan, has nothing more to say."""
+        try:
+            self._attach(link)
+            if not paths or not self._synchronise(paths).full:
+                self._synchronise(None)
+        except SyncHalted as halt:
+            late = self._settle() if halt.reason == "mass-deletion" and looks > 1 else frozenset()
+            if not late:
+                raise
+            self._everything(link, late, looks - 1)
+
+    def _synchronise(self, paths: frozenset[str] | None) -> CycleResult:
+        result = self._session.synchronise(paths)
+        self._done = self._done.and_(result)
+        return result
+
+    def _attach(self, link: AgentLink) -> None:
+        if self._attached_to is not link:
+            self._attached_to = None
+            self._session.attach(link)
+            self._attached_to = link

@@ -1,0 +1,43 @@
+"""What a keeper is made of. ``__main__`` puts the real parts together; tests bring their own where it matters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from devpod_rp.environments import Environment
+from devpod_rp.keeper.clock import Clock, SystemClock
+from devpod_rp.keeper.state import Timing
+
+if TYPE_CHECKING:
+    from devpod_rp.pod.link import AgentLink
+    from devpod_rp.sync.session import Session
+    from devpod_rp.sync.watch import Batch
+
+
+class Watching(Protocol):
+    """A watcher at work, armed when it is made; ``devpod_rp.sync.watch.Watcher`` is one."""
+
+    def close(self) -> None: ...
+
+
+Keep = Callable[[str, bool], bool]
+Deliver = Callable[["Batch"], None]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The edges of a keeper.
+
+    *refresh* asks the cloud where the pod is now and returns the record, saved; it never starts a pod. *watch* raises
+    OSError when the folder cannot be watched.
+    """
+
+    open_session: Callable[[Environment], Session]
+    watch: Callable[[Path, Keep, Deliver], Watching]
+    refresh: Callable[[Environment], Environment]
+    open_link: Callable[[Environment], AgentLink]
+    clock: Clock = field(default_factory=SystemClock)
+    timing: Timing = field(default_factory=Timing)

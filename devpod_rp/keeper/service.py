@@ -1,0 +1,324 @@
+"""The keeper itself: one loop that owns the session, and the threads that bring it news."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from devpod_rp import environments
+from devpod_rp.control import ControlServer
+from devpod_rp.errors import DevpodError, SyncError, UnreachableError, UsageError
+from devpod_rp.keeper import memory
+from devpod_rp.keeper.clock import Drift
+from devpod_rp.keeper.connecting import ConnectFailed, Linked, PodRests
+from devpod_rp.keeper.connection import Connection, LinkDead
+from devpod_rp.keeper.cycles import Cycles, Done
+from devpod_rp.keeper.parts import Parts, Watching
+from devpod_rp.keeper.requests import Desk, Request
+from devpod_rp.keeper.state import Line, State, Step
+from devpod_rp.pod.link import LinkLost
+from devpod_rp.sync.status import SyncHalted, VolumeFullError
+from devpod_rp.sync.watch import Batch
+
+log = logging.getLogger(__name__)
+
+_SETTLING_BATCHES = 20
+
+
+class Keeper:
+    """Keeps environment *name* in sync and in touch until it is told to stop, or until its record disappears.
+
+    The caller holds the keeper's lock. :meth:`run` belongs to one thread; :meth:`stop` may be called from any.
+    """
+
+    def __init__(self, name: str, parts: Parts) -> None:
+        self._name = name
+        self._parts = parts
+        self._clock = parts.clock
+        self._environment = environments.load(name)
+        self._started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._later: list[Any] = []
+        self._desk = Desk(self._inbox)
+        self._state = State(parts.timing, paused=memory.is_paused(name))
+        self._connection = Connection(name, parts, self._inbox.put)
+        self._session = parts.open_session(self._environment)
+        self._cycles = Cycles(self._session, self._settle)
+        self._watcher: Watching | None = None
+        self._unwatched: str | None = None
+        self._drift = Drift(self._clock, parts.timing.wake_seconds)
+        self._record_at = 0.0
+        # Those who wait for a full cycle; the promised ones waited already when the present attempt to connect began.
+        self._flushes: list[Request] = []
+        self._promised: list[Request] = []
+        self._working = False
+        self._ending = threading.Event()
+
+    # What other threads call.
+
+    def stop(self) -> None:
+        """Make :meth:`run` return soon, also out of a cycle, which is safe to break off anywhere."""
+        self._ending.set()
+        self._inbox.put(None)
+        self._connection.break_off()
+
+    def handle(self, op: str, _fields: dict[str, Any]) -> dict[str, Any]:
+        """Answer one request of the control socket."""
+        if op == "status":
+            return self.status()
+        if op == "stop":
+            self.stop()
+            return {}
+        if op == "pause":
+            # On disk first: a pause outlives whatever happens now.
+            memory.remember_paused(self._name, True)
+            waiting = self._desk.hand_in(op)
+            if self._working:
+                self._connection.break_off()
+            return self._desk.result_of(waiting)
+        if op in ("flush", "resume"):
+            return self._desk.result_of(self._desk.hand_in(op))
+        raise UsageError(f"A keeper cannot {op!r}.", hint="it can status, flush, pause, resume, stop.")
+
+    def status(self) -> dict[str, Any]:
+        """How things stand, at once, also in the middle of a cycle."""
+        session, state = self._session.status(), self._state
+        return {
+            **session.as_json(),
+            "state": state.shown(session.state),
+            "reason": state.reason or self._unwatched,
+            "connected": state.line is Line.UP,
+            "pid": os.getpid(),
+            "since": self._started_at,
+        }
+
+    # The loop.
+
+    def run(self) -> None:
+        """Keep going until the end; the session is closed and every request answered when this returns."""
+        server = ControlServer(self._name, self.handle)
+        log.info("keeper=started name=%s pid=%d", self._name, os.getpid())
+        try:
+            while not self._ending.is_set():
+                self._guarded_turn()
+        finally:
+            self._desk.close()
+            server.close()
+            self._connection.close()
+            self._unwatch()
+            self._session.close()
+            log.info("keeper=ended name=%s", self._name)
+
+    def _guarded_turn(self) -> None:
+        try:
+            self._turn()
+        except Exception as error:  # whatever it is, the next turn starts from a new connection
+            log.exception("keeper=unexpected")
+            self._lose(f"unexpected: {type(error).__name__}: {error}", expected=False)
+            self._refuse(self._flushes, DevpodError(f"{type(error).__name__}: {error}"))
+
+    def _turn(self) -> None:
+        self._look_around()
+        # Set before the inbox is read: a pause that comes too late to be read here sees that it must break in.
+        self._working = True
+        try:
+            self._read_inbox()
+            step, seconds = self._state.next_step(self._clock.monotonic())
+            if step is Step.CONNECT:
+                self._promised = list(self._flushes)
+                self._become(self._state.connecting())
+                self._connection.start()
+            elif step is not Step.WAIT:
+                self._cycle(full=step is Step.FULL)
+                self._drift.mark()
+        finally:
+            self._working = False
+        if step is Step.WAIT:
+            self._take(self._clock.next_message(self._inbox, seconds))
+
+    def _look_around(self) -> None:
+        now = self._clock.monotonic()
+        if now >= self._record_at:
+            self._record_at = now + self._parts.timing.tick_seconds
+            if not self._still_recorded():
+                log.info("keeper=record-gone name=%s", self._name)
+                self._ending.set()
+                return
+        if self._drift.slept():
+            log.info("keeper=woke name=%s", self._name)
+            self._become(self._state.woke(now))
+            self._ping()
+        link = self._connection.link
+        if link is not None and not link.alive:
+            self._lose("the connection to the pod is lost")
+
+    def _still_recorded(self) -> bool:
+        try:
+            record = environments.find(self._name)
+        except environments.CorruptRecord as error:
+            log.warning("record=unreadable error=%s", error.message)
+            return True
+        return record is not None and record.id == self._environment.id
+
+    def _ping(self) -> None:
+        if self._connection.link is not None:
+            try:
+                self._connection.link.ping(self._parts.timing.ping_seconds)
+            except LinkLost as lost:
+                self._lose(lost.message)
+
+    # News.
+
+    def _read_inbox(self) -> None:
+        later, self._later = self._later, []
+        for message in later:
+            self._take(message)
+        while not self._inbox.empty():
+            self._take(self._inbox.get())
+
+    def _take(self, message: Any) -> None:
+        now = self._clock.monotonic()
+        if isinstance(message, Batch):
+            self._become(self._state.heard(message.paths, message.full, now))
+        elif isinstance(message, Request):
+            self._take_request(message)
+        elif isinstance(message, Linked):
+            self._connection.take(message.link)
+            self._become(self._state.linked(now))
+        elif isinstance(message, PodRests | ConnectFailed):
+            after = self._state.pod_rests if isinstance(message, PodRests) else self._state.failed
+            self._become(after(message.reason, now))
+            self._refuse(
+                self._promised,
+                UnreachableError(
+                    f"{self._name} is not connected: {message.reason}.", hint=f"devpod-rp up {self._name} connects it."
+                ),
+            )
+        elif isinstance(message, LinkDead) and message.link is self._connection.link:
+            self._lose(message.reason)
+
+    def _take_request(self, request: Request) -> None:
+        if request.op == "flush":
+            if self._state.paused:
+                request.refuse(SyncError("The synchronisation is paused.", hint="devpod-rp sync resume"))
+                return
+            self._flushes.append(request)
+            self._become(self._state.flush(True))
+            return
+        if request.op == "pause":
+            self._become(self._state.pause())
+            self._refuse(self._flushes, SyncError("The synchronisation was paused.", hint="devpod-rp sync resume"))
+        else:
+            memory.remember_paused(self._name, False)
+            self._session.accept()
+            self._cycles.detach()
+            self._become(self._state.resume(self._clock.monotonic()))
+        request.fulfil(self.status())
+
+    def _settle(self) -> frozenset[str]:
+        """The paths heard of until the watcher is quiet for a moment; other news waits for the loop."""
+        heard: frozenset[str] = frozenset()
+        for _ in range(_SETTLING_BATCHES):
+            message = self._clock.next_message(self._inbox, self._parts.timing.settle_seconds)
+            if message is None:
+                break
+            if isinstance(message, Batch):
+                heard |= message.paths
+            else:
+                self._later.append(message)
+        return heard
+
+    # Cycles.
+
+    def _cycle(self, *, full: bool) -> None:
+        link, waiting = self._connection.link, list(self._flushes)
+        assert link is not None
+        if full:
+            self._watch()
+        try:
+            run = self._cycles.flush if waiting else self._cycles.full if full else self._cycles.quick
+            done = run(link, self._state.paths)
+        except LinkLost as lost:
+            # Those who wait go on waiting: a broken connection is most often back at once.
+            self._lose(lost.message)
+        except SyncHalted as halt:
+            if halt.reason.startswith("local-"):
+                self._unwatch()  # what is watched may be another folder by the next cycle
+            self._become(self._state.halt(halt.message, self._clock.monotonic()))
+            self._refuse(waiting, halt)
+        except VolumeFullError as error:
+            after = self._state.synchronised(frozenset(), full, self._clock.monotonic(), remark=error.message)
+            self._become(after)
+            self._refuse(waiting, error)
+        except DevpodError as error:
+            log.warning("cycle=failed error=%s", error.message)
+            self._become(self._state.stumbled(error.message, self._clock.monotonic()))
+            self._refuse(waiting, error)
+        else:
+            self._become(self._state.synchronised(done.deferred, full, self._clock.monotonic()))
+            self._fulfil(waiting, done)
+
+    def _lose(self, reason: str, *, expected: bool = True) -> None:
+        self._cycles.detach()
+        self._connection.drop()
+        now = self._clock.monotonic()
+        self._become(self._state.lost(reason, now) if expected else self._state.failed(reason, now))
+
+    def _watch(self) -> None:
+        if self._watcher is None:
+            try:
+                self._watcher = self._parts.watch(
+                    Path(self._environment.folder),
+                    lambda path, is_folder: not self._session.ignored(path, is_folder),
+                    self._inbox.put,
+                )
+                self._unwatched = None
+            except OSError as error:
+                log.warning("watch=failed error=%s", error)
+                self._unwatched = f"changes are found by looking every minute, because watching failed: {error}"
+
+    def _unwatch(self) -> None:
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            watcher.close()
+
+    # Answers.
+
+    def _fulfil(self, requests: list[Request], done: Done) -> None:
+        flushed = {
+            "uploaded_files": done.uploaded_files,
+            "uploaded_bytes": done.uploaded_bytes,
+            "deleted": done.deleted,
+            "deferred": sorted(done.deferred),
+        }
+        self._forget(requests)
+        for request in requests:
+            request.fulfil({**self.status(), "flushed": flushed})
+
+    def _refuse(self, requests: list[Request], error: DevpodError) -> None:
+        refused = list(requests)
+        self._forget(refused)
+        for request in refused:
+            request.refuse(error)
+
+    def _forget(self, requests: list[Request]) -> None:
+        self._flushes = [each for each in self._flushes if each not in requests]
+        self._promised = [each for each in self._promised if each not in requests]
+        self._become(self._state.flush(bool(self._flushes)))
+
+    def _become(self, state: State) -> None:
+        before, self._state = self._state, state
+        if (before.line, before.reason, before.halted, before.paused) != (
+            state.line,
+            state.reason,
+            state.halted,
+            state.paused,
+        ):
+            log.info(
+                "line=%s paused=%s halted=%s reason=%s", state.line.value, state.paused, state.halted, state.reason
+            )
