@@ -190,14 +190,16 @@ def test_it_ends_when_a_request_is_no_frame() -> None:
 
 @pytest.mark.slow
 def test_a_step_that_hangs_after_the_end_is_given_up() -> None:
-    release = threading.Event()
+    started, release = threading.Event(), threading.Event()
 
     def hang(_request: Request) -> Reply:
+        started.set()
         release.wait(20)
         yield {}, b""
 
     talk = Conversation({"hang": hang})
     talk.ask(1, "hang")
+    assert started.wait(10)
     talk.requests.close()
     assert talk.gave_up.wait(10)
     release.set()
