@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import sysconfig
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +30,7 @@ _TAIL_BYTES = 2000
 _children: list[subprocess.Popen[bytes]] = []
 
 
-class KeeperNotStarted(DevpodError):
+class KeeperNotStarted(DevpodError):  # noqa: N818
     """The keeper died or did not answer in time; the message ends with what it logged last."""
 
     kind = "keeper-not-started"
@@ -82,7 +83,7 @@ def start_keeper(name: str, *, timeout_seconds: float = START_SECONDS) -> None:
         time.sleep(_POLL_SECONDS)
 
 
-def stop_keeper(name: str, *, timeout_seconds: float = _ASK_SECONDS) -> None:
+def stop_keeper(name: str, *, timeout_seconds: float = _ASK_SECONDS, term_seconds: float = _TERM_SECONDS) -> None:
     """Return when no keeper of environment *name* runs: asked to end, and ended by force if it does not listen.
 
     Only the very process that wrote the endpoint is ever ended, never another one that got its pid.
@@ -98,7 +99,7 @@ def stop_keeper(name: str, *, timeout_seconds: float = _ASK_SECONDS) -> None:
     else:
         asked = True
     if process is not None and not (asked and _ended(process, timeout_seconds)):
-        _end(process)
+        _end(process, term_seconds)
     forget_endpoint(name, endpoint)
 
 
@@ -123,11 +124,18 @@ def _spawn(arguments: list[str], log: Path) -> subprocess.Popen[bytes]:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, with our own relative paths made absolute, because the child works in another directory."""
+    """Ours, with our relative paths made absolute, because the child works in another directory.
+
+    It must find this very devpod_rp, also where it is not installed but run from a checkout.
+    """
     environment = dict(os.environ)
     for variable in ("DEVPOD_RP_HOME", "DEVPOD_RP_SSH_CONFIG"):
         if environment.get(variable):
             environment[variable] = str(Path(environment[variable]).expanduser().absolute())
+    root = str(Path(__file__).resolve().parents[2])
+    if root not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
+        inherited = environment.get("PYTHONPATH")
+        environment["PYTHONPATH"] = root + (os.pathsep + inherited if inherited else "")
     return environment
 
 
@@ -160,12 +168,12 @@ def _ended(process: psutil.Process, timeout_seconds: float) -> bool:
     return False
 
 
-def _end(process: psutil.Process) -> None:
+def _end(process: psutil.Process, term_seconds: float) -> None:
     import psutil
 
     try:
         process.terminate()
-        if not _ended(process, _TERM_SECONDS):
+        if not _ended(process, term_seconds):
             process.kill()
             _ended(process, _TERM_SECONDS)
     except psutil.NoSuchProcess:

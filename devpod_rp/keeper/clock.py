@@ -50,7 +50,7 @@ class Drift:
         self._monotonic, self._wall = self._clock.monotonic(), self._clock.wall()
 
     def slept(self) -> bool:
-        """Whether the clocks parted since the last look. A clock set by hand counts too; the check it costs is cheap."""
+        """Whether the clocks parted since the last look. A clock set by hand counts too: that check is cheap."""
         monotonic, wall = self._clock.monotonic(), self._clock.wall()
         passed = monotonic - self._monotonic
         parted = abs(wall - self._wall - passed)
