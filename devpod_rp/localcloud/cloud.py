@@ -44,7 +44,7 @@ class Cloud:
         self.ledger = Ledger(settings.ledger)
         self.crew = Crew(self.ledger, host, self.disks, settings.delays, clock)
         self.pods = Pods(self.ledger, self.catalog, self.crew.wake, clock, self._missing_support)
-        self.volumes = Volumes(self.ledger, self.catalog, self.crew, self.disks, clock)
+        self.volumes = Volumes(self.ledger, self.catalog, self.crew, host, self.disks, clock)
         self.support = host.probe()
         self._heart = threading.Thread(target=self._beat, name="heartbeat")
 

@@ -62,7 +62,7 @@ def check_request(request: Mapping[str, Any]) -> None:
     if ("gpu" in request) == ("cpu" in request):
         raise bad_request("Exactly one of gpu or cpu must be set.")
     if not request.get("image"):
-        raise bad_request("image is required unless templateId is set.")
+        raise bad_request("image must not be empty.")
     if request.get("registry"):
         raise bad_request("The registry credential does not exist.")
     _check_container(request)

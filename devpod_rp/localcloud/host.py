@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import Protocol
@@ -44,6 +45,10 @@ class Host(Protocol):
         """Put the container disk in *directory* back to the image's state."""
         ...
 
+    def erase(self, path: Path) -> None:
+        """Remove a tree that containers wrote to, whatever modes and owners it has; gone already is fine."""
+        ...
+
     def sweep(self, root: Path, live: Collection[str]) -> list[str]:
         """End whatever a dead server left running below *root*, except *live*; the ids of the pods it belonged to."""
         ...
@@ -64,6 +69,10 @@ class SandboxHost:
 
     def wipe(self, directory: Path) -> None:
         sandbox.wipe(directory)
+
+    def erase(self, path: Path) -> None:
+        if os.path.lexists(path):
+            sandbox.erase(path)
 
     def sweep(self, root: Path, live: Collection[str]) -> list[str]:
         return sandbox.sweep(root, live)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from devpod_rp.localcloud import billing
+from devpod_rp.localcloud import billing, storage
 from devpod_rp.localcloud.records import NetworkVolume, Pod, Template, from_json, to_json
 
 Chargeable = TypeVar("Chargeable", Pod, NetworkVolume)
@@ -194,7 +194,7 @@ class Ledger:
     """The SQLite file; hands out one transaction at a time, to any thread."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        storage.make(path.parent)
         # Made by us so that it never exists with wider permissions; SQLite gives its WAL the same mode.
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         path.chmod(0o600)

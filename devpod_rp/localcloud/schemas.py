@@ -17,7 +17,7 @@ _CUDA: Schema = {"type": "string", "pattern": r"^\d+\.\d+$"}
 _CUDAS: Schema = {"type": "array", "items": _CUDA}
 
 
-def _object(required: list[str] | None = None, **properties: Schema) -> Schema:
+def _object(required: list[str] | None = None, /, **properties: Schema) -> Schema:
     return {
         "type": "object",
         "required": required or [],
@@ -52,20 +52,23 @@ _GPU = _object(
 )
 _CPU = _object(["id", "vcpuCount"], id=_NAME, vcpuCount={"type": "integer", "minimum": 2})
 
-CREATE_POD = _object(
-    ["name"],
-    **_CONTAINER,
-    name=_NAME,
-    cloud={"type": "string", "enum": ["SECURE", "COMMUNITY"]},
-    cpu=_CPU,
-    gpu=_GPU,
-    dataCenterIds=_STRINGS,
-    globalNetworking=_BOOLEAN,
-    mounts=_MOUNTS,
-    startJupyter=_BOOLEAN,
-    startSsh=_BOOLEAN,
-    templateId=_NAME,
-)
+CREATE_POD: Schema = {
+    **_object(
+        ["name"],
+        **_CONTAINER,
+        name=_NAME,
+        cloud={"type": "string", "enum": ["SECURE", "COMMUNITY"]},
+        cpu=_CPU,
+        gpu=_GPU,
+        dataCenterIds=_STRINGS,
+        globalNetworking=_BOOLEAN,
+        mounts=_MOUNTS,
+        startJupyter=_BOOLEAN,
+        startSsh=_BOOLEAN,
+        templateId=_NAME,
+    ),
+    "requiredUnless": {"templateId": ["image"]},
+}
 UPDATE_POD = _object(
     **_CONTAINER, globalNetworking=_BOOLEAN, locked=_BOOLEAN, mounts=_MOUNTS, name=_NAME, templateId=_STRING
 )
@@ -79,7 +82,7 @@ CREATE_NETWORK_VOLUME = _object(
     size=_VOLUME_SIZE,
     type={"type": "string", "enum": ["STANDARD", "HIGH_PERFORMANCE"]},
 )
-UPDATE_NETWORK_VOLUME = _object(name=_NAME, size=_VOLUME_SIZE)
+UPDATE_NETWORK_VOLUME: Schema = {**_object(name=_NAME, size=_VOLUME_SIZE), "minProperties": 1}
 
 UPDATE_SSH_KEYS = _object(
     ["keys"],

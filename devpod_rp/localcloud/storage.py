@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,28 +29,13 @@ class Storage:
 
 def make(directory: Path) -> None:
     """Make *directory* for us alone, parents included."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Path.mkdir(parents=True) would give the parents the umask's mode.
+    missing = [each for each in (directory, *directory.parents) if not each.exists()]
+    for each in reversed(missing):
+        each.mkdir(mode=0o700, exist_ok=True)
 
 
-def remove(directory: Path) -> None:
-    """Remove *directory* with everything in it, also what its owner made unreadable. Gone already is fine.
-
-    Raises:
-        OSError: something in it cannot be removed.
-    """
-    if not os.path.lexists(directory):
-        return
-    try:
-        shutil.rmtree(directory)
-    except PermissionError:
-        for parent, _names, _files in os.walk(directory):
-            _open_up(Path(parent))
-        shutil.rmtree(directory)
-
-
-def _open_up(directory: Path) -> None:
-    # The children before os.walk descends into them: it lists a directory when it gets there.
-    directory.chmod(stat.S_IRWXU)
-    for child in directory.iterdir():
-        if child.is_dir() and not child.is_symlink():
-            child.chmod(stat.S_IRWXU)
+def make_volume(directory: Path) -> None:
+    """Make the root of a volume. Any user of the pod may enter it; its parent keeps this machine's other users out."""
+    make(directory.parent)
+    directory.mkdir(mode=0o755, exist_ok=True)

@@ -2,7 +2,8 @@
 
 RunPod's ``errors`` read like those of a Go JSON Schema validator: ``$: missing property 'dataCenter'``,
 ``$: additional properties 'dataCenterId' not allowed``, ``value must be one of '…'``. This module knows just the
-keywords the request schemas use, so that the product does not need a JSON Schema library.
+keywords the request schemas use, so that the product does not need a JSON Schema library, and one of its own:
+``requiredUnless`` maps a property to those that are required where it is absent.
 """
 
 from __future__ import annotations
@@ -84,10 +85,15 @@ def _number_violations(value: float, schema: Schema, where: str) -> list[str]:
 def _object_violations(value: Mapping[str, object], schema: Schema, where: str) -> list[str]:
     found = []
     properties = schema.get("properties", {})
-    missing = [name for name in schema.get("required", ()) if name not in value]
+    required = [*schema.get("required", ())]
+    for condition, names in schema.get("requiredUnless", {}).items():
+        required += names if condition not in value else []
+    missing = [name for name in required if name not in value]
     if missing:
         noun = "property" if len(missing) == 1 else "properties"
         found.append(f"{where}: missing {noun} {_quoted(missing)}")
+    if len(value) < schema.get("minProperties", 0):
+        found.append(f"{where}: minProperties: got {len(value)}, want {schema['minProperties']}")
     others = schema.get("additionalProperties", True)
     unknown = [name for name in value if name not in properties]
     if others is False and unknown:

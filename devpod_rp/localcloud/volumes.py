@@ -7,9 +7,9 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from devpod_rp.localcloud import storage
 from devpod_rp.localcloud.catalog import Catalog
 from devpod_rp.localcloud.crew import Crew
+from devpod_rp.localcloud.host import Host
 from devpod_rp.localcloud.ledger import Books, Ledger
 from devpod_rp.localcloud.problems import bad_request, not_found
 from devpod_rp.localcloud.records import NetworkVolume
@@ -22,11 +22,12 @@ class Volumes:
     """Every order about network volumes."""
 
     def __init__(
-        self, ledger: Ledger, catalog: Catalog, crew: Crew, disks: Storage, clock: Callable[[], float]
+        self, ledger: Ledger, catalog: Catalog, crew: Crew, host: Host, disks: Storage, clock: Callable[[], float]
     ) -> None:
         self._ledger = ledger
         self._catalog = catalog
         self._crew = crew
+        self._host = host
         self._disks = disks
         self._clock = clock
 
@@ -65,9 +66,7 @@ class Volumes:
         return volume
 
     def update(self, volume_id: str, body: Mapping[str, Any]) -> NetworkVolume:
-        """Rename or grow. Raises Problem 404, or 400 for an empty body or a smaller size."""
-        if not body:
-            raise bad_request("At least one of name or size must be provided.")
+        """Rename or grow. Raises Problem 404, or 400 for a smaller size."""
         now = self._clock()
         with self._ledger.transaction() as books:
             books.settle(now)
@@ -100,7 +99,7 @@ class Volumes:
             dying = [pod.id for pod in pods if pod.status.gone and _attached(pod.network, volume.id)]
             if not self._crew.settled(dying, _RELEASE_SECONDS):
                 continue
-            storage.remove(self._disks.network_volume(volume.id))
+            self._host.erase(self._disks.network_volume(volume.id))
             with self._ledger.transaction() as books:
                 books.forget_volume(volume.id)
 

@@ -137,8 +137,8 @@ class Worker:
         self._change(pod, wipe=False)
 
     def _purge(self, pod: Pod) -> None:
-        storage.remove(self._disks.volume_disk(pod.id))
-        storage.remove(self._disks.pod_directory(pod.id))
+        self._host.erase(self._disks.volume_disk(pod.id))
+        self._host.erase(self._disks.pod_directory(pod.id))
         self._change(pod, purged=True)
         log.info("purged pod=%s", pod.id)
 
@@ -188,13 +188,14 @@ class Worker:
         storage.make(self._disks.pod_directory(pod.id))
         machine = containers.machine(pod, self._disks)
         for mount in machine.mounts:
-            storage.make(mount.source)
+            storage.make_volume(mount.source)
         self._note("start container")
         try:
             self._container = self._host.start(machine)
         except (DevpodError, OSError) as error:
             log.warning("start failed pod=%s error=%s", pod.id, error)
-            self._fail(str(error))
+            hint = error.hint if isinstance(error, DevpodError) else None
+            self._fail(f"{error} {hint}" if hint else str(error))
             return False
         self._generation = pod.generation
         return True

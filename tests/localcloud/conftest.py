@@ -4,33 +4,19 @@ from __future__ import annotations
 
 import json
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from devpod_rp.localcloud.delays import Delays
 from devpod_rp.localcloud.server import serve
 from devpod_rp.localcloud.settings import Settings
 from tests.localcloud.conformance import check_response
-from tests.localcloud.double import DoubleHost
+from tests.localcloud.double import DEADLINE_SECONDS, DoubleHost, eventually, quick_settings
 
 GPU = "NVIDIA GeForce RTX 4090"
-DEADLINE_SECONDS = 20.0
-
-
-def eventually(condition: Callable[[], Any], what: str) -> Any:
-    """The first true value of *condition*, looked for until a deadline."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.01)
-    raise AssertionError(f"never happened: {what}")
 
 
 class LocalCloud:
@@ -118,16 +104,6 @@ class LocalCloud:
 
 def _content(path: Path) -> str:
     return path.read_text(encoding="utf-8") if path.exists() else ""
-
-
-def quick_settings(root: Path, **changes: Any) -> Settings:
-    values: dict[str, Any] = {
-        "root": root / "local-cloud",
-        "endpoint": root / "local-cloud" / "endpoint.json",
-        "delays": Delays(0.02, 0.02, 0.02),
-        "heartbeat_seconds": 0.1,
-    }
-    return Settings(**{**values, **changes})
 
 
 @pytest.fixture

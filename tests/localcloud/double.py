@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
+from devpod_rp.localcloud.delays import Delays
 from devpod_rp.localcloud.sandbox import Machine, SandboxError, Support
+from devpod_rp.localcloud.settings import Settings
+
+DEADLINE_SECONDS = 20.0
 
 
 class Container:
@@ -61,6 +67,10 @@ class DoubleHost:
         self.did("wipe", directory.name)
         shutil.rmtree(container_disk(directory), ignore_errors=True)
 
+    def erase(self, path: Path) -> None:
+        self.did("erase", path.name)
+        shutil.rmtree(path, ignore_errors=True)
+
     def sweep(self, root: Path, _live: Collection[str]) -> list[str]:
         self.did("sweep", str(root))
         return []
@@ -71,3 +81,24 @@ class DoubleHost:
 
 def container_disk(directory: Path) -> Path:
     return directory / "container-disk"
+
+
+def eventually(condition: Callable[[], Any], what: str) -> Any:
+    """The first true value of *condition*, looked for until a deadline."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.01)
+    raise AssertionError(f"never happened: {what}")
+
+
+def quick_settings(root: Path, **changes: Any) -> Settings:
+    values: dict[str, Any] = {
+        "root": root / "local-cloud",
+        "endpoint": root / "local-cloud" / "endpoint.json",
+        "delays": Delays(0.02, 0.02, 0.02),
+        "heartbeat_seconds": 0.1,
+    }
+    return Settings(**{**values, **changes})

@@ -8,8 +8,8 @@ import pytest
 
 from devpod_rp.localcloud.delays import Delays
 from devpod_rp.localcloud.problems import NO_CAPACITY
-from tests.localcloud.conftest import GPU, LocalCloud, eventually, quick_settings
-from tests.localcloud.double import DoubleHost, container_disk
+from tests.localcloud.conftest import GPU, LocalCloud
+from tests.localcloud.double import DoubleHost, container_disk, eventually, quick_settings
 
 
 def disk_of(local: LocalCloud, pod_id: str) -> Any:

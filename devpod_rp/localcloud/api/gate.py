@@ -29,6 +29,8 @@ from devpod_rp.localcloud.ratelimits import RateLimits
 
 log = logging.getLogger(__name__)
 
+_SOMETHING_WENT_WRONG = "Something went wrong. Please try again later or contact support."
+
 
 class Gate:
     """Shared by all resources: who may come in, and how a result becomes a response."""
@@ -53,8 +55,8 @@ class Gate:
             return Response(status_code=400)
         except Exception:
             log.exception("%s %s failed", request.method, request.url.path)
-            problem = Problem(500, "Something went wrong. Please try again later or contact support.")
-            return _json(500, problem.body(), headers, problem.media_type)
+            unknown = Problem(500, _SOMETHING_WENT_WRONG)
+            return _json(500, unknown.body(), headers, unknown.media_type)
         headers.update(reply.headers)
         if reply.stream is not None:
             return StreamingResponse(reply.stream, reply.status, headers, media_type="text/event-stream")
@@ -121,7 +123,7 @@ class Gate:
             errors = dataclasses.replace(faults.errors, next=faults.errors.next - 1)
             self._keep(dataclasses.replace(faults, errors=errors if errors.next else None))
             if errors.when == "before":
-                raise Problem(errors.status, "Something went wrong. Please try again later or contact support.")
+                raise Problem(errors.status, _SOMETHING_WENT_WRONG)
             return faults
 
     def _keep(self, faults: Faults) -> None:
