@@ -17,35 +17,12 @@ from devpod_rp.agent import tree
 from devpod_rp.agent.batch import inflated
 from devpod_rp.agent.roots import Area, Root
 from devpod_rp.agent.rules import from_wire
-from devpod_rp.agent.tree import Stamp
 from devpod_rp.agent.wire import Refusal, Request
 
 ROWS_PER_FRAME = 4000
 _SIGN_OF_LIFE_SECONDS = 1.0
 
 Reply = Iterator[Tuple[Dict[str, Any], bytes]]
-
-
-class _AnyStamp(Stamp):
-    """Equal to every stamp, so that a walk which is told it takes no file for changed and reads none."""
-
-    def __eq__(self, _other: object) -> bool:
-        return True
-
-    def __ne__(self, _other: object) -> bool:
-        return False
-
-    __hash__ = Stamp.__hash__
-
-
-class _Unread(Dict[str, Tuple[Stamp, str]]):
-    """Knows every file, by an empty digest."""
-
-    def get(self, _path: str, _default: Any = None) -> Tuple[Stamp, str]:
-        return _UNREAD
-
-
-_UNREAD = (_AnyStamp(0, 0, 0, 0, 0), "")
 
 
 def survey(request: Request) -> Reply:
@@ -62,7 +39,7 @@ def survey(request: Request) -> Reply:
     unknown: Dict[str, str] = {}
     special: Dict[str, str] = {}
     with Root(area, request.header.get("ino")):
-        walk = tree.Walk(os.fsdecode(area.root), keep=rules.keep, known=_Unread())
+        walk = tree.Walk(os.fsdecode(area.root), keep=rules.keep, reads=False)
         for _step in walk.steps():
             if walk.waiting >= ROWS_PER_FRAME:
                 yield {}, _taken(walk, unknown, special)

@@ -162,7 +162,10 @@ def relative(path: str) -> bool:
 
 
 class Walk:
-    """One scan in steps, so that what was found can be sent while the rest is still being read."""
+    """One scan in steps, so that what was found can be sent while the rest is still being read.
+
+    With *reads* False no file is opened: those that *known* has no digest for are recorded with an empty one.
+    """
 
     def __init__(
         self,
@@ -173,12 +176,14 @@ class Walk:
         known: Optional[Known] = None,
         progress: Optional[Progress] = None,
         now_ns: Optional[int] = None,
+        reads: bool = True,
     ) -> None:
         self._root = root
         self._keep = keep
         self._prune_names = prune_names
         self._known: Known = {} if known is None else known
         self._progress = progress
+        self._reads = reads
         self._told_at = 0.0
         self._now_ns = time.time_ns() if now_ns is None else now_ns
         self.seen = 0
@@ -329,8 +334,10 @@ class Walk:
         """Record what is neither folder nor known file; True: it is a file whose content must be read."""
         form = stat.S_IFMT(status.st_mode)
         if form == stat.S_IFREG:
-            return True
-        if form == stat.S_IFLNK:
+            if self._reads:
+                return True
+            self._record(path, stamp_of(status), "")
+        elif form == stat.S_IFLNK:
             self._found.entries[path] = Entry(LINK, 0, False, "", place.target(name), status.st_mtime_ns)
         else:
             self._found.special[path] = _SPECIAL.get(form, "no file")

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from devpod_rp.agent import places
-from devpod_rp.agent.tree import Entry, Snapshot, look, relative, scan
+from devpod_rp.agent.tree import Entry, Snapshot, Walk, look, relative, scan
 
 LATER_NS = 60_000_000_000
 
@@ -357,6 +357,19 @@ def test_a_changed_executable_bit_changes_the_entry_and_the_stamp(tmp_path: Path
     after = scan(str(tmp_path), known=before.digests())
     assert (before.entries["run"].executable, after.entries["run"].executable) == (False, True)
     assert stat.S_IMODE(after.stamps["run"].mode) == 0o755
+
+
+def test_a_walk_that_reads_nothing_still_tells_every_stamp(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(b"weights")
+    (tmp_path / "link").symlink_to("checkpoint.pt")
+    walk = Walk(str(tmp_path), reads=False)
+    for _step in walk.steps():
+        pass
+    found = walk.take()
+    assert walk.hashed_bytes == 0
+    assert found.entries["checkpoint.pt"].digest == ""
+    assert found.entries["link"].target == "checkpoint.pt"
+    assert found.stamps == settled(tmp_path).stamps
 
 
 # Looking at single paths.

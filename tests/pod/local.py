@@ -12,7 +12,7 @@ import threading
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from devpod_rp.agent.main import hello, serve
 from devpod_rp.agent.wire import Handler
@@ -126,7 +126,7 @@ class RecordedConnection:
         self._received = bytearray()
         self._started = threading.Event()
         self.stdin = self
-        self.stdout: BinaryIO = io.BufferedReader(_Late(self))  # type: ignore[arg-type]
+        self.stdout: BinaryIO = io.BufferedReader(cast(io.RawIOBase, _Late(self)))
         self.stderr: BinaryIO = io.BytesIO()
 
     def channel(self, command: str) -> RecordedConnection:

@@ -262,10 +262,13 @@ def _runs(pid: int) -> bool:
 
 
 def test_a_link_cut_at_any_byte_of_its_start_fails_with_an_error_of_ours() -> None:
+    def until_byte(cut: int) -> RecordedConnection:
+        return RecordedConnection(lambda greeting: (b"noise\n" + greeting + framed(HELLO))[:cut])
+
     whole = len(b"noise\n" + bootstrap.greeting("0" * 16) + framed(HELLO))
     for cut in range(whole):
         with pytest.raises((AgentStartFailed, LinkLost)):
-            AgentLink.open(RecordedConnection(lambda greeting, cut=cut: (b"noise\n" + greeting + framed(HELLO))[:cut]))
+            AgentLink.open(until_byte(cut))
 
 
 def test_an_answer_cut_at_any_byte_is_lost_never_half() -> None:
