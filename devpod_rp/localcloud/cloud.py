@@ -56,13 +56,13 @@ class Cloud:
                 books.put("balance", self.catalog.balance_usd)
             books.forgive(now)
         self.crew.recover()
-        self.volumes.reclaim()
         self._heart.start()
 
     def close(self) -> None:
         """End every container and thread, charge what is due, close the ledger. Pods resume at the next ``open``."""
         self.closing.set()
-        self._heart.join()
+        if self._heart.is_alive():
+            self._heart.join()
         with self.ledger.transaction() as books:
             books.settle(self.clock())
         self.crew.close()
@@ -163,7 +163,14 @@ class Cloud:
         return " ".join(filter(None, ["This machine cannot run pods:", self.support.missing, self.support.hint]))
 
     def _beat(self) -> None:
-        while not self.closing.wait(self.settings.heartbeat_seconds):
-            ended = self.pods.collect_debts()
-            if ended:
-                log.warning("no credit left, ended pods=%s", ",".join(ended))
+        while not self.closing.is_set():
+            try:
+                # Deletions that a crash or a slow container left unfinished.
+                self.volumes.reclaim()
+                ended = self.pods.collect_debts()
+                if ended:
+                    log.warning("no credit left, ended pods=%s", ",".join(ended))
+            except Exception:
+                # A full disk, say: the next beat may find it repaired, and pods must not go unwatched until then.
+                log.exception("heartbeat failed")
+            self.closing.wait(self.settings.heartbeat_seconds)

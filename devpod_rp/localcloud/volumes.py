@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -30,6 +31,7 @@ class Volumes:
         self._host = host
         self._disks = disks
         self._clock = clock
+        self._reclaiming = threading.Lock()
 
     def all(self) -> list[NetworkVolume]:
         with self._ledger.transaction() as books:
@@ -92,6 +94,10 @@ class Volumes:
 
     def reclaim(self) -> None:
         """Remove the directories of deleted volumes; one that a dying container still holds waits for a later call."""
+        with self._reclaiming:
+            self._reclaim()
+
+    def _reclaim(self) -> None:
         with self._ledger.transaction() as books:
             deleted = [volume for volume in books.volumes() if volume.deleted]
             pods = books.pods()

@@ -53,7 +53,8 @@ class Worker:
         self._finished = threading.Event()
         self._state = threading.Lock()
         self._container: Running | None = None
-        self._generation = -1
+        self._order = -1  # the generation that the present step carries out
+        self._generation = -1  # the generation that the running container belongs to
         self._backoff = _FIRST_BACKOFF_SECONDS
         self._thread = threading.Thread(target=self._run, name=f"pod-{pod_id}")
 
@@ -97,8 +98,8 @@ class Worker:
                     if not self._woken.is_set():
                         self._finished.set()
                         return
-        finally:
             self._end_container(_CLOSE_GRACE_SECONDS)
+        finally:
             self._finished.set()
 
     def _step_or_fail(self) -> bool:
@@ -114,6 +115,7 @@ class Worker:
     def _step(self) -> bool:
         """Do the next thing for the pod; False if there is nothing left to do."""
         pod = self._pod()
+        self._order = pod.generation
         if self._container is not None and (self._generation != pod.generation or not pod.status.active):
             self._note("stopping container")
             self._end_container(_STOP_GRACE_SECONDS)
@@ -133,7 +135,9 @@ class Worker:
         return True
 
     def _wipe(self, pod: Pod) -> None:
-        self._host.wipe(self._disks.pod_directory(pod.id))
+        directory = self._disks.pod_directory(pod.id)
+        if directory.exists():
+            self._host.wipe(directory)
         self._change(pod, wipe=False)
 
     def _purge(self, pod: Pod) -> None:
@@ -161,12 +165,14 @@ class Worker:
                 return
         if self._pause(self._current_delays().start):
             return
+        self._backoff = _FIRST_BACKOFF_SECONDS
         self._change(pod, status=Status.RUNNING, started_at=self._clock())
         log.info("running pod=%s", pod.id)
 
     def _keep_running(self, pod: Pod) -> None:
         if self._container is None:
-            # The server died and the container with it. Its disk is untouched: on with it, under a new port.
+            # The server died and the container with it, or a restart after an exit was interrupted. The disk is
+            # untouched: on with it, under a new port.
             fresh = self._change(pod, external_ports=self._new_ports(pod), hostname=containers.new_hostname())
             if fresh is not None and self._boot(fresh):
                 self._change(fresh, started_at=self._clock())
@@ -201,17 +207,19 @@ class Worker:
         return True
 
     def _end_container(self, grace_seconds: float) -> None:
-        container, self._container = self._container, None
-        if container is not None:
-            container.stop(grace_seconds)
+        # Forgotten only once it is really gone: a stop that failed is tried again before the disk is touched.
+        if self._container is not None:
+            self._container.stop(grace_seconds)
+            self._container = None
 
     def _fail(self, reason: str) -> None:
+        """ERROR, unless an order given meanwhile has overtaken what failed."""
         self._note(f"error: {reason}")
         now = self._clock()
         with self._ledger.transaction() as books:
             books.settle(now)
             pod = books.pod(self.pod_id)
-            if pod is not None and pod.status.active:
+            if pod is not None and pod.status.active and pod.generation == self._order:
                 books.save_pod(dataclasses.replace(pod, status=Status.ERROR, failure=reason, started_at=None))
 
     # -- the ledger -------------------------------------------------------------------------------------------------

@@ -28,6 +28,9 @@ class Container:
         return self.running
 
     def stop(self, grace_seconds: float = 10.0) -> None:
+        if self._host.refuse_to_stop:
+            self._host.did("refused to stop", self.machine.pod_id)
+            raise SandboxError("it will not end.")
         self.running = False
         self.grace_seconds = grace_seconds
         self._host.did("stop", self.machine.pod_id)
@@ -41,6 +44,7 @@ class DoubleHost:
         self.history: list[tuple[str, str]] = []
         self.containers: dict[str, Container] = {}
         self.refuse_to_start: str | None = None
+        self.refuse_to_stop = False
         self._lock = threading.Lock()
 
     def did(self, verb: str, pod_id: str) -> None:

@@ -296,6 +296,38 @@ def test_an_older_server_ignores_the_page_size(local):
     assert "pagination" not in answer
 
 
+def test_a_container_that_will_not_end_keeps_its_disk_until_it_does(local):
+    pod = local.running()
+    file = precious(local, pod["id"])
+    local.host.refuse_to_stop = True
+    local.act(pod["id"], "stop")
+    eventually(lambda: ("refused to stop", pod["id"]) in local.host.history, "a first attempt fails")
+    assert file.exists()
+    local.host.refuse_to_stop = False
+    eventually(lambda: not file.exists(), "it is stopped and wiped after all")
+    assert local.pod(pod["id"])["status"] == "EXITED"
+
+
+def test_a_server_that_nobody_needs_ends_by_itself(tmp_path):
+    local = LocalCloud(quick_settings(tmp_path, idle_seconds=0.3), DoubleHost()).start()
+    pod = local.running()
+    local.act(pod["id"], "stop")
+    eventually(lambda: not local._thread.is_alive(), "it ends")
+    assert not local.settings.endpoint.exists()
+    local.stop()
+
+
+def test_a_server_with_a_running_pod_stays(tmp_path):
+    local = LocalCloud(quick_settings(tmp_path, idle_seconds=0.2), DoubleHost()).start()
+    try:
+        pod = local.running()
+        local._thread.join(1.0)
+        assert local._thread.is_alive()
+        assert local.pod(pod["id"])["status"] == "RUNNING"
+    finally:
+        local.stop()
+
+
 def test_where_no_sandbox_is_possible_a_create_says_what_is_missing(local):
     from dataclasses import replace
 
