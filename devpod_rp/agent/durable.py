@@ -10,28 +10,29 @@ from typing import Any, List
 SETTLED_NS = 20 * 1000 * 1000
 """Two ticks of the slowest kernel clock: a younger ctime may hide a second write in the same tick (racy git)."""
 
-_FEW = 64
+FEW = 64
+"""Up to this many files are synced one by one; for more, one syncfs(2) costs less than a journal commit each."""
+
 _libc = None
 
 
 def flush(descriptors: List[int]) -> None:
-    """Return when the content behind *descriptors* (one file system) is on disk.
-
-    A few files are synced one by one; for many, one syncfs(2) costs less than a journal commit per file.
-    """
-    if len(descriptors) <= _FEW:
-        for descriptor in descriptors:
-            os.fsync(descriptor)
-    elif not _sync_file_system(descriptors[-1]):
-        os.sync()
+    """Return when the content behind *descriptors* (one file system) is on disk."""
+    if len(descriptors) > FEW:
+        flush_everything(descriptors[-1])
+        return
+    for descriptor in descriptors:
+        os.fsync(descriptor)
 
 
-def _sync_file_system(descriptor: int) -> bool:
+def flush_everything(descriptor: int) -> None:
+    """Return when the whole file system behind *descriptor* is on disk."""
     global _libc
     if _libc is None:
         _libc = ctypes.CDLL(None, use_errno=True)
     syncfs = getattr(_libc, "syncfs", None)
-    return syncfs is not None and syncfs(descriptor) == 0
+    if syncfs is None or syncfs(descriptor) != 0:
+        os.sync()
 
 
 def stamp_row(status: os.stat_result) -> List[Any]:

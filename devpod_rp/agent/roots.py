@@ -133,7 +133,7 @@ class Root:
         self._open.clear()
         os.close(self.descriptor)
 
-    def parent(self, path: str) -> Tuple[int, bytes]:
+    def parent(self, path: Any) -> Tuple[int, bytes]:
         """A descriptor of the folder that holds *path*, and the last component; valid until the next call.
 
         Raises FileNotFoundError when a folder above is absent, Refusal "changed" when it is no folder.

@@ -12,14 +12,15 @@ from __future__ import annotations
 import re
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-NAME, SUFFIX, PATTERN = "name", "suffix", "pattern"
+NAME, SUFFIX, NAME_PATTERN, PATTERN = "name", "suffix", "name-pattern", "pattern"
 
 
 class Rule:
     """One line of an ignore file: what it matches and whether that is left out or brought back.
 
-    *form* says how *value* is compared: NAME with the last component, SUFFIX with its end, PATTERN as a regular
-    expression that must match the whole path below the file's folder, a folder's path ending in "/".
+    *form* says how *value* is compared: NAME with the last component, SUFFIX with its end, NAME_PATTERN as a regular
+    expression that must match the last component, PATTERN as one that must match the whole path below the file's
+    folder. For regular expressions a folder ends in "/".
     """
 
     __slots__ = ("folders_only", "form", "leaves_out", "line", "source", "value")
@@ -40,7 +41,7 @@ class RuleFile:
         self.rules = list(rules)
         self._names: Dict[str, List[int]] = {}
         self._suffixes: Dict[str, List[int]] = {}
-        self._patterns: List[Tuple[int, Any]] = []
+        self._patterns: List[Tuple[int, bool, Any]] = []
         for position in range(len(self.rules) - 1, -1, -1):
             rule = self.rules[position]
             if rule.form == NAME:
@@ -48,11 +49,12 @@ class RuleFile:
             elif rule.form == SUFFIX:
                 self._suffixes.setdefault(_last_suffix(rule.value), []).append(position)
             else:
-                self._patterns.append((position, re.compile(rule.value, re.DOTALL)))
+                self._patterns.append((position, rule.form == NAME_PATTERN, re.compile(rule.value, re.DOTALL)))
 
-    def decide(self, path: str, is_folder: bool) -> Optional[Rule]:
-        """The last rule that matches *path* (relative to the file's folder), or None."""
-        name = path.rsplit("/", 1)[-1]
+    def decide(self, path: str, name: str, is_folder: bool) -> Optional[Rule]:
+        """The last rule that matches *path* (relative to the file's folder, its last part is *name*), or None."""
+        if not self.rules:
+            return None
         best = -1
         for position in self._names.get(name, ()):
             if is_folder or not self.rules[position].folders_only:
@@ -64,11 +66,12 @@ class RuleFile:
                 if position > best and name.endswith(rule.value) and (is_folder or not rule.folders_only):
                     best = position
                     break
-        subject = path + "/" if is_folder else path
-        for position, pattern in self._patterns:
+        if is_folder:
+            path, name = path + "/", name + "/"
+        for position, by_name, pattern in self._patterns:
             if position < best:
                 break
-            if pattern.fullmatch(subject):
+            if pattern.fullmatch(name if by_name else path):
                 best = position
                 break
         return self.rules[best] if best >= 0 else None
@@ -86,16 +89,27 @@ class Rules:
 
     def decide(self, path: str, is_folder: bool) -> Optional[Rule]:
         """The rule that decides *path*, whose folders are all known to be kept; None: nothing speaks about it."""
+        cut = path.rfind("/")
+        name = path[cut + 1 :]
         for layer in self.layers:
             if not layer:
                 continue
-            folder = path
-            while folder:
-                folder = folder[: folder.rfind("/")] if "/" in folder else ""
-                rules = layer.get(folder)
-                if rules is None:
-                    continue
-                rule = rules.decide(path[len(folder) + 1 :] if folder else path, is_folder)
+            if cut > 0 and (len(layer) > 1 or "" not in layer):
+                rule = self._nested(layer, path, name, is_folder)
+            else:
+                top = layer.get("")
+                rule = top.decide(path, name, is_folder) if top is not None else None
+            if rule is not None:
+                return rule
+        return None
+
+    def _nested(self, layer: Dict[str, RuleFile], path: str, name: str, is_folder: bool) -> Optional[Rule]:
+        folder = path
+        while folder:
+            folder = folder[: folder.rfind("/")] if "/" in folder else ""
+            rules = layer.get(folder)
+            if rules is not None:
+                rule = rules.decide(path[len(folder) + 1 :] if folder else path, name, is_folder)
                 if rule is not None:
                     return rule
         return None

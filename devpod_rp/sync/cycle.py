@@ -13,7 +13,7 @@ from devpod_rp.pod.link import AgentLink
 from devpod_rp.progress import Event, Progress
 from devpod_rp.sync import identity
 from devpod_rp.sync.ignore import IgnoreRules
-from devpod_rp.sync.journal import Cache, Journal
+from devpod_rp.sync.journal import Journal
 from devpod_rp.sync.links import leaves_the_folder
 from devpod_rp.sync.reconcile import Mode, Plan, reconcile
 from devpod_rp.sync.remote import Destination, RemoteTree, learn_digests, survey, wire
@@ -95,7 +95,8 @@ class Cycles:
             raise self._halts.remote_emptied()
         self.problems = dict(self._rules.problems)
         self.local, self._local_unknown = self._portable(snapshot)
-        self._remember_digests("local", self._digests, snapshot.digests())
+        self._digests.learn_all(snapshot.digests())
+        self._digests.keep_only(snapshot.stamps)
         self.remote = remote
         self._learn(link, destination, remote, self.local.keys() | self.ancestor.keys())
         self.problems.update(self._remote_problems(remote))
@@ -107,10 +108,7 @@ class Cycles:
         self.pending.clear()
         self.pod_only = set(plan.pod_only)
         self._carry_out(link, destination, plan, tally)
-        # Whatever was hashed or acknowledged, minus the stamps of files that are no longer there.
-        self._remember_digests(
-            "remote", {}, {path: known for path, known in self._remote_digests.items() if path in remote.entries}
-        )
+        self._remote_digests.keep_only(remote.entries)
 
     def _scan(self) -> Snapshot:
         def tell(seen: int, hashed: int) -> None:
@@ -147,18 +145,19 @@ class Cycles:
     def _look_again(self, paths: set[str]) -> set[str]:
         """Bring the picture of this side up to date at *paths* and below; returns every path that may differ now."""
         seen = tree.look(str(self._root), paths, known=self._digests)
-        folders = {path for path, entry in seen.entries.items() if entry.kind == "dir"}
-        for folder in folders:
-            below = self._scan_below(folder) if not self._rules.ignored(folder, True) else None
+        for path in {*seen.entries, *seen.unknown, *seen.special}:
+            if self._rules.ignored(path, _is_folder(seen, path)):
+                for part in seen[:4]:
+                    part.pop(path, None)
+        self._digests.learn_all(seen.digests())
+        for folder in [path for path in seen.entries if _is_folder(seen, path)]:
+            below = self._scan_below(folder)
             if below is not None:
                 seen.entries.update(below.entries)
                 seen.unknown.update(below.unknown)
                 seen.special.update(below.special)
-                self._digests.update(below.digests())
-        entries, missing = self._portable(seen)
-        found = {p: entry for p, entry in entries.items() if not self._rules.ignored(p, entry.kind == "dir")}
-        unknown = {path: why for path, why in missing.items() if not self._rules.ignored(path, False)}
-        self._digests.update(seen.digests())
+                self._digests.learn_all(below.digests())
+        found, unknown = self._portable(seen)
         # What was at a path or below it and was not found now is gone, or is something else.
         stale = {path for path in paths if path in self.local or path in self._local_unknown}
         containers = {path for path in paths if path in self.local and self.local[path].kind == "dir"}
@@ -166,7 +165,7 @@ class Cycles:
             stale |= {path for path in self.local if any(above in containers for above in _above(path))}
         for path in stale - found.keys():
             self.local.pop(path, None)
-            self._digests.pop(path, None)
+            self._digests.forget(path)
         for path in stale:
             self._local_unknown.pop(path, None)
         self.local.update(found)
@@ -265,17 +264,17 @@ class Cycles:
             if action.new is None:
                 tally.deleted += 1
                 self.remote.entries.pop(action.path, None)
-                self._remote_digests.pop(action.path, None)
+                self._remote_digests.forget(action.path)
             else:
                 self.remote.entries[action.path] = action.new
                 tally.files += action.new.kind != "dir"
                 tally.bytes += action.new.size if action.new.kind == "file" else 0
                 if result.stamp is not None:
-                    self._remote_digests[action.path] = (result.stamp, action.new.digest)
+                    self._remote_digests.learn(action.path, result.stamp, action.new.digest)
         elif result.code in ("changed", "not-found"):
             tally.stale = True
             self.pending.add(action.path)
-            self._remote_digests.pop(action.path, None)
+            self._remote_digests.forget(action.path)
         elif result.code in ("unstable", "busy"):
             tally.deferred[action.path] = result.message
             self.pending.add(action.path)
@@ -295,14 +294,15 @@ class Cycles:
             else:
                 self.ancestor[path] = entry
 
-    def _remember_digests(self, side: str, before: Cache, now: Cache) -> None:
-        if side == "remote":
-            before, self._remote_digests = self._journal.digests("remote"), now
-        else:
-            before, self._digests = self._journal.digests("local"), now
-        changed = {path: known for path, known in now.items() if before.get(path) != known}
-        if changed or len(before) != len(now):
-            self._journal.remember_digests(side, changed, before.keys() - now.keys())
+    def save_digests(self) -> None:
+        """Remember what was hashed, so that a restart reads nothing twice."""
+        self._journal.save_digests("local", self._digests)
+        self._journal.save_digests("remote", self._remote_digests)
+
+
+def _is_folder(snapshot: Snapshot, path: str) -> bool:
+    entry = snapshot.entries.get(path)
+    return entry is not None and entry.kind == "dir"
 
 
 def _above(path: str) -> Iterable[str]:

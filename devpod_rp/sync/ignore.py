@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
-from devpod_rp.agent.rules import NAME, PATTERN, SUFFIX, Rule, RuleFile, Rules
+from devpod_rp.agent.rules import NAME, NAME_PATTERN, PATTERN, SUFFIX, Rule, RuleFile, Rules
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,7 @@ _DEFAULTS = (
     ".*.swp", ".*.swo", ".#*", "*___jb_tmp___", "*___jb_old___",
 )  # fmt: skip
 
+_ANYWHERE = "^(?:.+/)?"
 _LITERAL = re.compile(r"(?P<stem>[^/*?\[\]\\\s!#]+)(?P<folder>/?)")
 _SUFFIX = re.compile(r"\*(?P<stem>\.[^/*?\[\]\\\s]+)(?P<folder>/?)")
 
@@ -161,6 +162,9 @@ def _compile(line: str, place: str) -> Rule | None:
     if text.endswith("/**/"):
         # For git this is every folder below, not the folder itself; pathspec reads it as the folder.
         regex = regex[:-1] + "/.+/" if regex.endswith("/") else regex
+    by_name = regex.removeprefix(_ANYWHERE)
+    if by_name != regex and "/" not in by_name.replace("[^/]", "").rstrip("/?"):
+        return Rule(bool(pattern.include), NAME_PATTERN, by_name, False, place, line)
     return Rule(bool(pattern.include), PATTERN, regex, False, place, line)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,30 @@ CREATE TABLE IF NOT EXISTS digests (
 ) WITHOUT ROWID;
 """
 
-Cache = dict[str, tuple[Stamp, str]]
-"""Path -> what lstat said when the file was hashed, and its digest."""
+
+class Cache(dict[str, tuple[Stamp, str]]):
+    """Path -> what lstat said when the file was hashed, and its digest; knows what differs from the journal."""
+
+    def __init__(self, known: Mapping[str, tuple[Stamp, str]] | Iterable[tuple[str, tuple[Stamp, str]]] = ()) -> None:
+        super().__init__(known)
+        self.unsaved: set[str] = set()
+
+    def learn(self, path: str, stamp: Stamp, digest: str) -> None:
+        if self.get(path) != (stamp, digest):
+            self[path] = (stamp, digest)
+            self.unsaved.add(path)
+
+    def forget(self, path: str) -> None:
+        if self.pop(path, None) is not None:
+            self.unsaved.add(path)
+
+    def learn_all(self, found: Mapping[str, tuple[Stamp, str]]) -> None:
+        for path, (stamp, digest) in found.items():
+            self.learn(path, stamp, digest)
+
+    def keep_only(self, paths: Container[str]) -> None:
+        for path in [path for path in self if path not in paths]:
+            self.forget(path)
 
 
 class Journal:
@@ -104,16 +126,19 @@ class Journal:
             rows = self._database.execute(
                 "SELECT path, ino, size, mtime_ns, ctime_ns, mode, digest FROM digests WHERE side = ?", (side,)
             ).fetchall()
-        return {_text(path): (Stamp(_unsigned(ino), *stamp), digest) for path, ino, *stamp, digest in rows}
+        return Cache((_text(path), (Stamp(_unsigned(ino), *stamp), digest)) for path, ino, *stamp, digest in rows)
 
-    def remember_digests(self, side: str, found: Mapping[str, tuple[Stamp, str]], gone: Iterable[str]) -> None:
-        rows = [(side, _blob(path), _signed(stamp.ino), *stamp[1:], digest) for path, (stamp, digest) in found.items()]
+    def save_digests(self, side: str, cache: Cache) -> None:
+        """Write what *cache* learnt and forgot since it was last saved."""
+        changed, cache.unsaved = cache.unsaved, set()
+        if not changed:
+            return
+        gone = [(side, _blob(path)) for path in changed if path not in cache]
+        there = [(side, _blob(path), *_row(*cache[path])) for path in changed if path in cache]
         with self._lock, self._database:
             self._database.execute("BEGIN")
-            self._database.executemany(
-                "DELETE FROM digests WHERE side = ? AND path = ?", [(side, _blob(path)) for path in gone]
-            )
-            self._database.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            self._database.executemany("DELETE FROM digests WHERE side = ? AND path = ?", gone)
+            self._database.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?, ?, ?, ?)", there)
 
     def _write(self, *statements: str) -> None:
         with self._lock, self._database:
@@ -129,6 +154,10 @@ def _blob(path: str) -> bytes:
 
 def _text(path: bytes) -> str:
     return path.decode("utf-8", "surrogateescape")
+
+
+def _row(stamp: Stamp, digest: str) -> tuple[int, int, int, int, int, str]:
+    return (_signed(stamp.ino), stamp.size, stamp.mtime_ns, stamp.ctime_ns, stamp.mode, digest)
 
 
 def _signed(number: int) -> int:

@@ -87,9 +87,9 @@ def learn_digests(
             tree.stamps[path] = found
             tree.entries[path] = _file(found, digest)
             if settled:
-                cache[path] = (found, digest)
+                cache.learn(path, found, digest)
             else:
-                cache.pop(path, None)
+                cache.forget(path)
     for path in missing:
         tree.unknown[path] = "it is being written on the pod, or cannot be read there"
 

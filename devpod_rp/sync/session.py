@@ -227,6 +227,7 @@ class Session:
 
     def _write_status(self) -> None:
         cycles = self._cycles
+        cycles.save_digests()
         remote = cycles.remote.entries if cycles.remote is not None else None
         counts = self._journal.get("counts", {})
         counts.update(local=sum(entry.kind != "dir" for entry in cycles.local.values()), pod_only=len(cycles.pod_only))

@@ -29,6 +29,8 @@ PART_BYTES = 1 << 20
 """A larger file travels in parts of this size and is never held in memory as a whole."""
 
 _FRAMES_UNDER_WAY = 3
+_SETTLE_FILES = 4000
+_SETTLE_BYTES = 64 << 20
 _PROBE_BYTES = 64 << 10
 _PACKED_SUFFIXES = frozenset(
     (".7z", ".avi", ".bz2", ".ckpt", ".docx", ".gif", ".gz", ".h5", ".heic", ".jpeg", ".jpg", ".lz4", ".mkv", ".mov",
@@ -77,17 +79,23 @@ class Upload:
         self._report = report
         self._progress = progress
         self._bytes_done = self._bytes_total = self._files_done = self._files_total = 0
+        self._unsettled: list[Result] = []
+        self._unsettled_bytes = 0
 
     def run(self, actions: Sequence[Action]) -> None:
         """Carry out *actions*, which are in an order that works (see reconcile.Plan)."""
         self._bytes_total = sum(_bytes_of(action) for action in actions)
         self._files_total = sum(_carries_content(action) for action in actions)
         if self._bytes_total <= BATCH_BYTES and len(actions) <= BATCH_ITEMS:
-            self._call_batch(self._packed(actions))
+            self._report(self._send(self._packed(actions), more_follows=False))
             return
-        # Folders go ahead of the files in them and deletions follow everything: each group waits for the one before.
-        for group in _groups(actions):
-            self._run_group(group)
+        try:
+            # Folders go ahead of the files in them, deletions follow everything: each group waits for the one before.
+            for group in _groups(actions):
+                self._run_group(group)
+        finally:
+            if self._link.alive:
+                self._settle()
 
     def _run_group(self, group: Sequence[Action]) -> None:
         large = [action for action in group if _carries_content(action) and _bytes_of(action) > PART_BYTES]
@@ -134,30 +142,34 @@ class Upload:
         )
         return _Frame(tuple(ready), body, fields)
 
-    def _send(self, frame: _Frame) -> list[Result]:
+    def _send(self, frame: _Frame, more_follows: bool = True) -> list[Result]:
         if not frame.actions:
             return []
-        answer = self._link.call("files.apply", frame.body, **self._destination.fields(), **frame.fields)
+        fields = {**self._destination.fields(), **frame.fields, "more_follows": more_follows}
+        answer = self._link.call("files.apply", frame.body, **fields)
         return [_result(action, given) for action, given in zip(frame.actions, json.loads(answer.body), strict=True)]
-
-    def _call_batch(self, frame: _Frame) -> None:
-        results = self._send(frame)
-        if results:
-            self._tell(results)
 
     def _finish(self, futures: Iterable[Future[list[Result]]]) -> None:
         for future in futures:
-            results = future.result()
-            if results:
-                self._tell(results)
+            self._take(future.result())
 
-    def _tell(self, results: list[Result]) -> None:
+    def _take(self, results: list[Result]) -> None:
         self._files_done += sum(_carries_content(result.action) for result in results)
         self._bytes_done += sum(
             _bytes_of(result.action) for result in results if _bytes_of(result.action) <= PART_BYTES
         )
-        self._report(results)
+        self._unsettled.extend(results)
+        self._unsettled_bytes += sum(_bytes_of(result.action) for result in results)
+        if len(self._unsettled) >= _SETTLE_FILES or self._unsettled_bytes >= _SETTLE_BYTES:
+            self._settle()
         self._show()
+
+    def _settle(self) -> None:
+        """Report what was done, once it would survive a power cut on the pod."""
+        done, self._unsettled, self._unsettled_bytes = self._unsettled, [], 0
+        if done:
+            self._link.call("files.settle", **self._destination.fields())
+            self._report(done)
 
     def _show(self) -> None:
         if self._files_total:
@@ -183,7 +195,7 @@ class Upload:
             for future in wait(under_way).done:
                 future.result()
             item = {**item_for(action), "staged": staged}
-            self._call_batch(_Frame((action,), batch.packed([item], []), {}))
+            self._take(self._send(_Frame((action,), batch.packed([item], []), {})))
         except (UnstableError, OSError, AgentRefused) as error:
             wait(under_way)
             self._bytes_done = before + action.new.size
