@@ -93,6 +93,7 @@ class Keeper:
             "state": state.shown(session.state),
             "reason": state.reason or self._unwatched,
             "connected": state.line is Line.UP,
+            "attempts": state.failures,
             "pid": os.getpid(),
             "since": self._started_at,
         }
@@ -110,6 +111,7 @@ class Keeper:
             self._desk.close()
             server.close()
             self._connection.close()
+            self._close_late_arrivals()
             self._unwatch()
             self._session.close()
             log.info("keeper=ended name=%s", self._name)
@@ -129,6 +131,8 @@ class Keeper:
         try:
             self._read_inbox()
             step, seconds = self._state.next_step(self._clock.monotonic())
+            if self._ending.is_set():
+                return
             if step is Step.CONNECT:
                 self._promised = list(self._flushes)
                 self._become(self._state.connecting())
@@ -219,6 +223,12 @@ class Keeper:
             self._cycles.detach()
             self._become(self._state.resume(self._clock.monotonic()))
         request.fulfil(self.status())
+
+    def _close_late_arrivals(self) -> None:
+        while not self._inbox.empty():
+            message = self._inbox.get()
+            if isinstance(message, Linked):
+                message.link.close()
 
     def _settle(self) -> frozenset[str]:
         """The paths heard of until the watcher is quiet for a moment; other news waits for the loop."""

@@ -1,0 +1,231 @@
+"""A keeper between two real folders: a real session, watcher, socket and agent process; only the cloud is played."""
+
+from __future__ import annotations
+
+import dataclasses
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devpod_rp import control, environments, paths
+from devpod_rp.environments import Environment, VolumeRecord
+from devpod_rp.errors import UnreachableError
+from devpod_rp.keeper.clock import Clock, SystemClock
+from devpod_rp.keeper.parts import Parts
+from devpod_rp.keeper.service import Keeper
+from devpod_rp.keeper.state import Timing
+from devpod_rp.pod.link import AgentLink
+from devpod_rp.sync.session import Session
+from devpod_rp.sync.watch import Watcher
+from tests.pod.local import LocalConnection
+
+# Everything that is seconds in real life is tenths here, so that no test waits for it.
+QUICK = Timing(
+    ping_seconds=0.1,
+    dead_seconds=0.5,
+    full_seconds=60.0,
+    poll_seconds=0.1,
+    first_backoff_seconds=0.05,
+    longest_backoff_seconds=0.2,
+    tick_seconds=0.1,
+    deferred_seconds=0.1,
+)
+
+
+class FakeClock:
+    """Time that passes only when a test says so."""
+
+    def __init__(self) -> None:
+        self._monotonic = 1000.0
+        self._wall = 1_700_000_000.0
+        self._rounds = 0
+
+    def monotonic(self) -> float:
+        return self._monotonic
+
+    def wall(self) -> float:
+        return self._wall
+
+    def pass_(self, seconds: float) -> None:
+        self._monotonic += seconds
+        self._wall += seconds
+
+    def sleep_machine(self, seconds: float) -> None:
+        """As when a laptop's lid is closed: the monotonic clock stands still."""
+        self._wall += seconds
+
+    def go_round(self) -> None:
+        """Return when the loop has looked at the present time and found nothing to do."""
+        before = self._rounds
+        eventually(lambda: self._rounds >= before + 3)
+
+    def next_message(self, inbox: queue.SimpleQueue[Any], _seconds: float) -> Any:
+        self._rounds += 1
+        try:
+            return inbox.get(timeout=0.01)
+        except queue.Empty:
+            return None
+
+
+class Cloud:
+    """What the cloud says of the pod, and how often it was asked."""
+
+    def __init__(self) -> None:
+        self.status = "RUNNING"
+        self.reachable = True
+        self.asked = 0
+
+    def refresh(self, environment: Environment) -> Environment:
+        self.asked += 1
+        if not self.reachable:
+            raise UnreachableError("the cloud does not answer")
+        return environments.save(dataclasses.replace(environment, status=self.status))
+
+
+class Line(LocalConnection):
+    """A connection whose agent dies when it is closed, also if it is frozen."""
+
+    def close(self) -> None:
+        for channel in self.channels:
+            channel.signal(signal.SIGKILL)
+        super().close()
+
+
+class Pod:
+    """The machine at the other end: agent processes of this machine, which can be frozen, killed, or out of reach."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.reachable = True
+        self.attempts = 0
+        self.connections: list[Line] = []
+
+    def open_link(self, _environment: Environment) -> AgentLink:
+        self.attempts += 1
+        if not self.reachable:
+            raise UnreachableError("nobody answers at 203.0.113.7:10022")
+        self.connections.append(Line())
+        return AgentLink.open(self.connections[-1])
+
+    def signal(self, number: int) -> None:
+        """To the agent that was connected last."""
+        self.connections[-1].channels[-1].signal(number)
+
+    def files(self) -> dict[str, str]:
+        return {
+            str(each.relative_to(self.folder)): each.read_text() for each in self.folder.rglob("*") if each.is_file()
+        }
+
+
+class Rig:
+    """Everything around one keeper, and the words of the tests."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.folder = tmp_path / "project"
+        self.folder.mkdir()
+        (tmp_path / "volume").mkdir()
+        self.pod = Pod(tmp_path / "volume" / "project")
+        self.cloud = Cloud()
+        self.watch: Callable[..., Any] = Watcher
+        self.open_session: Callable[[Environment], Session] = self._open_session
+        self.name = "demo"
+        self.record = self._record()
+        self._running: list[tuple[Keeper, threading.Thread]] = []
+
+    def start(self, clock: Clock | None = None, timing: Timing = QUICK) -> Keeper:
+        parts = Parts(
+            open_session=lambda environment: self.open_session(environment),
+            watch=self.watch,
+            refresh=self.cloud.refresh,
+            open_link=self.pod.open_link,
+            clock=clock or SystemClock(),
+            timing=timing,
+        )
+        keeper = Keeper(self.name, parts)
+        thread = threading.Thread(target=keeper.run, name="test-keeper")
+        thread.start()
+        self._running.append((keeper, thread))
+        eventually(lambda: control.keeper_running(self.name))
+        return keeper
+
+    def stop(self) -> None:
+        """End every keeper; the test fails if one does not end."""
+        for keeper, thread in self._running:
+            keeper.stop()
+            thread.join(20)
+            assert not thread.is_alive(), "the keeper does not end"
+        self._running.clear()
+
+    @property
+    def alive(self) -> bool:
+        return any(thread.is_alive() for _, thread in self._running)
+
+    def write(self, path: str, text: str) -> None:
+        target = self.folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+
+    def ask(self, op: str, timeout: float = 20.0) -> dict[str, Any]:
+        return control.keeper_request(self.name, op, timeout=timeout)
+
+    def until(self, **wanted: Any) -> dict[str, Any]:
+        """Wait until status says what is *wanted*, and return all it says."""
+        eventually(
+            lambda: wanted.items() <= self.ask("status").items(),
+            lambda: f"{wanted} did not come, but {self.ask('status')}",
+        )
+        return self.ask("status")
+
+    def _record(self) -> Environment:
+        environment = environments.create(
+            name=self.name,
+            cloud="local",
+            api_url="http://127.0.0.1:1",
+            folder=str(self.folder),
+            workspace=str(self.pod.folder),
+            spec={},
+            volume=VolumeRecord(kind="disk", id=None, size_gb=20, path="/workspace"),
+        )
+        return environments.save(dataclasses.replace(environment, status="RUNNING", pod_id="p0d"))
+
+    def _open_session(self, environment: Environment) -> Session:
+        return Session(
+            local_root=Path(environment.folder),
+            remote_root=environment.workspace,
+            state_dir=paths.environment_dir(environment.name) / "sync",
+        )
+
+
+def eventually(
+    condition: Callable[[], bool], what: Callable[[], str] = lambda: "it did not happen", seconds: float = 20.0
+) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, what()
+        time.sleep(0.01)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DEVPOD_RP_HOME", str(tmp_path / "h"))
+    return tmp_path / "h"
+
+
+@pytest.fixture
+def rig(tmp_path: Path, home: Path) -> Iterator[Rig]:
+    rig = Rig(tmp_path)
+    yield rig
+    for connection in rig.pod.connections:
+        for channel in connection.channels:
+            channel.signal(signal.SIGCONT)
+    rig.stop()
+    # Whatever a test did to the agents: the keeper closes every link, also one that was
+    # still being opened.
+    for connection in rig.pod.connections:
+        eventually(lambda closed=connection: closed.closed)  # type: ignore[misc]
