@@ -9,12 +9,16 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from devpod_rp.agent.wire import CODES, PROTOCOL, Frame, Header, Readable, WireError, Writable, read_frame, write_frame
+from devpod_rp.agent.wire import Frame, WireError, read_frame, write_frame
 from devpod_rp.errors import DevpodError, UnreachableError
 from devpod_rp.pod import bootstrap
+from devpod_rp.pod.answers import Hello, check_answer, checked_hello
+from devpod_rp.pod.channel import Channel, Connection, Signs, WatchedInput, WatchedOutput
+from devpod_rp.pod.errors import AgentRefused, AgentStartFailed, LinkLost
+
+__all__ = ["AgentLink", "AgentRefused", "AgentStartFailed", "Channel", "Connection", "Hello", "LinkLost"]
 
 log = logging.getLogger(__name__)
 
@@ -23,60 +27,7 @@ _JOIN_SECONDS = 5.0
 _NOISE_LINE_BYTES = 64 << 10
 _NOISE_BYTES = 4 << 20
 _LAST_WORDS_BYTES = 256 << 10
-_MESSAGE_CHARACTERS = 2000
-
-
-class LinkLost(UnreachableError):  # noqa: N818
-    """The conversation ended before the answer came; whether the request was carried out is not known."""
-
-
-class AgentStartFailed(UnreachableError):  # noqa: N818
-    """The pod answers over SSH, but the agent did not start in it."""
-
-
-class AgentRefused(DevpodError):  # noqa: N818
-    """The agent would not or could not do what was asked; *code* is one of `devpod_rp.agent.wire.CODES`."""
-
-    kind = "agent-refused"
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class LineReadable(Readable, Protocol):
-    def readline(self, size: int, /) -> bytes: ...
-
-
-class Channel(Protocol):
-    """A running command's streams; `devpod_rp.ssh.connection.ExecChannel` is one. Reads block until all is there."""
-
-    @property
-    def stdin(self) -> Writable: ...
-    @property
-    def stdout(self) -> LineReadable: ...
-    @property
-    def stderr(self) -> Readable: ...
-    def close(self) -> None: ...
-
-
-class Connection(Protocol):
-    """What can start a command; `devpod_rp.ssh.connection.Connection` is one."""
-
-    def channel(self, command: str, /) -> Channel: ...
-    def close(self) -> None: ...
-
-
-@dataclass(frozen=True)
-class Hello:
-    """The agent's account of where it runs; None is what it cannot know."""
-
-    python: str
-    executable: str
-    hostname: str
-    pid: int
-    boot_id: str | None
-    container_started_at: float | None
+_LOGGED_CHARACTERS = 2000
 
 
 class AgentLink:
@@ -111,9 +62,9 @@ class AgentLink:
         self._connection = connection
         self._channel = channel
         self._greeting = greeting
-        self._signs = _Signs()
-        self._input = _WatchedInput(channel.stdin, self._signs)
-        self._output = _WatchedOutput(channel.stdout, self._signs)
+        self._signs = Signs()
+        self._input = WatchedInput(channel.stdin, self._signs)
+        self._output = WatchedOutput(channel.stdout, self._signs)
         self._numbers = itertools.count(1)
         self._sending = threading.Lock()
         self._state = threading.Lock()  # between enlisting and the end: no waiter is forgotten
@@ -223,7 +174,7 @@ class AgentLink:
             raise self._lost()
         if not frame.header["ok"]:
             raise AgentStartFailed(f"The agent could not say hello: {frame.header['message']}")
-        self.hello = _checked_hello(frame.header)
+        self.hello = checked_hello(frame.header)
         log.debug(
             "event=agent-started pid=%d python=%s host=%r", self.hello.pid, self.hello.python, self.hello.hostname
         )
@@ -300,7 +251,7 @@ class AgentLink:
     def _deliver(self, frame: Frame) -> None:
         header = frame.header
         number = header.get("id")
-        _check_answer(header)
+        check_answer(header)
         with self._state:
             waiter = self._waiters.get(number) if isinstance(number, int) else None
             asked = isinstance(number, int) and 0 < number <= self._newest
@@ -326,7 +277,7 @@ class AgentLink:
         self._channel.close()
         text = self._channel.stderr.read(_LAST_WORDS_BYTES).decode("utf-8", "replace").strip()
         if text:
-            log.debug("event=agent-stderr text=%r", text[-_MESSAGE_CHARACTERS:])
+            log.debug("event=agent-stderr text=%r", text[-_LOGGED_CHARACTERS:])
         return text.rpartition("\n")[2] if bootstrap.NO_PYTHON not in text else bootstrap.NO_PYTHON
 
     # The end.
@@ -351,72 +302,6 @@ class AgentLink:
 
 
 _Waiter = queue.SimpleQueue["Frame | None"]
-
-
-class _Signs:
-    """When the link last moved bytes, in either direction."""
-
-    newest = 0.0
-
-
-class _WatchedInput:
-    def __init__(self, stream: Writable, signs: _Signs) -> None:
-        self._stream = stream
-        self._signs = signs
-
-    def write(self, data: bytes | memoryview, /) -> int:
-        written = self._stream.write(data)
-        self._signs.newest = time.monotonic()
-        return written
-
-    def flush(self) -> None:
-        self._stream.flush()
-
-
-class _WatchedOutput:
-    def __init__(self, stream: LineReadable, signs: _Signs) -> None:
-        self._stream = stream
-        self._signs = signs
-
-    def read(self, size: int, /) -> bytes:
-        data = self._stream.read(size)
-        self._signs.newest = time.monotonic()
-        return data
-
-    def readline(self, size: int, /) -> bytes:
-        return self._stream.readline(size)
-
-
-def _check_answer(header: Header) -> None:
-    """Raises WireError unless *header* is an answer as the protocol has it; what it says may still be a lie."""
-    if header.get("ok") is True:
-        if not isinstance(header.get("more"), bool):
-            raise WireError("an answer that does not say whether more follows")
-    elif header.get("ok") is False:
-        if header.get("code") not in CODES or not isinstance(header.get("message"), str):
-            raise WireError("a refusal without code or message")
-        header["message"] = header["message"][:_MESSAGE_CHARACTERS]
-    else:
-        raise WireError("an answer that is neither yes nor no")
-
-
-def _checked_hello(header: Header) -> Hello:
-    if header.get("protocol") != PROTOCOL:
-        raise AgentStartFailed(
-            f"The agent in the pod speaks protocol {header.get('protocol')!r}, this devpod-rp speaks {PROTOCOL}.",
-            hint="the installation may be mixed up: reinstall devpod-rp, then try again.",
-        )
-    texts = [header.get(name) for name in ("python", "executable", "hostname")]
-    pid, boot_id, started = (header.get(name) for name in ("pid", "boot_id", "container_started_at"))
-    if (
-        not all(isinstance(text, str) for text in texts)
-        or not isinstance(pid, int)
-        or not isinstance(boot_id, str | None)
-        or not isinstance(started, int | float | None)
-    ):
-        raise AgentStartFailed("The agent in the pod does not say who it is.")
-    python, executable, hostname = (str(text) for text in texts)
-    return Hello(python, executable, hostname, pid, boot_id, None if started is None else float(started))
 
 
 def _reason(error: BaseException) -> str:
