@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 import time
@@ -11,6 +12,7 @@ from devpod_rp.localcloud import storage
 from devpod_rp.localcloud.delays import Delays
 from devpod_rp.localcloud.host import Host
 from devpod_rp.localcloud.ledger import Ledger
+from devpod_rp.localcloud.records import Status
 from devpod_rp.localcloud.storage import Storage
 from devpod_rp.localcloud.worker import Worker
 
@@ -49,6 +51,10 @@ class Crew:
         if strays:
             log.info("swept strays=%s", ",".join(strays))
         with self._ledger.transaction() as books:
+            for pod in books.pods():
+                # Its container died with the server, so its old address must not be shown for a moment longer.
+                if pod.status is Status.RUNNING:
+                    books.save_pod(dataclasses.replace(pod, status=Status.STARTING, started_at=None))
             unfinished = [pod.id for pod in books.pods() if pod.status.active or pod.wipe or pod.status.gone]
         for pod_id in unfinished:
             self.wake(pod_id)

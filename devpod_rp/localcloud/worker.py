@@ -171,11 +171,7 @@ class Worker:
 
     def _keep_running(self, pod: Pod) -> None:
         if self._container is None:
-            # The server died and the container with it, or a restart after an exit was interrupted. The disk is
-            # untouched: on with it, under a new port.
-            fresh = self._change(pod, external_ports=self._new_ports(pod), hostname=containers.new_hostname())
-            if fresh is not None and self._boot(fresh):
-                self._change(fresh, started_at=self._clock())
+            self._boot(pod)  # a restart after an exit was cut short by something that changed nothing
         elif not self._container.alive():
             self._restart_after_exit(pod)
         else:

@@ -112,12 +112,22 @@ def test_a_running_pod_comes_back_on_its_container_disk_under_a_new_port(server)
     server.kill()
     server.start()
     server.until(pod_id, "RUNNING")
-    eventually(
-        lambda: (server.client.get(f"/v2/pods/{pod_id}").json()["ssh"]["direct"] or {}).get("port") != before,
-        "a new port",
-    )
+    assert server.client.get(f"/v2/pods/{pod_id}").json()["ssh"]["direct"]["port"] != before
     assert (server.disk(pod_id) / "precious").read_text() == "still here"
     eventually(lambda: (server.disk(pod_id) / "boots").read_text().count("booted") == 2, "it booted again")
+
+
+def test_a_restarted_server_never_shows_the_address_of_a_dead_container(server):
+    server.start()
+    pod_id = server.running()
+    before = server.client.get(f"/v2/pods/{pod_id}").json()["ssh"]["direct"]["port"]
+    server.client.put("/local/faults", json={"delays": {"start": 1}})
+    server.kill()
+    server.start()
+    pod = server.client.get(f"/v2/pods/{pod_id}").json()
+    assert (pod["status"], pod["ssh"]["direct"]) == ("STARTING", None)
+    server.until(pod_id, "RUNNING")
+    assert server.client.get(f"/v2/pods/{pod_id}").json()["ssh"]["direct"]["port"] != before
 
 
 @pytest.mark.parametrize("moment", ["start:before", "start:after"])
