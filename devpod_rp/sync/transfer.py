@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from devpod_rp.agent import batch
 from devpod_rp.agent.tree import Entry, Stamp
@@ -28,7 +28,7 @@ BATCH_ITEMS = 512
 PART_BYTES = 1 << 20
 """A larger file travels in parts of this size and is never held in memory as a whole."""
 
-_FRAMES_UNDER_WAY = 3
+_UNDER_WAY = 3
 _SETTLE_FILES = 4000
 _SETTLE_BYTES = 64 << 20
 _PROBE_BYTES = 64 << 10
@@ -37,6 +37,9 @@ _PACKED_SUFFIXES = frozenset(
      ".mp3", ".mp4", ".npz", ".onnx", ".parquet", ".pdf", ".png", ".pt", ".pth", ".safetensors", ".tgz", ".webm",
      ".webp", ".whl", ".woff2", ".xz", ".zip", ".zst")
 )  # fmt: skip
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class Upload:
         self._bytes_total = sum(_bytes_of(action) for action in actions)
         self._files_total = sum(_carries_content(action) for action in actions)
         if self._bytes_total <= BATCH_BYTES and len(actions) <= BATCH_ITEMS:
-            self._report(self._send(self._packed(actions), more_follows=False))
+            self._report(self._send(actions, more_follows=False))
             return
         try:
             # Folders go ahead of the files in them, deletions follow everything: each group waits for the one before.
@@ -98,60 +101,42 @@ class Upload:
                 self._settle()
 
     def _run_group(self, group: Sequence[Action]) -> None:
-        large = [action for action in group if _carries_content(action) and _bytes_of(action) > PART_BYTES]
-        small = [action for action in group if action not in set(large)] if large else list(group)
-        with ThreadPoolExecutor(_FRAMES_UNDER_WAY, thread_name_prefix="devpod-rp-upload") as pool:
-            under_way: set[Future[list[Result]]] = set()
-            try:
-                for batch in _batches(small):
-                    packed = self._packed(batch)
-                    if len(under_way) >= _FRAMES_UNDER_WAY + 1:
-                        done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-                        self._finish(done)
-                    under_way.add(pool.submit(self._send, packed))
-                self._finish(wait(under_way).done)
-                for action in large:
-                    self._send_large(pool, action)
-            except BaseException:
-                for future in under_way:
-                    future.cancel()
-                raise
+        with _Pipeline(self._take) as pipeline:
+            for some in _batches([action for action in group if _bytes_of(action) <= PART_BYTES]):
+                pipeline.submit(self._send, some)
+        for action in group:
+            if _bytes_of(action) > PART_BYTES:
+                self._send_large(action)
 
     # Small files.
 
-    def _packed(self, actions: Iterable[Action]) -> _Frame:
-        """Read and pack a batch; what cannot be read as planned is reported at once."""
+    def _send(self, actions: Iterable[Action], more_follows: bool = True) -> list[Result]:
+        """Read, pack and send a batch; what cannot be read as planned stays here and is told so."""
         ready: list[Action] = []
         items: list[dict[str, Any]] = []
         contents: list[bytes] = []
-        failed: list[Result] = []
+        results: list[Result] = []
         for action in actions:
             item = item_for(action)
             if item["do"] == "file" and action.new is not None:
                 try:
-                    contents.append(read_exactly(Path(self._root, action.path), action.new))
+                    contents.append(read_exactly(f"{self._root}/{action.path}", action.new))
                 except (UnstableError, OSError) as error:
-                    failed.append(failed_read(action, error))
+                    results.append(failed_read(action, error))
                     continue
             ready.append(action)
             items.append(item)
-        if failed:
-            self._report(failed)
-        body, fields = _compressed(
-            batch.packed(items, contents), all(_is_packed(action.path) for action in ready if _carries_content(action))
-        )
-        return _Frame(tuple(ready), body, fields)
+        if ready:
+            incompressible = all(_is_packed(action.path) for action in ready if _carries_content(action))
+            answers = self._apply(batch.packed(items, contents), more_follows, incompressible)
+            results.extend(_result(action, given) for action, given in zip(ready, answers, strict=True))
+        return results
 
-    def _send(self, frame: _Frame, more_follows: bool = True) -> list[Result]:
-        if not frame.actions:
-            return []
-        fields = {**self._destination.fields(), **frame.fields, "more_follows": more_follows}
-        answer = self._link.call("files.apply", frame.body, **fields)
-        return [_result(action, given) for action, given in zip(frame.actions, json.loads(answer.body), strict=True)]
-
-    def _finish(self, futures: Iterable[Future[list[Result]]]) -> None:
-        for future in futures:
-            self._take(future.result())
+    def _apply(self, raw: bytes, more_follows: bool, incompressible: bool) -> list[dict[str, Any]]:
+        body, fields = _compressed(raw, incompressible)
+        fields.update(self._destination.fields(), more_follows=more_follows)
+        answers: list[dict[str, Any]] = json.loads(self._link.call("files.apply", body, **fields).body)
+        return answers
 
     def _take(self, results: list[Result]) -> None:
         self._files_done += sum(_carries_content(result.action) for result in results)
@@ -178,40 +163,57 @@ class Upload:
 
     # Large files.
 
-    def _send_large(self, pool: ThreadPoolExecutor, action: Action) -> None:
+    def _send_large(self, action: Action) -> None:
         assert action.new is not None
         staged = uuid.uuid4().hex
-        before = self._bytes_done
-        under_way: set[Future[Any]] = set()
         try:
-            for offset, part in _parts(Path(self._root, action.path), action.new):
-                if len(under_way) >= _FRAMES_UNDER_WAY + 1:
-                    done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        future.result()
-                under_way.add(pool.submit(self._stage, staged, offset, part, _is_packed(action.path)))
-                self._bytes_done += len(part)
-                self._show()
-            for future in wait(under_way).done:
-                future.result()
-            item = {**item_for(action), "staged": staged}
-            self._take(self._send(_Frame((action,), batch.packed([item], []), {})))
+            with _Pipeline(self._show_bytes) as pipeline:
+                for offset, part in _parts(f"{self._root}/{action.path}", action.new):
+                    pipeline.submit(self._stage, staged, offset, part, _is_packed(action.path))
+            (answer,) = self._apply(batch.packed([{**item_for(action), "staged": staged}], []), True, True)
+            self._take([_result(action, answer)])
         except (UnstableError, OSError, AgentRefused) as error:
-            wait(under_way)
-            self._bytes_done = before + action.new.size
             self._link.call("files.discard", staged=staged, **self._destination.fields())
-            self._report([failed_read(action, error)])
+            self._take([failed_read(action, error)])
 
-    def _stage(self, staged: str, offset: int, part: bytes, packed: bool) -> None:
+    def _show_bytes(self, count: int) -> None:
+        self._bytes_done += count
+        self._show()
+
+    def _stage(self, staged: str, offset: int, part: bytes, packed: bool) -> int:
         body, fields = _compressed(part, packed)
         self._link.call("files.stage", body, staged=staged, offset=offset, **self._destination.fields(), **fields)
+        return len(part)
 
 
-@dataclass(frozen=True)
-class _Frame:
-    actions: tuple[Action, ...]
-    body: bytes
-    fields: dict[str, Any]
+class _Pipeline(Generic[T]):
+    """A few pieces of work at a time, so that reading, packing, the wire and the pod are busy together.
+
+    Results go to *take* in the calling thread. Leaving the block waits for all of them; an error ends it.
+    """
+
+    def __init__(self, take: Callable[[T], None]) -> None:
+        self._take = take
+        self._pool = ThreadPoolExecutor(_UNDER_WAY, thread_name_prefix="devpod-rp-upload")
+        self._futures: set[Future[T]] = set()
+
+    def submit(self, work: Callable[..., T], *arguments: Any) -> None:
+        while len(self._futures) > _UNDER_WAY:
+            done, self._futures = wait(self._futures, return_when=FIRST_COMPLETED)
+            for future in done:
+                self._take(future.result())
+        self._futures.add(self._pool.submit(work, *arguments))
+
+    def __enter__(self) -> _Pipeline[T]:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with self._pool:
+            for future in self._futures:
+                if kind is None:
+                    self._take(future.result())
+                else:
+                    future.cancel()
 
 
 def item_for(action: Action) -> dict[str, Any]:
@@ -235,12 +237,12 @@ def _version(entry: Entry) -> dict[str, Any]:
     return {"kind": entry.kind, "target": entry.target} if entry.kind == "symlink" else {"kind": entry.kind}
 
 
-def read_exactly(path: Path, entry: Entry) -> bytes:
+def read_exactly(path: str, entry: Entry) -> bytes:
     """The content of *path* if it is the version *entry* speaks of; raises UnstableError if it is another by now."""
     return b"".join(part for _offset, part in _parts(path, entry))
 
 
-def _parts(path: Path, entry: Entry) -> Iterator[tuple[int, bytes]]:
+def _parts(path: str, entry: Entry) -> Iterator[tuple[int, bytes]]:
     """Read a file in parts, and make sure at the end that it was *entry* from the first byte to the last."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     digest = hashlib.blake2b(digest_size=16)
