@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from devpod_rp import environments
 from devpod_rp.environments import Environment
 from devpod_rp.errors import ConfigurationError, NoCapacityError
 from devpod_rp.lifecycle import address, placement, provision
@@ -186,7 +185,8 @@ def _data_center_of_volume(spec: EnvironmentSpec, name: str, client: RunPod) -> 
     found = [volume for volume in client.network_volumes() if volume.name == wanted]
     if len(found) > 1:
         raise ConfigurationError(
-            f"There are {len(found)} network volumes named {wanted!r}.", hint="rename all but one: devpod-rp volumes list."
+            f"There are {len(found)} network volumes named {wanted!r}.",
+            hint="rename all but one: devpod-rp volumes list.",
         )
     if found and spec.data_centers and found[0].data_center not in spec.data_centers:
         raise NoCapacityError(

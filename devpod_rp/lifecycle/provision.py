@@ -104,24 +104,24 @@ def pod_request(
         mounts = model.Mounts(
             persistent=model.PersistentMount(size=environment.volume.size_gb, path=environment.volume.path)
         )
-    machine: dict[str, object]
+    gpu, cpu = None, None
     if candidate.kind == "gpu":
         gpu = model.CreateGpuConfig(id=candidate.id, count=candidate.count, min_cuda_version=spec.min_cuda)
-        machine = {"gpu": gpu, "cloud": model.Cloud(candidate.tier)}
     else:
-        machine = {"cpu": model.CreateCpuConfig(id=candidate.id, vcpu_count=candidate.count)}
-    command = {"cmd": list(spec.start_command)} if spec.start_command else {}
+        cpu = model.CreateCpuConfig(id=candidate.id, vcpu_count=candidate.count)
     return model.CreatePodRequest(
         name=environment.pod_name,
         image=spec.image,
         disk=spec.container_disk_gb,
+        gpu=gpu,
+        cpu=cpu,
+        cloud=model.Cloud(candidate.tier),
         mounts=mounts,
         ports=list(spec.ports),
         env={**spec.env, "PUBLIC_KEY": public_key},
         start_ssh=True,
         data_center_ids=list(candidate.data_centers) or None,
-        **machine,
-        **command,
+        cmd=list(spec.start_command) if spec.start_command else None,
     )
 
 

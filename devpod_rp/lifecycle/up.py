@@ -190,4 +190,6 @@ def _undo(name: str, client: RunPod, progress: Progress) -> None:
         )
         return
     environments.save(dataclasses.replace(environment, pod_id=None, status="TERMINATED", cost_per_hour=0.0))
-    progress(Event("undo", f"Terminated the half-made pod {environment.pod_id}; nothing is left billing.", warning=True))
+    progress(
+        Event("undo", f"Terminated the half-made pod {environment.pod_id}; nothing is left billing.", warning=True)
+    )

@@ -1,0 +1,126 @@
+"""The shape of what can be asked for. Validation only: where a value came from is ``sources.py``'s business."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+SyncMode = Literal["one-way-safe", "two-way-safe", "one-way-replica"]
+Tier = Literal["secure", "community", "any"]
+VolumeKind = Literal["disk", "network", "none"]
+
+# RunPod's limits: docs.runpod.io, pods/configuration/expose-ports and environment-variables; REST v2 for the floor.
+_MOST_HTTP_PORTS = 10
+_MOST_VARIABLES = 50
+_SMALLEST_VOLUME_GB = 10
+
+_PORT = re.compile(r"(\d{1,5})/(tcp|http)")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class VolumeSpec(_Part):
+    """The storage that survives a stop: a volume *disk* of the host, a *network* volume, or *none*."""
+
+    kind: VolumeKind = "disk"
+    size_gb: Annotated[int, Field(ge=_SMALLEST_VOLUME_GB, le=4096)] = 50
+    name: str | None = None
+    path: str = "/workspace"
+
+    @field_validator("path")
+    @classmethod
+    def _absolute(cls, path: str) -> str:
+        if not path.startswith("/") or path.rstrip("/") == "" or ".." in path.split("/"):
+            raise ValueError("must be an absolute path on the pod, such as /workspace")
+        return path.rstrip("/")
+
+
+class SyncSpec(_Part):
+    """How the project folder and the pod's workspace are kept in agreement."""
+
+    enabled: bool = True
+    mode: SyncMode = "one-way-safe"
+    ignore: tuple[str, ...] = ()
+
+
+class EnvironmentSpec(_Part):
+    """Everything an environment needs, complete and checked.
+
+    *max_price* is USD per hour for the whole pod; *container_disk_gb* is wiped at every stop. ``env`` values may be
+    secrets and are never shown by ``repr``.
+    """
+
+    template: str = "pytorch"
+    image: Annotated[str, Field(min_length=1)]
+    start_command: tuple[str, ...] | None = None
+    gpu: tuple[str, ...] = ()
+    gpu_count: Annotated[int, Field(ge=1, le=16)] = 1
+    cpu: str | None = None
+    vcpu: Annotated[int, Field(ge=1)] = 2
+    tier: Tier = "secure"
+    data_centers: tuple[str, ...] = ()
+    max_price: Annotated[float, Field(gt=0)] | None = None
+    min_cuda: Annotated[str, Field(pattern=r"^\d+\.\d+$")] | None = None
+    container_disk_gb: Annotated[int, Field(ge=1)] = 50
+    ports: tuple[str, ...] = ()
+    env: dict[str, str] = Field(default_factory=dict, repr=False)
+    workspace: str | None = None
+    volume: VolumeSpec = VolumeSpec()
+    sync: SyncSpec = SyncSpec()
+
+    @field_validator("ports")
+    @classmethod
+    def _ports(cls, ports: tuple[str, ...]) -> tuple[str, ...]:
+        for port in ports:
+            match = _PORT.fullmatch(port)
+            if not match or not 1 <= int(match[1]) <= 65535:
+                raise ValueError(f"{port!r} is no port; write it like 8888/http or 6006/tcp")
+        if sum(port.endswith("/http") for port in ports) > _MOST_HTTP_PORTS:
+            raise ValueError(f"has more than {_MOST_HTTP_PORTS} http ports, which is RunPod's limit")
+        return tuple(dict.fromkeys((*ports, "22/tcp")))
+
+    @field_validator("env")
+    @classmethod
+    def _env(cls, env: dict[str, str]) -> dict[str, str]:
+        for name in env:
+            if not _VARIABLE.fullmatch(name):
+                raise ValueError(f"{name!r} is no name for an environment variable")
+        if len(env) > _MOST_VARIABLES:
+            raise ValueError(f"has {len(env)} variables; RunPod takes {_MOST_VARIABLES} at most")
+        return env
+
+    @field_validator("workspace")
+    @classmethod
+    def _workspace(cls, workspace: str | None) -> str | None:
+        if workspace is not None and (not workspace.startswith("/") or ".." in workspace.split("/")):
+            raise ValueError("must be an absolute path on the pod, such as /workspace/project")
+        return workspace.rstrip("/") if workspace else workspace
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> EnvironmentSpec:
+        if self.gpu and self.cpu:
+            raise ValueError("gpu and cpu cannot both be asked for: a pod has one or the other")
+        if not self.gpu and not self.cpu:
+            raise ValueError("neither gpu nor cpu is asked for: name GPU types, or a CPU flavor such as cpu3c")
+        if self.cpu and self.volume.kind == "disk":
+            raise ValueError("a CPU pod cannot have a volume disk: set volume.kind to network or none")
+        if self.workspace and self.volume.kind != "none" and not _below(self.workspace, self.volume.path):
+            raise ValueError(
+                f"workspace must lie on the volume, below {self.volume.path}, or it is wiped at every stop"
+            )
+        return self
+
+
+def _below(path: str, parent: str) -> bool:
+    return path == parent or path.startswith(parent + "/")
+
+
+def field_names() -> dict[str, tuple[str, ...]]:
+    """Every key of the configuration, with the keys of those that are tables."""
+    tables: dict[str, type[_Part]] = {"volume": VolumeSpec, "sync": SyncSpec}
+    return {name: tuple(tables[name].model_fields) if name in tables else () for name in EnvironmentSpec.model_fields}

@@ -1,0 +1,217 @@
+"""Where the values come from: layers merged lowest first, each value remembering its origin.
+
+built-in defaults < template < the user's ``config.toml`` < ``devpod-rp.toml`` or ``[tool.devpod-rp]`` <
+``DEVPOD_RP_*`` variables < flags
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from devpod_rp import paths
+from devpod_rp.errors import ConfigurationError
+from devpod_rp.spec import templates
+from devpod_rp.spec.model import EnvironmentSpec, field_names
+from devpod_rp.spec.names import slug, validate_name
+from devpod_rp.spec.toml_file import line_of, read_toml
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+Keys = tuple[str, ...]
+
+_LISTS = {("gpu",), ("data_centers",), ("ports",), ("start_command",), ("sync", "ignore")}
+# A pod has GPUs or a CPU flavor: who asks for one no longer wants the other of a lower layer.
+_EITHER_OR: tuple[tuple[Keys, tuple[Keys, ...]], ...] = (
+    (("cpu",), (("gpu",), ("gpu_count",), ("min_cuda",))),
+    (("gpu",), (("cpu",), ("vcpu",))),
+)
+_CLOUDS = ("runpod", "local")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The checked spec, the environment's name, the cloud a file chose, and for each dotted key its origin."""
+
+    spec: EnvironmentSpec
+    name: str
+    cloud: str | None
+    provenance: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """One source: its values by key path, and how to tell a person where a value stands."""
+
+    values: dict[Keys, Any]
+    locate: Callable[[Keys], str]
+
+
+def load(folder: Path, flags: Mapping[str, Any], *, environ: Mapping[str, str] = os.environ) -> Loaded:
+    """Merge every source for the project in *folder*; *flags* by dotted key, None where not given.
+
+    Raises:
+        ConfigurationError: a value cannot be used; the message names its file and line, variable or flag.
+    """
+    upper = [
+        *_file_layer(paths.user_config_file()),
+        *_project_layers(folder),
+        _variables_layer(environ),
+        _flags_layer(flags),
+    ]
+    wanted = _last(upper, ("template",))
+    try:
+        template = templates.load_template(str(wanted[0]) if wanted else templates.DEFAULT)
+    except ConfigurationError as error:
+        where = f"{wanted[1]}: " if wanted else ""
+        raise ConfigurationError(f"{where}{error.message}", hint=error.hint) from error
+    layers = [_layer_of_file(template.path, template.values), *upper]
+    for layer in layers:
+        _refuse_unknown_keys(layer)
+    merged, origins = _merge(layers)
+    cloud, named = merged.pop(("cloud",), None), merged.pop(("name",), None)
+    if cloud not in (None, *_CLOUDS):
+        raise ConfigurationError(f"{origins[('cloud',)]}: {cloud!r} is no cloud.", hint="use runpod or local.")
+    name = validate_name(str(named), origins[("name",)]) if named is not None else slug(folder.resolve().name)
+    merged[("template",)] = template.name
+    return Loaded(_validated(merged, origins), name, cloud, {".".join(keys): where for keys, where in origins.items()})
+
+
+def _merge(layers: list[_Layer]) -> tuple[dict[Keys, Any], dict[Keys, str]]:
+    merged: dict[Keys, Any] = {}
+    origins: dict[Keys, str] = {}
+    explicit_volume = False
+    for depth, layer in enumerate(layers):
+        for asked, rivals in _EITHER_OR:
+            if asked in layer.values:
+                for rival in rivals:
+                    merged.pop(rival, None)
+        explicit_volume = explicit_volume or (depth > 0 and ("volume", "kind") in layer.values)
+        for keys, value in layer.values.items():
+            merged[keys] = value
+            origins[keys] = layer.locate(keys)
+    if merged.get(("cpu",)) and not explicit_volume and merged.get(("volume", "kind"), "disk") == "disk":
+        merged[("volume", "kind")] = "network"
+        origins[("volume", "kind")] = "CPU pods have no volume disk"
+    return merged, {keys: where for keys, where in origins.items() if keys in merged}
+
+
+def _validated(merged: dict[Keys, Any], origins: dict[Keys, str]) -> EnvironmentSpec:
+    from pydantic import ValidationError
+
+    nested: dict[str, Any] = {}
+    for keys, value in merged.items():
+        place = nested
+        for key in keys[:-1]:
+            place = place.setdefault(key, {})
+        place[keys[-1]] = [value] if keys in _LISTS and isinstance(value, str) else value
+    try:
+        return EnvironmentSpec.model_validate(nested)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        raise _in_plain_words(problem, origins) from None
+
+
+def _in_plain_words(problem: ErrorDetails, origins: dict[Keys, str]) -> ConfigurationError:
+    keys = tuple(str(part) for part in problem["loc"] if not isinstance(part, int))
+    where = next((origins[keys[:end]] for end in range(len(keys), 0, -1) if keys[:end] in origins), None)
+    what = problem["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    if problem["type"] == "missing":
+        what = "is missing"
+    prefix = f"{where}: " if where else ""
+    return ConfigurationError(f"{prefix}{' '.join(filter(None, ('.'.join(keys), what)))}.", hint="mend the value.")
+
+
+def _file_layer(path: Path) -> Iterator[_Layer]:
+    if path.is_file():
+        yield _layer_of_file(path, read_toml(path))
+
+
+def _project_layers(folder: Path) -> Iterator[_Layer]:
+    own = folder / paths.project_config_name()
+    pyproject = folder / "pyproject.toml"
+    table = read_toml(pyproject).get("tool", {}).get("devpod-rp") if pyproject.is_file() else None
+    if own.is_file() and table is not None:
+        raise ConfigurationError(
+            f"{folder} has both {own.name} and [tool.devpod-rp] in pyproject.toml.", hint="keep one of them."
+        )
+    if table is not None:
+        yield _layer_of_file(pyproject, table, ("tool", "devpod-rp"))
+    yield from _file_layer(own)
+
+
+def _layer_of_file(path: Path, values: Mapping[str, Any], table: Keys = ()) -> _Layer:
+    def locate(keys: Keys) -> str:
+        line = line_of(path, keys, table)
+        return f"{path}:{line}" if line else str(path)
+
+    return _Layer(_flat(values), locate)
+
+
+def _variables_layer(environ: Mapping[str, str]) -> _Layer:
+    by_variable = {"DEVPOD_RP_" + "_".join(keys).upper(): keys for keys in _all_keys() if keys[0] != "env"}
+    values: dict[Keys, Any] = {}
+    for variable, keys in by_variable.items():
+        text = environ.get(variable)
+        if text:
+            values[keys] = [part.strip() for part in text.split(",") if part.strip()] if keys in _LISTS else text
+    names = {keys: variable for variable, keys in by_variable.items()}
+    return _Layer(values, lambda keys: names[keys])
+
+
+def _flags_layer(flags: Mapping[str, Any]) -> _Layer:
+    given = {tuple(key.split(".")): value for key, value in flags.items() if value not in (None, (), [])}
+    return _Layer(_flat_env(given), lambda keys: "--env" if keys[0] == "env" else "--" + keys[-1].replace("_", "-"))
+
+
+def _flat_env(values: Mapping[Keys, Any]) -> dict[Keys, Any]:
+    flat: dict[Keys, Any] = {}
+    for keys, value in values.items():
+        if isinstance(value, Mapping):
+            flat.update({(*keys, name): inner for name, inner in value.items()})
+        else:
+            flat[keys] = value
+    return flat
+
+
+def _flat(values: Mapping[str, Any], above: Keys = ()) -> dict[Keys, Any]:
+    flat: dict[Keys, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat.update(_flat(value, (*above, key)))
+        else:
+            flat[(*above, key)] = value
+    return flat
+
+
+def _last(layers: list[_Layer], keys: Keys) -> tuple[Any, str] | None:
+    found = [layer for layer in layers if keys in layer.values]
+    return (found[-1].values[keys], found[-1].locate(keys)) if found else None
+
+
+def _all_keys() -> list[Keys]:
+    keys: list[Keys] = [("name",)]
+    for name, inner in field_names().items():
+        keys.extend((name, each) for each in inner)
+        if not inner:
+            keys.append((name,))
+    return keys
+
+
+def _refuse_unknown_keys(layer: _Layer) -> None:
+    known = [*_all_keys(), ("cloud",)]
+    for keys in layer.values:
+        if keys in known or (len(keys) == 2 and keys[0] == "env"):
+            continue
+        dotted = ".".join(keys)
+        choices = [".".join(each) for each in known]
+        near = difflib.get_close_matches(dotted, choices, n=1) or [
+            each for each in choices if each.split(".")[-1] == keys[-1]
+        ]
+        hint = f"did you mean {near[0]}?" if near else f"the keys are: {', '.join(choices)}."
+        raise ConfigurationError(f"{layer.locate(keys)}: there is no key {dotted!r}.", hint=hint)
