@@ -15,7 +15,7 @@ from devpod_rp.sync import identity
 from devpod_rp.sync.ignore import IgnoreRules
 from devpod_rp.sync.journal import Journal
 from devpod_rp.sync.links import leaves_the_folder
-from devpod_rp.sync.reconcile import Mode, Plan, reconcile
+from devpod_rp.sync.reconcile import Mode, Plan, reconcile, same
 from devpod_rp.sync.remote import Destination, RemoteTree, learn_digests, survey, wire
 from devpod_rp.sync.safety import unexpected_deletions, was_emptied
 from devpod_rp.sync.status import Halts
@@ -52,6 +52,7 @@ class Cycles:
         self.activity = "watching"
         self.pending: set[str] = set()
         self.ancestor = journal.ancestor()
+        self._sent = journal.sent()
         self.conflicts: dict[str, str] = dict(journal.get("conflicts", {}))
         self.problems: dict[str, str] = dict(journal.get("problems", {}))
         self.pod_only: set[str] = set()
@@ -69,6 +70,7 @@ class Cycles:
         """Start over as if the sides had never met: the next cycle is a union, in which nothing is deleted."""
         self._journal.void()
         self.ancestor.clear()
+        self._sent.clear()
         self._remote_digests.clear()
         self.remote = None
 
@@ -98,7 +100,8 @@ class Cycles:
         self._digests.learn_all(snapshot.digests())
         self._digests.keep_only(snapshot.stamps)
         self.remote = remote
-        self._learn(link, destination, remote, self.local.keys() | self.ancestor.keys())
+        self._learn(link, destination, remote, self.local.keys() | self.ancestor.keys() | self._sent.keys())
+        self._recognise_sent(remote)
         self.problems.update(self._remote_problems(remote))
         plan = reconcile(self.ancestor, self.local, remote.entries, self._mode, unknown=self._unknown(remote))
         deletions = () if trusted else unexpected_deletions(plan.actions, self.ancestor, observed)
@@ -234,12 +237,27 @@ class Cycles:
             entry = remote.entries.get(path)
             if entry is None or entry.kind != "file" or entry.digest:
                 continue
-            sizes = {known.size for known in (self.ancestor.get(path), self.local.get(path)) if known is not None}
+            known = [self.ancestor.get(path), self.local.get(path), *self._sent.get(path, ())]
+            sizes = {version.size for version in known if version is not None}
             if entry.size in sizes:
                 wanted.append(path)
             elif sizes:
                 remote.entries[path] = entry._replace(digest=f"unread, {entry.size} bytes")
         learn_digests(link, destination, remote, wanted, self._remote_digests)
+
+    def _recognise_sent(self, remote: RemoteTree) -> None:
+        """A version that we sent and that is there was done, although its answer got lost: it is the ancestor now.
+
+        Else a file edited here again after a cut connection would look like a conflict with our own former edit.
+        """
+        self._agree(
+            {
+                path: version
+                for path, versions in self._sent.items()
+                for version in versions
+                if same(version, remote.entries.get(path))
+            }
+        )
 
     def _carry_out(self, link: AgentLink, destination: Destination, plan: Plan, tally: Tally) -> None:
         self.conflicts.update({conflict.path: conflict.reason for conflict in plan.conflicts})
@@ -248,6 +266,12 @@ class Cycles:
             return
         self.activity = "syncing"
         self.pending.update(action.path for action in plan.actions)
+        on_their_way = {a.path: a.new for a in plan.actions if a.new is not None and a.new.kind != "dir"}
+        self._journal.send(on_their_way)
+        for path, entry in on_their_way.items():
+            versions = self._sent.setdefault(path, [])
+            if entry not in versions:
+                versions.append(entry)
 
         def report(results: list[Result]) -> None:
             self._agree({result.action.path: result.action.new for result in results if result.code is None})
@@ -289,6 +313,7 @@ class Cycles:
             return
         self._journal.agree(changes)
         for path, entry in changes.items():
+            self._sent.pop(path, None)
             if entry is None:
                 self.ancestor.pop(path, None)
             else:

@@ -1,13 +1,15 @@
 """What a synchronisation remembers between runs: the ancestor, digests already computed, identities, conflicts.
 
 One SQLite file in write-ahead mode. The ancestor changes only by results that the pod has acknowledged, so a crash
-anywhere leaves it behind reality, never ahead: the next cycle finds both sides equal and merges silently. Losing the
-whole file is safe too: an empty ancestor means a union of both sides, in which nothing is deleted.
+anywhere leaves it behind reality, never ahead: the next cycle finds both sides equal and merges silently. If this side
+was edited again before that next cycle, the versions noted as *sent* tell our own content on the pod from somebody
+else's. Losing the whole file is safe too: an empty ancestor means a union of both sides, in which nothing is deleted.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import threading
 from collections.abc import Container, Iterable, Mapping
@@ -16,12 +18,19 @@ from typing import Any
 
 from devpod_rp.agent.tree import Entry, Stamp
 
+log = logging.getLogger(__name__)
+
 _VERSION = 1
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS ancestor (
     path BLOB PRIMARY KEY, kind TEXT NOT NULL, size INTEGER NOT NULL, executable INTEGER NOT NULL,
     digest TEXT NOT NULL, target BLOB NOT NULL, mtime_ns INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sent (
+    path BLOB NOT NULL, kind TEXT NOT NULL, size INTEGER NOT NULL, executable INTEGER NOT NULL,
+    digest TEXT NOT NULL, target BLOB NOT NULL, mtime_ns INTEGER NOT NULL,
+    PRIMARY KEY (path, kind, digest, executable, target)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS digests (
     side TEXT NOT NULL, path BLOB NOT NULL, ino INTEGER NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
@@ -61,14 +70,18 @@ class Journal:
     def __init__(self, state_dir: Path) -> None:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = state_dir / "sync.sqlite3"
-        path.touch(mode=0o600)
         self._lock = threading.Lock()
-        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
-        self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=NORMAL")
-        self._database.executescript(_SCHEMA)
+        try:
+            self._database = _opened(path)
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise
+            # Without a journal both sides are joined again and nothing is deleted: safer than to stop for ever.
+            log.warning("journal=damaged path=%s error=%s", path, error)
+            path.replace(path.with_suffix(".sqlite3.damaged"))
+            self._database = _opened(path)
         if self.get("version") != _VERSION:
-            self._write("DELETE FROM ancestor", "DELETE FROM digests", "DELETE FROM meta")
+            self._write("DELETE FROM ancestor", "DELETE FROM sent", "DELETE FROM digests", "DELETE FROM meta")
             self.put(version=_VERSION)
 
     def close(self) -> None:
@@ -97,27 +110,37 @@ class Journal:
     def ancestor(self) -> dict[str, Entry]:
         with self._lock:
             rows = self._database.execute("SELECT * FROM ancestor").fetchall()
-        return {
-            _text(path): Entry(kind, size, bool(executable), digest, _text(target), mtime_ns)
-            for path, kind, size, executable, digest, target, mtime_ns in rows
-        }
+        return dict(_entry(row) for row in rows)
 
     def agree(self, changes: Mapping[str, Entry | None]) -> None:
         """Fold acknowledged results into the ancestor, all or nothing; None forgets a path."""
         gone = [(_blob(path),) for path, entry in changes.items() if entry is None]
-        there = [
-            (_blob(path), e.kind, e.size, e.executable, e.digest, _blob(e.target), e.mtime_ns)
-            for path, e in changes.items()
-            if e is not None
-        ]
+        there = [_columns(path, entry) for path, entry in changes.items() if entry is not None]
         with self._lock, self._database:
             self._database.execute("BEGIN")
             self._database.executemany("DELETE FROM ancestor WHERE path = ?", gone)
+            self._database.executemany("DELETE FROM sent WHERE path = ?", [(_blob(path),) for path in changes])
             self._database.executemany("INSERT OR REPLACE INTO ancestor VALUES (?, ?, ?, ?, ?, ?, ?)", there)
+
+    def sent(self) -> dict[str, list[Entry]]:
+        """Versions that were on their way to the pod and of which no answer is known."""
+        with self._lock:
+            rows = self._database.execute("SELECT * FROM sent").fetchall()
+        found: dict[str, list[Entry]] = {}
+        for path, entry in map(_entry, rows):
+            found.setdefault(path, []).append(entry)
+        return found
+
+    def send(self, versions: Mapping[str, Entry]) -> None:
+        """Note what is about to be sent, before it is."""
+        rows = [_columns(path, entry) for path, entry in versions.items()]
+        with self._lock, self._database:
+            self._database.execute("BEGIN")
+            self._database.executemany("INSERT OR REPLACE INTO sent VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def void(self) -> None:
         """Forget what both sides agreed on: the next cycle is a union in which nothing is deleted."""
-        self._write("DELETE FROM ancestor", "DELETE FROM digests WHERE side = 'remote'")
+        self._write("DELETE FROM ancestor", "DELETE FROM sent", "DELETE FROM digests WHERE side = 'remote'")
 
     # Digests already computed, so that an unchanged file is not read again.
 
@@ -147,6 +170,19 @@ class Journal:
                 self._database.execute(statement)
 
 
+def _opened(path: Path) -> sqlite3.Connection:
+    path.touch(mode=0o600)
+    database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
+    try:
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("PRAGMA synchronous=NORMAL")
+        database.executescript(_SCHEMA)
+    except sqlite3.Error:
+        database.close()
+        raise
+    return database
+
+
 def _blob(path: str) -> bytes:
     # SQLite's TEXT cannot hold the lone surrogates that stand for bytes outside UTF-8.
     return path.encode("utf-8", "surrogateescape")
@@ -154,6 +190,17 @@ def _blob(path: str) -> bytes:
 
 def _text(path: bytes) -> str:
     return path.decode("utf-8", "surrogateescape")
+
+
+def _entry(row: tuple[bytes, str, int, int, str, bytes, int]) -> tuple[str, Entry]:
+    path, kind, size, executable, digest, target, mtime_ns = row
+    return _text(path), Entry(kind, size, bool(executable), digest, _text(target), mtime_ns)
+
+
+def _columns(path: str, entry: Entry) -> tuple[bytes, str, int, bool, str, bytes, int]:
+    return (
+        _blob(path), entry.kind, entry.size, entry.executable, entry.digest, _blob(entry.target), entry.mtime_ns
+    )  # fmt: skip
 
 
 def _row(stamp: Stamp, digest: str) -> tuple[int, int, int, int, int, str]:

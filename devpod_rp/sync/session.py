@@ -94,6 +94,11 @@ class Session:
             self._cycles.forget_remote()
             self._forget_halt(but="mass-deletion")
 
+    @property
+    def attached(self) -> bool:
+        """Whether there is a link to work with; it may be dead all the same."""
+        return self._link is not None
+
     def detach(self) -> None:
         """Forget the link; the session can be attached again."""
         self._link = self._destination = None

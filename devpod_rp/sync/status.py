@@ -68,7 +68,7 @@ class CycleResult:
     seconds: float
 
 
-class SyncHalted(SyncError):  # noqa: N818 - a state more than an error: nothing is broken, nothing was lost
+class SyncHalted(SyncError):
     """The synchronisation stopped itself because going on might destroy files; nothing was deleted.
 
     *reason* is one of local-missing, local-replaced, local-emptied, remote-missing, remote-fresh, remote-replaced,

@@ -126,7 +126,7 @@ class Pair:
         self.session = self.new_session()
 
     def sync(self, *paths: str) -> CycleResult:
-        if self.link is None or not self.link.alive:
+        if self.link is None or not self.link.alive or not self.session.attached:
             self.connect()
         return self.session.synchronise(frozenset(paths) if paths else None)
 

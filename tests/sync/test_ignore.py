@@ -43,7 +43,8 @@ def test_what_tools_rebuild_is_left_out_and_what_users_write_is_not(tmp_path: Pa
     write(
         tmp_path,
         {
-            "train.py": "", "data/set.csv": "", "build/out.txt": "", "logs/run.log": "", ".env": "", "env/settings.py": "",
+            "train.py": "", "data/set.csv": "", "build/out.txt": "", "logs/run.log": "", ".env": "",
+            "env/settings.py": "",
             ".git/HEAD": "", "node_modules/a/index.js": "", "src/__pycache__/x.pyc": "", ".venv/bin/python": "",
             ".DS_Store": "", ".mypy_cache/x": "", ".train.py.swp": "", ".devpod_rp/stage/x": "",
         },

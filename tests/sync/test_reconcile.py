@@ -105,7 +105,10 @@ CASES = [
         "new content in a folder that the pod made a file: conflict", tree("d/"), tree("d/", "d/new=1"), tree(d="1"),
         SAFE, KEEP, KEEP, ["d"],
     ),
-    ("two ways: the pod's new file comes here", tree(), tree(), tree("d/", "d/f=1"), TWO_WAY, tree("d/", "d/f=1"), KEEP, []),
+    (
+        "two ways: the pod's new file comes here", tree(), tree(), tree("d/", "d/f=1"), TWO_WAY,
+        tree("d/", "d/f=1"), KEEP, [],
+    ),
     ("two ways: the pod's deletion comes here", tree(f="1"), tree(f="1"), tree(), TWO_WAY, tree(), KEEP, []),
     ("two ways: the pod's edit beats a deletion", tree(f="1"), tree(), tree(f="2"), TWO_WAY, tree(f="2"), KEEP, []),
     (
