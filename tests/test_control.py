@@ -311,6 +311,28 @@ def test_a_killed_keeper_is_replaced_by_the_next_start(recorded: str) -> None:
     assert control.keeper_request(recorded, "status")["pid"] != pid
 
 
+def test_a_keeper_whose_socket_vanished_is_replaced(recorded: str) -> None:
+    control.start_keeper(recorded)
+    process = psutil.Process(control.keeper_request(recorded, "status")["pid"])
+    endpoint = endpoints.read_endpoint(recorded)
+    assert endpoint is not None
+    assert endpoint.path is not None
+    Path(endpoint.path).unlink()
+    control.start_keeper(recorded)
+    assert control.keeper_request(recorded, "status")["pid"] != process.pid
+    assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_keeper_of_another_version_is_replaced(recorded: str, tmp_path: Path) -> None:
+    code = (
+        "import devpod_rp; devpod_rp.__version__ = 'older'\nfrom devpod_rp.keeper.__main__ import main; main(['demo'])"
+    )
+    older = control.spawn_detached([sys.executable, "-c", code], tmp_path / "older.log")
+    eventually(lambda: control.keeper_running(recorded))
+    control.start_keeper(recorded)
+    assert control.keeper_request(recorded, "status")["pid"] != older
+
+
 def test_a_keeper_that_does_not_listen_is_ended_by_force(recorded: str) -> None:
     control.start_keeper(recorded)
     process = psutil.Process(control.keeper_request(recorded, "status")["pid"])

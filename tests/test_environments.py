@@ -191,6 +191,24 @@ def test_a_record_of_a_newer_version_asks_for_an_upgrade(make: Make) -> None:
     assert "upgrade" in str(caught.value.hint)
 
 
+def test_a_process_killed_while_it_writes_leaves_a_whole_record(make: Make) -> None:
+    environment = make()
+    code = (
+        "import dataclasses, itertools\n"
+        "from devpod_rp import environments\n"
+        "record = environments.load('demo')\n"
+        "for number in itertools.count():\n"
+        "    environments.save(dataclasses.replace(record, pod_id=str(number) * 5000))\n"
+        "    print(number, flush=True)\n"
+    )
+    for _ in range(3):
+        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as writer:
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == "0\n"
+            writer.kill()
+        assert environments.load("demo").id == environment.id
+
+
 def test_environments_are_listed_by_name_and_their_trash_and_locks_are_none(make: Make) -> None:
     make("two")
     make("one")

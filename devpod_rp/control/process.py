@@ -60,15 +60,18 @@ def spawn_detached(arguments: list[str], log: Path) -> int:
 def start_keeper(name: str, *, timeout_seconds: float = START_SECONDS) -> None:
     """Return when a keeper of environment *name* answers, starting one if there is none.
 
-    A keeper of another version of devpod_rp is replaced.
+    A keeper of another version of devpod_rp is replaced, and so is one that lives but does not answer (its socket may
+    have been deleted under it): a keeper can be ended anywhere without losing anything.
 
     Raises:
         KeeperNotStarted: it ended, or did not answer within *timeout_seconds*.
     """
+    # Read before asking: the endpoint is written once the keeper listens, so the one in it would have answered.
+    endpoint = read_endpoint(name)
     running = keeper_version(name)
     if running == __version__:
         return
-    if running is not None:
+    if running is not None or (endpoint is not None and _living(endpoint) is not None):
         stop_keeper(name)
     output = paths.environment_dir(name) / "keeper-output.log"
     output.unlink(missing_ok=True)

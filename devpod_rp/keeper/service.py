@@ -18,7 +18,8 @@ from devpod_rp.keeper.clock import Drift
 from devpod_rp.keeper.connecting import ConnectFailed, Linked, PodRests
 from devpod_rp.keeper.connection import Connection, LinkDead
 from devpod_rp.keeper.cycles import Cycles, Done
-from devpod_rp.keeper.parts import Parts, Watching
+from devpod_rp.keeper.ears import Ears
+from devpod_rp.keeper.parts import Parts
 from devpod_rp.keeper.requests import Desk, Request
 from devpod_rp.keeper.state import Line, State, Step
 from devpod_rp.pod.link import LinkLost
@@ -49,8 +50,7 @@ class Keeper:
         self._connection = Connection(name, parts, self._inbox.put)
         self._session = parts.open_session(self._environment)
         self._cycles = Cycles(self._session, self._settle)
-        self._watcher: Watching | None = None
-        self._unwatched: str | None = None
+        self._ears = Ears(Path(self._environment.folder), self._session, parts, self._inbox.put)
         self._drift = Drift(self._clock, parts.timing.wake_seconds)
         self._record_at = 0.0
         # Those who wait for a full cycle; the promised ones waited already when the present attempt to connect began.
@@ -91,7 +91,7 @@ class Keeper:
         return {
             **session.as_json(),
             "state": state.shown(session.state),
-            "reason": state.reason or self._unwatched,
+            "reason": state.reason or self._ears.problem,
             "connected": state.line is Line.UP,
             "attempts": state.failures,
             "pid": os.getpid(),
@@ -112,7 +112,7 @@ class Keeper:
             server.close()
             self._connection.close()
             self._close_late_arrivals()
-            self._unwatch()
+            self._ears.close()
             self._session.close()
             log.info("keeper=ended name=%s", self._name)
 
@@ -123,6 +123,7 @@ class Keeper:
             log.exception("keeper=unexpected")
             self._lose(f"unexpected: {type(error).__name__}: {error}", expected=False)
             self._refuse(self._flushes, DevpodError(f"{type(error).__name__}: {error}"))
+            self._ending.wait(self._parts.timing.first_backoff_seconds)
 
     def _turn(self) -> None:
         self._look_around()
@@ -249,16 +250,16 @@ class Keeper:
         link, waiting = self._connection.link, list(self._flushes)
         assert link is not None
         if full:
-            self._watch()
+            self._ears.open()
         try:
             run = self._cycles.flush if waiting else self._cycles.full if full else self._cycles.quick
             done = run(link, self._state.paths)
-        except LinkLost as lost:
+        except UnreachableError as lost:
             # Those who wait go on waiting: a broken connection is most often back at once.
             self._lose(lost.message)
         except SyncHalted as halt:
             if halt.reason.startswith("local-"):
-                self._unwatch()  # what is watched may be another folder by the next cycle
+                self._ears.close()  # what is watched may be another folder by the next cycle
             self._become(self._state.halt(halt.message, self._clock.monotonic()))
             self._refuse(waiting, halt)
         except VolumeFullError as error:
@@ -278,24 +279,6 @@ class Keeper:
         self._connection.drop()
         now = self._clock.monotonic()
         self._become(self._state.lost(reason, now) if expected else self._state.failed(reason, now))
-
-    def _watch(self) -> None:
-        if self._watcher is None:
-            try:
-                self._watcher = self._parts.watch(
-                    Path(self._environment.folder),
-                    lambda path, is_folder: not self._session.ignored(path, is_folder),
-                    self._inbox.put,
-                )
-                self._unwatched = None
-            except OSError as error:
-                log.warning("watch=failed error=%s", error)
-                self._unwatched = f"changes are found by looking every minute, because watching failed: {error}"
-
-    def _unwatch(self) -> None:
-        watcher, self._watcher = self._watcher, None
-        if watcher is not None:
-            watcher.close()
 
     # Answers.
 
