@@ -35,10 +35,11 @@ def choose(question: str, choices: Sequence[tuple[str, Answer]]) -> Answer:
     import questionary
 
     options = [questionary.Choice(label, value=index) for index, (label, _) in enumerate(choices)]
-    picked = questionary.select(question, choices=options).ask()
+    picked: int | None = questionary.select(question, choices=options).ask()
     if picked is None:
         raise InterruptedByUserError("Cancelled.")
-    return choices[picked][1]
+    _, answer = choices[picked]
+    return answer
 
 
 def need_terminal(what: str, flag: str) -> UsageError:
@@ -119,6 +120,13 @@ def _amount(event: Event) -> str:
     if event.unit == "bytes":
         return size(event.done) + (f" of {size(event.total)}" if event.total is not None else "")
     return f"{event.done}" + (f"/{event.total}" if event.total is not None else "") + f" {event.unit}"
+
+
+def facts(pairs: Sequence[tuple[str, str]]) -> None:
+    """Aligned ``label  value`` lines on stderr, for plans and other words before the result."""
+    width = max(len(label) for label, _ in pairs)
+    for label, value in pairs:
+        note(f"  {label.ljust(width)}  {value}")
 
 
 def size(count: int) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from devpod_rp import control, paths
 from devpod_rp.environments import Environment
-from devpod_rp.errors import AuthenticationError, ConfigurationError, UnreachableError
+from devpod_rp.errors import AuthenticationError, ConfigurationError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
     from devpod_rp.runpod.client import RunPod
@@ -38,6 +38,30 @@ class Cloud:
     def simulated(self) -> bool:
         return self.name == "local"
 
+    @property
+    def announcement(self) -> str:
+        """The one line that says which cloud this is, why, and whether its market is real."""
+        market = "; its GPUs, stock and prices are simulated" if self.simulated else ""
+        return f"{self.name} ({self.why}{market})"
+
+
+def default_name(environ: Mapping[str, str] = os.environ) -> str:
+    """The cloud that a command without ``--cloud`` uses."""
+    return environ.get("DEVPOD_RP_CLOUD") or ("runpod" if environ.get("RUNPOD_API_KEY") else "local")
+
+
+def refuse_other_cloud(environment: Environment, choice: str | None) -> None:
+    """An environment stays in its cloud.
+
+    Raises:
+        UsageError: *choice* names the other one.
+    """
+    if choice not in (None, environment.cloud):
+        raise UsageError(
+            f"The environment {environment.name} is in the {environment.cloud} cloud, not {choice}.",
+            hint=f"devpod-rp up ANOTHER-NAME --cloud {choice} makes a second one.",
+        )
+
 
 def choose(choice: str | None, environ: Mapping[str, str] = os.environ) -> Cloud:
     """The cloud named by *choice*, else ``DEVPOD_RP_CLOUD``, else RunPod if there is an API key, else the local one.
@@ -53,8 +77,8 @@ def choose(choice: str | None, environ: Mapping[str, str] = os.environ) -> Cloud
     if name is None and environ.get("DEVPOD_RP_CLOUD"):
         name, why = environ["DEVPOD_RP_CLOUD"], "DEVPOD_RP_CLOUD"
     if name is None:
-        found = bool(environ.get("RUNPOD_API_KEY"))
-        name, why = ("runpod", "RUNPOD_API_KEY is set") if found else ("local", "no RunPod API key found")
+        name = default_name(environ)
+        why = "RUNPOD_API_KEY is set" if name == "runpod" else "no RunPod API key found"
     if name not in ("runpod", "local"):
         raise ConfigurationError(
             f"DEVPOD_RP_CLOUD={name!r} names no cloud.", hint="use DEVPOD_RP_CLOUD=runpod or DEVPOD_RP_CLOUD=local."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from devpod_rp import paths
 from devpod_rp.environments import Environment
@@ -31,6 +31,15 @@ def open_session(environment: Environment, progress: Progress = silent) -> Sessi
         ignore=tuple(wishes["ignore"]),
         progress=progress,
     )
+
+
+def journal_status(environment: Environment) -> dict[str, Any]:
+    """What the journal knows while nobody synchronises."""
+    session = open_session(environment)
+    try:
+        return session.status().as_json()
+    finally:
+        session.close()
 
 
 def forget_ancestor(environment: Environment) -> None:

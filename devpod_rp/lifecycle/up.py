@@ -72,8 +72,9 @@ def _bring_up(plan: Plan, environment: Environment, client: RunPod, progress: Pr
     elif plan.action == "start":
         assert environment.pod_id is not None
         progress(Event("boot", f"Starting pod {environment.pod_id}"))
+        pod_id = environment.pod_id
         environment = _status(environment, "STARTING", host_key=None)
-        client.start_pod(environment.pod_id)
+        client.start_pod(pod_id)
     handed_over = environment.host_key is not None
     environment = provision.wait_until_running(environment, client, progress)
     environment = _verified(environment, client, progress)
@@ -190,6 +191,5 @@ def _undo(name: str, client: RunPod, progress: Progress) -> None:
         )
         return
     environments.save(dataclasses.replace(environment, pod_id=None, status="TERMINATED", cost_per_hour=0.0))
-    progress(
-        Event("undo", f"Terminated the half-made pod {environment.pod_id}; nothing is left billing.", warning=True)
-    )
+    message = f"Terminated the half-made pod {environment.pod_id}; nothing is left billing."
+    progress(Event("undo", message, warning=True))

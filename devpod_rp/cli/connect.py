@@ -1,0 +1,121 @@
+"""``ssh``, ``open`` and ``logs``: getting at the pod."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from devpod_rp.cli import pick, render, ui
+from devpod_rp.cli.options import json_option, name_argument
+from devpod_rp.errors import DevpodError, UnreachableError
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[NAME] [-- COMMAND...]")
+@json_option
+def ssh(words: tuple[str, ...], as_json: bool) -> int:
+    """A shell on the pod, or one command after ``--``; its exit code becomes ours."""
+    from devpod_rp import environments, paths
+
+    name = words[0] if words and environments.find(words[0]) else None
+    command = words[1:] if name else words
+    environment = pick.environment(name, as_json=as_json)
+    if environment.status != "RUNNING":
+        raise UnreachableError(
+            f"{environment.name} is {environment.status}.", hint=f"devpod-rp up {environment.name} starts it."
+        )
+    arguments = ["ssh", "-F", str(paths.ssh_hosts_file()), environment.host_alias]
+    if command:
+        arguments += ["--", shlex.join(command)]
+    try:
+        if not as_json:
+            return subprocess.run(arguments, check=False).returncode
+        done = subprocess.run(arguments, check=False, stdin=subprocess.DEVNULL, capture_output=True)
+    except FileNotFoundError as error:
+        raise DevpodError("There is no ssh on PATH.", hint="install OpenSSH's client (openssh-client).") from error
+    render.document(
+        {
+            "exit_code": done.returncode,
+            "stdout": done.stdout.decode("utf-8", "replace"),
+            "stderr": done.stderr.decode("utf-8", "replace"),
+        }
+    )
+    return done.returncode
+
+
+@click.command("open")
+@name_argument
+@click.option("--ide", default="vscode", show_default=True, help="Which editor.")
+@json_option
+def open_(name: str | None, ide: str, as_json: bool) -> None:
+    """Open the workspace in an editor, or print the link that does."""
+    from devpod_rp.editors.registry import editor
+    from devpod_rp.lifecycle import overview
+
+    chosen = editor(ide)
+    environment = overview.look_at(pick.environment(name, as_json=as_json))
+    if environment.status != "RUNNING":
+        raise UnreachableError(
+            f"{environment.name} is {environment.status}.", hint=f"devpod-rp up {environment.name} starts it."
+        )
+    opened = chosen.open_folder(environment.host_alias, environment.workspace)
+    if as_json:
+        render.document(
+            {
+                "ide": chosen.name,
+                "launched": opened.launched,
+                "command": list(opened.command) if opened.command else None,
+                "deep_link": opened.deep_link,
+                "problem": opened.problem,
+            }
+        )
+    elif opened.launched:
+        click.echo(f"{chosen.title} opens {environment.workspace} on {environment.host_alias}.")
+    else:
+        reason = opened.problem or f"{chosen.title} is not on PATH here"
+        click.echo(f"{reason}; this link opens it:\n  {opened.deep_link}")
+
+
+@click.command()
+@name_argument
+@click.option("--keeper", is_flag=True, help="The keeper's log instead of the container's.")
+@click.option("--tail", type=int, default=200, show_default=True, help="Lines from the end.")
+@click.option("--follow", "-f", is_flag=True, help="Go on printing.")
+@json_option
+def logs(name: str | None, keeper: bool, tail: int, follow: bool, as_json: bool) -> None:
+    """The container's log, or the keeper's."""
+    from devpod_rp.control import keeper_log_file
+    from devpod_rp.lifecycle import clouds
+
+    environment = pick.environment(name, as_json=as_json)
+    if keeper:
+        _print_lines(_file_lines(keeper_log_file(environment.name), tail), as_json)
+        return
+    if environment.pod_id is None:
+        raise UnreachableError(f"{environment.name} has no pod.", hint=f"devpod-rp up {environment.name} makes one.")
+    with clouds.client_of(environment) as client:
+        found = client.pod_logs(environment.pod_id, tail=tail, follow=follow and not as_json)
+        if as_json:
+            render.document({"lines": [{"ts": each.ts, "source": each.source, "line": each.line} for each in found]})
+            return
+        for each in found:
+            click.echo(f"{each.ts} {each.source:<9} {each.line}")
+
+
+def _file_lines(path: Path, tail: int) -> Iterator[str]:
+    try:
+        yield from path.read_text(encoding="utf-8", errors="replace").splitlines()[-tail:]
+    except FileNotFoundError:
+        ui.note("The keeper has not written a log yet.")
+
+
+def _print_lines(lines: Iterator[str], as_json: bool) -> None:
+    if as_json:
+        render.document({"lines": list(lines)})
+        return
+    for line in lines:
+        click.echo(line)

@@ -1,0 +1,129 @@
+"""``list``, ``status`` and the bare command: what exists, what it costs, what to do next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from devpod_rp.cli import pick, render, ui
+from devpod_rp.cli.options import cloud_option, json_option, name_argument
+
+if TYPE_CHECKING:
+    from devpod_rp.lifecycle.overview import Overview
+
+
+@click.command("list")
+@cloud_option
+@json_option
+def list_(cloud: str | None, as_json: bool) -> None:
+    """All environments and pods, and what they cost."""
+    seen = _overview(cloud)
+    if as_json:
+        render.document(seen.as_json())
+    else:
+        _show(seen)
+
+
+@click.command()
+@name_argument
+@json_option
+def status(name: str | None, as_json: bool) -> None:
+    """One environment in depth."""
+    from devpod_rp.lifecycle import overview
+
+    with ui.progress() as progress:
+        environment = overview.look_at(pick.environment(name, as_json=as_json), progress)
+    sync = overview.sync_status(environment)
+    facts = overview.describe(environment, sync)
+    if as_json:
+        render.document(facts)
+        return
+    simulated = "  (simulated)" if facts["simulated"] else ""
+    click.echo(f"{environment.name}: {environment.status}{simulated}")
+    volume = environment.volume
+    render.facts(
+        [
+            ("Machine", environment.gpu or "-"),
+            ("Price", render.money(environment.cost_per_hour) + simulated),
+            ("Pod", environment.pod_id or "none"),
+            ("SSH host", environment.host_alias),
+            ("Folder", environment.folder),
+            ("Workspace", environment.workspace),
+            ("Volume", "none" if volume.kind == "none" else f"{volume.size_gb} GB {volume.kind} at {volume.path}"),
+            ("Sync", sync_line(sync)),
+        ]
+    )
+
+
+def sync_line(sync: dict[str, Any]) -> str:
+    """The synchronisation in one line."""
+    if sync["state"] == "disabled":
+        return "disabled"
+    parts = [f"{sync['state']}, {sync['local_files']} files"]
+    if sync["pending"]:
+        parts.append(f"{sync['pending']} pending")
+    if sync["conflicts"]:
+        parts.append(f"{len(sync['conflicts'])} conflicts")
+    if sync["problems"]:
+        parts.append(f"{len(sync['problems'])} problems")
+    return ", ".join(parts)
+
+
+def show_overview(as_json: bool) -> None:
+    """The bare ``devpod-rp``: what is running, what it costs, and the next step."""
+    seen = _overview(None)
+    if as_json:
+        render.document(seen.as_json())
+        return
+    if not seen.environments and not seen.strangers:
+        click.echo("Nothing is running and nothing costs anything.")
+        click.echo("Next: devpod-rp up   (in a project folder; --help shows everything)")
+        return
+    _show(seen)
+    running = [each for each in seen.environments if each.status == "RUNNING"]
+    stopped = [each for each in seen.environments if each.status != "RUNNING"]
+    if running:
+        click.echo(f"Next: ssh {running[0].host_alias}, or devpod-rp stop {running[0].name}")
+    elif stopped:
+        click.echo(f"Next: devpod-rp up {stopped[0].name}")
+
+
+def _overview(cloud: str | None) -> Overview:
+    from devpod_rp.lifecycle.overview import overview
+
+    with ui.progress() as progress:
+        return overview(cloud, progress)
+
+
+def _show(seen: Overview) -> None:
+    if seen.environments:
+        render.table(
+            ["NAME", "STATUS", "MACHINE", ">PRICE", "CLOUD", "SSH HOST", "FOLDER"],
+            [
+                [
+                    each.name,
+                    each.status,
+                    each.gpu or "-",
+                    render.money(each.cost_per_hour),
+                    f"{each.cloud} (simulated)" if each.cloud == "local" else each.cloud,
+                    each.host_alias,
+                    each.folder,
+                ]
+                for each in seen.environments
+            ],
+        )
+    else:
+        click.echo("No environments.")
+    if seen.strangers:
+        click.echo("Pods of this account that no environment here owns:")
+        render.table(
+            ["POD", "NAME", "STATUS", ">PRICE", "CLOUD"],
+            [
+                [each.id, each.name, each.status, render.money(each.cost_per_hour), each.cloud]
+                for each in seen.strangers
+            ],
+        )
+    click.echo(f"Running now: {render.money(seen.cost_per_hour)}")
+    for cloud, reason in seen.unreachable.items():
+        ui.note(f"warning: the {cloud} cloud could not be asked, its pods are shown as last known: {reason}")

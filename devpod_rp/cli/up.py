@@ -1,0 +1,202 @@
+"""``devpod-rp up``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from devpod_rp.cli import render, ui
+from devpod_rp.cli.options import cloud_option, json_option, yes_option
+
+if TYPE_CHECKING:
+    from devpod_rp.environments import Environment
+    from devpod_rp.lifecycle.plan import Plan
+    from devpod_rp.lifecycle.up import Ready
+    from devpod_rp.spec.sources import Loaded
+
+
+@click.command()
+@click.argument("name", required=False)
+@cloud_option
+@click.option("--template", help="Where defaults come from: devpod-rp templates list.")
+@click.option("--image", help="The container image.")
+@click.option("--gpu", multiple=True, help="A GPU type, as in 4090 or 'H100 SXM'; several in the order you like them.")
+@click.option("--gpu-count", type=int, help="GPUs in one pod.")
+@click.option("--cpu", help="A CPU flavor (cpu3c, …) instead of GPUs.")
+@click.option("--vcpu", type=int, help="vCPUs of a CPU pod.")
+@click.option("--tier", help="secure, community or any.")
+@click.option("--data-center", "data_centers", multiple=True, help="Only there; several may be named.")
+@click.option("--max-price", type=float, help="USD per hour for the whole pod.")
+@click.option("--disk", "container_disk_gb", type=int, help="Container disk in GB; wiped at every stop.")
+@click.option("--volume-kind", help="disk, network or none.")
+@click.option("--volume-size", type=int, help="Volume size in GB.")
+@click.option("--no-volume", is_flag=True, help="The same as --volume-kind none.")
+@click.option("--env", "variables", multiple=True, metavar="NAME=VALUE", help="An environment variable of the pod.")
+@click.option("--folder", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Instead of this one.")
+@click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
+@yes_option
+@json_option
+def up(
+    name: str | None,
+    cloud: str | None,
+    folder: Path | None,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+    volume_kind: str | None,
+    volume_size: int | None,
+    no_volume: bool,
+    variables: tuple[str, ...],
+    **flags: Any,
+) -> None:
+    """Create or resume a pod for this folder, connect, synchronise, and keep it so.
+
+    Running it twice is harmless. Before anything is billed it shows its plan and asks.
+    """
+    from devpod_rp.lifecycle.up import up as bring_up
+    from devpod_rp.spec.sources import load
+
+    flags["volume.kind"] = "none" if no_volume else volume_kind
+    flags["volume.size_gb"] = volume_size
+    flags["env"] = _variables(variables)
+    target = _target(name, folder)
+    plan = _planned(name, load(target, flags), target, cloud)
+    if dry_run:
+        if as_json:
+            render.document(plan.as_json())
+        else:
+            _show_plan(plan)
+        return
+    if plan.action == "create" and not (yes or flags["gpu"] or flags["cpu"]) and ui.interactive(as_json):
+        plan = _with_chosen_machine(plan)
+    if not as_json:
+        ui.note(f"Cloud: {plan.cloud.announcement}.")
+    if plan.action != "resume":
+        _agree(plan, yes, as_json)
+    with ui.progress() as progress:
+        ready = bring_up(plan, progress)
+    if as_json:
+        render.document(_document(ready))
+    else:
+        _summary(ready)
+
+
+def _target(name: str | None, folder: Path | None) -> Path:
+    """The project folder: of the environment named, else this one."""
+    from devpod_rp import environments
+
+    if folder is not None:
+        return folder.resolve()
+    known = environments.find(name) if name else None
+    return Path(known.folder) if known else Path.cwd()
+
+
+def _planned(name: str | None, loaded: Loaded, folder: Path, cloud: str | None) -> Plan:
+    from devpod_rp import environments
+    from devpod_rp.lifecycle import clouds
+    from devpod_rp.lifecycle.plan import make_plan
+    from devpod_rp.spec.names import validate_name
+
+    chosen = validate_name(name, "NAME") if name else loaded.name
+    here = environments.for_folder(folder)
+    if name is None and len(here) == 1:
+        chosen = here[0].name
+    environment = environments.find(chosen)
+    if environment is not None:
+        clouds.refuse_other_cloud(environment, cloud)
+        _refuse_other_folder(environment, folder)
+    where = clouds.of_environment(environment) if environment else clouds.choose(cloud or loaded.cloud)
+    with clouds.client(where) as client, ui.progress() as progress:
+        return make_plan(folder, loaded.spec, chosen, environment, where, client, progress)
+
+
+def _refuse_other_folder(environment: Environment, folder: Path) -> None:
+    from devpod_rp.errors import UsageError
+
+    if Path(environment.folder) != folder:
+        raise UsageError(
+            f"The environment {environment.name} belongs to {environment.folder}.",
+            hint=f"name this folder's environment differently: devpod-rp up {environment.name}-2",
+        )
+
+
+def _with_chosen_machine(plan: Plan) -> Plan:
+    """Let the person pick among the candidates, with price and stock in the choices."""
+    import dataclasses
+
+    if len(plan.candidates) < 2:
+        return plan
+    simulated = "  (simulated)" if plan.cloud.simulated else ""
+    choices = [
+        (f"{each.machine:<20} ${each.price_per_hour:.2f}/h  stock {each.stock}, {each.tier.lower()}{simulated}", each)
+        for each in plan.candidates
+    ]
+    first = ui.choose("Which machine?", choices)
+    rest = tuple(each for each in plan.candidates if each != first)
+    return dataclasses.replace(plan, candidates=(first, *rest), price_per_hour=first.price_per_hour)
+
+
+def _agree(plan: Plan, yes: bool, as_json: bool) -> None:
+    from devpod_rp.errors import InterruptedByUserError
+
+    if not as_json:
+        _show_plan(plan)
+    if yes or (plan.cloud.simulated and not ui.interactive(as_json)):
+        return
+    if not ui.interactive(as_json):
+        raise ui.need_terminal(f"up would start a pod for ${plan.price_per_hour:.2f} per hour", "--yes")
+    if not ui.confirm(f"Start it for ${plan.price_per_hour:.2f}/h?", default=True):
+        raise InterruptedByUserError("Nothing was started.")
+
+
+def _show_plan(plan: Plan) -> None:
+    volume = plan.spec.volume
+    simulated = "  (simulated)" if plan.cloud.simulated else ""
+    verb = {"create": "New pod", "start": "Start pod", "resume": "Running pod"}[plan.action]
+    rows = [
+        (verb, f"{plan.name}: {plan.machine}"),
+        ("Image", plan.spec.image),
+        ("Price", f"${plan.price_per_hour:.2f}/h{simulated}, ${plan.parked_per_month:.2f} a month while stopped"),
+        ("Container disk", f"{plan.spec.container_disk_gb} GB, wiped at every stop"),
+        ("Volume", "none" if volume.kind == "none" else f"{volume.size_gb} GB {volume.kind} at {volume.path}"),
+        ("A stop keeps", plan.keeps),
+        ("Sync", f"{plan.folder} -> {plan.workspace} ({plan.spec.sync.mode})"),
+    ]
+    if plan.replaces:
+        rows.insert(1, ("Why new", plan.replaces))
+    ui.facts(rows)
+
+
+def _variables(pairs: tuple[str, ...]) -> dict[str, str]:
+    from devpod_rp.errors import UsageError
+
+    found = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise UsageError("--env needs NAME=VALUE.", hint="--env HF_HUB_OFFLINE=1")
+        found[key] = value
+    return found
+
+
+def _document(ready: Ready) -> dict[str, Any]:
+    from devpod_rp.lifecycle.overview import describe
+
+    return {**describe(ready.environment, ready.sync), "created": ready.created}
+
+
+def _summary(ready: Ready) -> None:
+    environment = ready.environment
+    sync = ready.sync
+    files = sync.get("local_files")
+    state = f"{files} files, {sync['state']}" if files is not None else sync["state"]
+    machine, price = environment.gpu or "its machine", render.money(environment.cost_per_hour)
+    click.echo(f"{environment.name} is running on {machine}, {price}.")
+    render.facts([("SSH host", environment.host_alias), ("Workspace", environment.workspace), ("Sync", state)])
+    if sync.get("conflicts"):
+        click.echo(f"  {len(sync['conflicts'])} conflicts: devpod-rp sync conflicts")
+    click.echo("Try next:")
+    for line in (f"ssh {environment.host_alias}", "devpod-rp open", "devpod-rp stop"):
+        click.echo(f"  {line}")

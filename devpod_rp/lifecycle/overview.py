@@ -1,0 +1,148 @@
+"""What exists, what state it is in and what it costs: the data behind ``list`` and ``status``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from devpod_rp import control, environments, paths
+from devpod_rp.environments import Environment
+from devpod_rp.errors import DevpodError
+from devpod_rp.lifecycle import address, clouds, hosts, provision, syncing
+from devpod_rp.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from devpod_rp.runpod.client import RunPod
+    from devpod_rp.runpod.model import Pod
+
+OUR_PODS = "devpod-"
+
+
+@dataclass(frozen=True)
+class StrangerPod:
+    """A pod of the account that no environment here owns: made elsewhere, or by another devpod-rp."""
+
+    id: str
+    name: str
+    status: str
+    cost_per_hour: float
+    cloud: str
+
+    def as_json(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class Overview:
+    """Every environment with its present state; *unreachable* names clouds that did not answer, with the reason."""
+
+    environments: tuple[Environment, ...]
+    strangers: tuple[StrangerPod, ...]
+    unreachable: dict[str, str]
+
+    @property
+    def cost_per_hour(self) -> float:
+        """USD per hour of everything that runs, owned or not."""
+        owned = sum(each.cost_per_hour or 0.0 for each in self.environments)
+        return round(owned + sum(each.cost_per_hour for each in self.strangers), 4)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "environments": [describe(each, sync_status(each)) for each in self.environments],
+            "unowned_pods": [each.as_json() for each in self.strangers],
+            "cost_per_hour": self.cost_per_hour,
+            "unreachable": self.unreachable,
+        }
+
+
+def overview(cloud: str | None = None, progress: Progress = silent) -> Overview:
+    """Look at every environment and at every pod of the clouds in use; settles what interrupted commands left.
+
+    A cloud that does not answer does not hide the rest. The local cloud is started only if an environment lives there.
+    """
+    seen: list[Environment] = []
+    strangers: list[StrangerPod] = []
+    unreachable: dict[str, str] = {}
+    everything = environments.all_environments()
+    for name in _clouds_in_use(everything, cloud):
+        mine = [each for each in everything if each.cloud == name]
+        try:
+            with clouds.client(clouds.choose(name)) as client:
+                settled = [_settled(each, client, progress) for each in mine]
+                seen.extend(address.observe(each, client) for each in settled)
+                owned = {each.pod_id for each in seen}
+                strangers.extend(_stranger(pod, name) for pod in client.list_pods() if _is_strange(pod, owned))
+        except DevpodError as error:
+            unreachable[name] = error.message
+            seen.extend(each for each in mine if each.name not in {known.name for known in seen})
+    return Overview(tuple(sorted(seen, key=lambda each: each.name)), tuple(strangers), unreachable)
+
+
+def look_at(environment: Environment, progress: Progress = silent) -> Environment:
+    """The record of one environment brought up to date with its cloud, leftovers of interrupted commands settled."""
+    with clouds.client_of(environment) as client:
+        current = address.observe(_settled(environment, client, progress), client)
+    hosts.write_ssh_config()
+    return current
+
+
+def sync_status(environment: Environment) -> dict[str, Any]:
+    """The synchronisation as the keeper sees it, or as its journal left it if none runs."""
+    if not environment.spec["sync"]["enabled"]:
+        return {"state": "disabled", "mode": environment.spec["sync"]["mode"]}
+    if control.keeper_running(environment.name):
+        return control.keeper_request(environment.name, "status")
+    return syncing.journal_status(environment)
+
+
+def describe(environment: Environment, sync: dict[str, Any]) -> dict[str, Any]:
+    """The stable JSON form of one environment, as ``up`` and ``status`` print it."""
+    ssh = environment.ssh
+    return {
+        "name": environment.name,
+        "cloud": environment.cloud,
+        "pod_id": environment.pod_id,
+        "status": environment.status,
+        "ssh_host": environment.host_alias,
+        "ssh": {
+            "host": ssh.host if ssh else None,
+            "port": ssh.port if ssh else None,
+            "user": ssh.user if ssh else None,
+            "identity_file": str(paths.ssh_identity()),
+            "config_file": str(paths.ssh_hosts_file()),
+        },
+        "folder": environment.folder,
+        "workspace": environment.workspace,
+        "gpu": environment.gpu,
+        "cost_per_hour": environment.cost_per_hour,
+        "volume": dict(vars(environment.volume)),
+        "sync": sync,
+        "simulated": environment.cloud == "local",
+    }
+
+
+def _clouds_in_use(everything: list[Environment], cloud: str | None) -> list[str]:
+    if cloud:
+        return [cloud]
+    used = {each.cloud for each in everything}
+    if clouds.default_name() == "runpod":
+        used.add("runpod")
+    elif clouds.local_cloud_running():
+        used.add("local")
+    return sorted(used)
+
+
+def _settled(environment: Environment, client: RunPod, progress: Progress) -> Environment:
+    """Settle an intent unless the command that wrote it is still at work."""
+    if environments.read_intent(environment.name) is None or environments.holder_of(environment.name) is not None:
+        return environment
+    with environments.locked(environment.name):
+        return provision.settle(environments.load(environment.name), client, progress)
+
+
+def _is_strange(pod: Pod, owned: set[str | None]) -> bool:
+    return provision.is_live(pod) and pod.id not in owned
+
+
+def _stranger(pod: Pod, cloud: str) -> StrangerPod:
+    return StrangerPod(pod.id, pod.name, str(pod.status.value), pod.cost, cloud)
