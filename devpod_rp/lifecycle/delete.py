@@ -45,6 +45,8 @@ def _guard(environment: Environment, decide: look.Decide, progress: Progress, *,
     if environment.status == "RUNNING":
         flush(environment, progress)
         look.guarded(environment, decide, force=force, progress=progress)
+        if environment.volume.kind == "disk":
+            look.guard_volume(environment, force=force, progress=progress)
         return
     # A stopped pod has an empty container disk already; only a volume disk can still be lost.
     if environment.volume.kind == "disk" and not force:

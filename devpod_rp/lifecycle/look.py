@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devpod_rp.environments import Environment
@@ -128,6 +129,37 @@ def guarded(
         saved = save(environment, report, progress)
         report = check(environment, progress)
     raise would_lose(environment, report)
+
+
+def guard_volume(environment: Environment, *, force: bool, progress: Progress) -> None:
+    """Let a volume disk die only if everything on it is in the folder here too, or with *force*.
+
+    Raises:
+        WouldLoseDataError: it holds something that exists nowhere else, or nobody can look.
+    """
+    from devpod_rp.guard.volume import inspect_volume
+
+    if force:
+        return
+    progress(Event("guard", "Looking for files that exist only on the volume"))
+    link = connect.open_link(environment)
+    try:
+        report = inspect_volume(
+            link,
+            volume_path=environment.volume.path,
+            workspace=environment.workspace,
+            folder=Path(environment.folder),
+        )
+    finally:
+        link.close()
+    if not report.safe_to_stop:
+        first = ", ".join([risk.path for risk in report.sole_copies[:5]] or [each.path for each in report.problems[:5]])
+        raise WouldLoseDataError(
+            f"{len(report.sole_copies)} files ({report.size} bytes) exist only on the volume of {environment.name}, "
+            f"which dies with its pod: {first}.",
+            hint=f"copy what you need (scp -r {environment.host_alias}:{environment.volume.path} .), "
+            "or give it up with --force.",
+        )
 
 
 def would_lose(environment: Environment, report: Report) -> WouldLoseDataError:

@@ -27,6 +27,7 @@ def open_session(environment: Environment, progress: Progress = silent) -> Sessi
         local_root=Path(environment.folder),
         remote_root=environment.workspace,
         state_dir=_state_dir(environment),
+        remote_state=_remote_state(environment),
         mode=wishes["mode"],
         ignore=tuple(wishes["ignore"]),
         progress=progress,
@@ -50,6 +51,11 @@ def forget_ancestor(environment: Environment) -> None:
     state = _state_dir(environment)
     if state.exists():
         shutil.rmtree(state)
+
+
+def _remote_state(environment: Environment) -> str | None:
+    """Staging and trash lie on the volume, because renames must not cross file systems."""
+    return None if environment.volume.kind == "none" else f"{environment.volume.path}/.devpod_rp"
 
 
 def _state_dir(environment: Environment) -> Path:
