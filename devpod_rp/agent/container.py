@@ -17,6 +17,10 @@ _SHELLS = frozenset(("bash", "dash", "fish", "sh", "zsh"))
 _ENDLESS = (("sleep", "infinity"), ("tail", "-f", "/dev/null"))
 
 
+AGENT_MARK = "devpod_rp-agent"
+"""An argument in the command line of every agent, by which they know each other."""
+
+
 def started_at_ns(proc: Path = Path("/proc")) -> int:
     """When PID 1 of this container began, in nanoseconds of the real-time clock (the clock of ctime).
 
@@ -70,7 +74,7 @@ def processes(proc: Path = Path("/proc")) -> List[Process]:
 
 def running_work(running: Sequence[Process], at_boot: Collection[Tuple[int, int]], us: int) -> List[Process]:
     """The processes of *running* that a person or their tools started: not the boot's (pid, began), not the agent
-    with process id *us* and what it was started by, not SSH's own, not a shell that waits at its prompt."""
+    with process id *us* and what it was started by, nor another agent, not SSH's own, not a shell at its prompt."""
     by_pid = {process.pid: process for process in running}
     ours = set()
     while us in by_pid and us not in ours:
@@ -79,7 +83,10 @@ def running_work(running: Sequence[Process], at_boot: Collection[Tuple[int, int]
     return [
         process
         for process in running
-        if process.pid not in ours and (process.pid, process.began) not in at_boot and not _is_session(process.command)
+        if process.pid not in ours
+        and (process.pid, process.began) not in at_boot
+        and AGENT_MARK not in process.command
+        and not _is_session(process.command)
     ]
 
 

@@ -147,7 +147,7 @@ def _decider(save: bool, as_json: bool) -> Decide:
 
 
 def _show_report(report: Report) -> None:
-    counted = f"{report.scanned_files} changed files looked at in {report.seconds:.1f} s"
+    counted = f"{report.scanned_files} files looked at in {report.seconds:.1f} s"
     if report.safe_to_stop:
         click.echo(f"Safe to stop: nothing exists only on the container disk ({counted}).")
     if report.sole_copies:

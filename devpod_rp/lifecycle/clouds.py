@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from devpod_rp import control, paths
@@ -92,7 +92,7 @@ def choose(choice: str | None, environ: Mapping[str, str] = os.environ) -> Cloud
 def of_environment(environment: Environment) -> Cloud:
     """The cloud that *environment* lives in, whatever the default is today."""
     if environment.cloud == "local":
-        return choose("local")
+        return replace(choose("local"), why="the environment's cloud")
     url = os.environ.get("RUNPOD_API_URL") or environment.api_url
     return Cloud("runpod", url, _api_key(os.environ), "the environment's cloud")
 

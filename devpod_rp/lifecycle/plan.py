@@ -133,7 +133,7 @@ def make_plan(
         assert environment is not None
         running = str(pod.status.value) in ("RUNNING", "PROVISIONING", "STARTING")
         environment = address.observe(environment, client)
-        price = pod.cost if running else _quoted(environment)
+        price = pod.cost if running else _price_when_running(pod, client)
         action: Action = "resume" if running else "start"
         return Plan(name, cloud, action, spec, folder, workspace, environment, (), price)
     data_center = _data_center_of_volume(spec, name, client)
@@ -174,8 +174,15 @@ def _why_new(environment: Environment) -> str:
     return f"pod {environment.pod_id} no longer exists{lost}"
 
 
-def _quoted(environment: Environment) -> float:
-    return float(environment.spec.get("quoted_per_hour") or 0.0)
+def _price_when_running(pod: Pod, client: RunPod) -> float:
+    """USD per hour once a stopped pod runs again, by the catalog of today; 0 if its machine is no longer listed."""
+    if pod.cpu is not None:
+        flavor = next((each for each in client.cpu_types() if pod.cpu and each.id == pod.cpu.id), None)
+        return round(flavor.price.secure_per_vcpu * pod.cpu.vcpu_count, 4) if flavor else 0.0
+    gpu = next((each for each in client.gpu_types() if pod.gpu and each.id == pod.gpu.id), None)
+    if gpu is None or pod.gpu is None:
+        return 0.0
+    return round((gpu.price.community if pod.cloud == "COMMUNITY" else gpu.price.secure) * pod.gpu.count, 4)
 
 
 def _data_center_of_volume(spec: EnvironmentSpec, name: str, client: RunPod) -> str | None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from devpod_rp.runpod.client import RunPod
 
 _SSH_SECONDS = 600.0
+_KEEPER_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,8 @@ def _synchronise(environment: Environment, progress: Progress) -> dict[str, Any]
         session.close()
     progress(Event("keeper", "Starting the keeper"))
     control.start_keeper(environment.name)
-    return control.keeper_request(environment.name, "status")
+    # A flush answers when the keeper has connected and watches, so "up" leaves nothing half started.
+    return control.keeper_request(environment.name, "flush", timeout=_KEEPER_SECONDS)
 
 
 def _new_record(plan: Plan) -> Environment:

@@ -11,6 +11,8 @@ import shlex
 import zlib
 from importlib import resources
 
+from devpod_rp.agent.container import AGENT_MARK
+
 _AGENT = "devpod_rp.agent"
 
 # In a session without a login shell, PATH may lack the places where images keep their Python.
@@ -29,7 +31,7 @@ _NO_PYTHON_EXIT_CODE = 127
 _FIND_AND_RUN = (
     f"for p in {' '.join(_CANDIDATES)}; do "
     'case "$("$p" -V 2>/dev/null </dev/null)" in '
-    '"Python 3."[89]*|"Python 3."[1-9][0-9]*) exec "$p" -X utf8 -I -S -u -c "$1";; '
+    '"Python 3."[89]*|"Python 3."[1-9][0-9]*) exec "$p" -X utf8 -I -S -u -c "$1" "$0";; '
     "esac; done; "
     f'echo "{NO_PYTHON}" >&2; exit {_NO_PYTHON_EXIT_CODE}'
 )
@@ -46,7 +48,7 @@ def command(payload_bytes: int) -> str:
     first = (
         f'import os,zlib;stream=os.fdopen(os.dup(0),"rb",262144);exec(zlib.decompress(stream.read({payload_bytes})))'
     )
-    return f"exec /bin/sh -c {shlex.quote(_FIND_AND_RUN)} devpod_rp-agent {shlex.quote(first)}"
+    return f"exec /bin/sh -c {shlex.quote(_FIND_AND_RUN)} {AGENT_MARK} {shlex.quote(first)}"
 
 
 def payload(nonce: str) -> bytes:
