@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+from pathlib import Path
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
@@ -119,8 +120,8 @@ def limit_capabilities(allowed: frozenset[int]) -> None:
 
 def has_capability(capability: int) -> bool:
     """Whether this process may use *capability* now."""
-    with open("/proc/self/status", encoding="ascii") as status:
-        effective = next((line.split()[1] for line in status if line.startswith("CapEff:")), "0")
+    status = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace").splitlines()
+    effective = next((line.split()[1] for line in status if line.startswith("CapEff:")), "0")
     return bool(int(effective, 16) & (1 << capability))
 
 
