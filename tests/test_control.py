@@ -30,9 +30,11 @@ Serve = Callable[..., control.ControlServer]
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("DEVPOD_RP_HOME", str(tmp_path / "h"))
-    return tmp_path / "h"
+def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    # Not below tmp_path, which may be too deep for a socket.
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="rp-") as folder:
+        monkeypatch.setenv("DEVPOD_RP_HOME", folder)
+        yield Path(folder)
 
 
 @pytest.fixture

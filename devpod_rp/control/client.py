@@ -13,19 +13,19 @@ from devpod_rp.errors import DevpodError, ExitCode, UnreachableError
 _PING_SECONDS = 5.0
 
 
-class KeeperNotRunning(UnreachableError):  # noqa: N818
+class KeeperNotRunning(UnreachableError):
     """Nobody keeps this environment: there is no keeper, or it died."""
 
     kind = "keeper-not-running"
 
 
-class KeeperSilent(UnreachableError):  # noqa: N818
+class KeeperSilent(UnreachableError):
     """A keeper took the request and did not answer in time."""
 
     kind = "keeper-silent"
 
 
-class KeeperRefused(DevpodError):  # noqa: N818
+class KeeperRefused(DevpodError):
     """The keeper could not do it; message, hint and exit code are those of the error it met."""
 
     def __init__(self, error: dict[str, Any]) -> None:

@@ -30,7 +30,7 @@ _TAIL_BYTES = 2000
 _children: list[subprocess.Popen[bytes]] = []
 
 
-class KeeperNotStarted(DevpodError):  # noqa: N818
+class KeeperNotStarted(DevpodError):
     """The keeper died or did not answer in time; the message ends with what it logged last."""
 
     kind = "keeper-not-started"

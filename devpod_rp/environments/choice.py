@@ -10,7 +10,7 @@ from devpod_rp.environments.record import Environment
 from devpod_rp.errors import UsageError
 
 
-class AmbiguousEnvironment(UsageError):  # noqa: N818
+class AmbiguousEnvironment(UsageError):
     """Several environments fit and none was named; *candidates* lets a terminal ask."""
 
     kind = "ambiguous-environment"

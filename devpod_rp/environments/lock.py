@@ -28,7 +28,7 @@ class Holder:
         return f"{self.command!r} (process {self.pid})"
 
 
-class EnvironmentBusy(DevpodError):  # noqa: N818
+class EnvironmentBusy(DevpodError):
     """Another command works on the environment and did not finish in time; *holder* is None if it left no note."""
 
     kind = "busy"

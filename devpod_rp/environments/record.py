@@ -14,7 +14,7 @@ FORMAT = 1
 """The version of ``environment.json`` and ``intent.json`` that this code writes, and the newest it reads."""
 
 
-class CorruptRecord(ConfigurationError):  # noqa: N818
+class CorruptRecord(ConfigurationError):
     """A record on disk cannot be read; the message names the file, because dropping it could orphan a pod."""
 
 

@@ -22,13 +22,13 @@ log = logging.getLogger(__name__)
 _TRASH = ".removed-"
 
 
-class NoEnvironment(UsageError):  # noqa: N818
+class NoEnvironment(UsageError):
     """There is no environment of this name, or none at all."""
 
     kind = "no-environment"
 
 
-class IntentPending(DevpodError):  # noqa: N818
+class IntentPending(DevpodError):
     """The environment cannot be forgotten yet: a call whose outcome is unknown may have created something billable."""
 
     kind = "intent-pending"

@@ -26,7 +26,7 @@ class Timing:
     first_backoff_seconds: float = 1.0
     longest_backoff_seconds: float = 30.0
     tick_seconds: float = 5.0
-    settle_seconds: float = 0.3
+    settle_seconds: float = 0.15
     deferred_seconds: float = 0.5
     wake_seconds: float = 30.0
 

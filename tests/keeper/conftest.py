@@ -7,6 +7,7 @@ import queue
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -89,12 +90,18 @@ class Cloud:
 
 
 class Line(LocalConnection):
-    """A connection whose agent dies when it is closed, also if it is frozen."""
+    """A connection whose agent dies when it is closed, also if it is frozen. Any thread may close it, as with SSH."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._closing = threading.Lock()
 
     def close(self) -> None:
-        for channel in self.channels:
-            channel.signal(signal.SIGKILL)
-        super().close()
+        with self._closing:
+            if not self.closed:
+                for channel in self.channels:
+                    channel.signal(signal.SIGKILL)
+                super().close()
 
 
 class Pod:
@@ -136,6 +143,7 @@ class Rig:
         self.open_session: Callable[[Environment], Session] = self._open_session
         self.name = "demo"
         self.record = self._record()
+        self.deaths: list[str] = []
         self._running: list[tuple[Keeper, threading.Thread]] = []
 
     def start(self, clock: Clock | None = None, timing: Timing = QUICK) -> Keeper:
@@ -148,7 +156,7 @@ class Rig:
             timing=timing,
         )
         keeper = Keeper(self.name, parts)
-        thread = threading.Thread(target=keeper.run, name="test-keeper")
+        thread = threading.Thread(target=self._run, args=(keeper,), name="test-keeper")
         thread.start()
         self._running.append((keeper, thread))
         eventually(lambda: control.keeper_running(self.name))
@@ -160,7 +168,15 @@ class Rig:
             keeper.stop()
             thread.join(20)
             assert not thread.is_alive(), "the keeper does not end"
+            assert self.deaths == []
         self._running.clear()
+
+    def _run(self, keeper: Keeper) -> None:
+        try:
+            keeper.run()
+        except BaseException:
+            self.deaths.append(traceback.format_exc())
+            raise
 
     @property
     def alive(self) -> bool:
