@@ -118,7 +118,7 @@ def test_nothing_moves_while_paused_also_after_a_restart_and_resume_catches_up(r
 
 
 def test_a_pause_does_not_wait_for_the_cycle_under_way(rig: Rig) -> None:
-    rig.start()
+    rig.start(timing=dataclasses.replace(QUICK, dead_seconds=60.0))
     rig.until(state="watching")
     rig.pod.signal(signal.SIGSTOP)
     rig.write("a", "1")
