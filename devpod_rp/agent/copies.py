@@ -49,7 +49,7 @@ def _present(paths: Sequence[str], root: str) -> Dict[str, Change]:
     for path in paths:
         try:
             present[path] = look(path, root=root)
-        except OSError:  # noqa: PERF203
+        except OSError:
             continue  # gone meanwhile: then nothing is known about it, which means no copy
     return present
 
@@ -142,5 +142,5 @@ class _Hunt:
         return self._bytes_left < 0 or time.monotonic() > self._deadline
 
 
-class _Spent(Exception):  # noqa: N818
+class _Spent(Exception):
     """The budget ran out in the middle of a file."""

@@ -18,7 +18,7 @@ _WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 _NOT_KEPT = (errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 
 
-class CopyDiffers(Exception):  # noqa: N818
+class CopyDiffers(Exception):
     """The copy, read back, is not what was read from the original."""
 
 

@@ -11,7 +11,7 @@ from devpod_rp.agent.changes import Stamp
 BLOCK = 1 << 20
 
 
-class ChangedWhileRead(Exception):  # noqa: N818
+class ChangedWhileRead(Exception):
     """The file was written, replaced or cut while it was read: what was read is no state it ever had."""
 
 

@@ -95,7 +95,7 @@ def main(source: BinaryIO, greeting: bytes) -> None:
     serve(source, sink)
 
 
-class _Disconnected(Exception):  # noqa: N818
+class _Disconnected(Exception):
     """Nobody reads our answers any more."""
 
 

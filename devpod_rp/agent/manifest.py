@@ -76,7 +76,7 @@ def every(volume: str) -> Iterator[Manifest]:
     for name in reversed(finished(volume)):
         try:
             yield read(os.path.join(volume, RESCUES, name))
-        except (OSError, ValueError):  # noqa: PERF203
+        except (OSError, ValueError):
             continue
 
 

@@ -97,7 +97,7 @@ class _Rescue:
         for path in paths:
             try:
                 changes.append(look(path, root=self._prefix or "/"))
-            except FileNotFoundError:  # noqa: PERF203
+            except FileNotFoundError:
                 self._failed[path] = "it is gone: deleted or moved since the scan"
             except OSError as error:
                 self._failed[path] = error.strerror or str(error)
@@ -132,7 +132,7 @@ class _Rescue:
                 )
                 self._saved.append(saved)
                 return
-            except ChangedWhileRead:  # noqa: PERF203
+            except ChangedWhileRead:
                 self._failed[change.path] = "it kept changing while it was copied"
                 if attempt + 1 < _ATTEMPTS:
                     again = self._look_at([change.path])

@@ -33,7 +33,7 @@ class WireError(Exception):
     """The other end broke the protocol, or the stream ended inside a frame: nothing after this can be trusted."""
 
 
-class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault
+class Refusal(Exception):
     """The agent could not or would not do what was asked; *code* is one of `CODES`."""
 
     def __init__(self, code: str, message: str) -> None:

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 _BOOT_POLL_SECONDS = 0.25
 
 
-class GuardBlind(WouldLoseDataError):  # noqa: N818
+class GuardBlind(WouldLoseDataError):
     """The guard could not look at the pod, so nobody can say that a stop is safe."""
 
     kind = "guard-blind"

@@ -12,7 +12,7 @@ from devpod_rp.pod.link import AgentLink, AgentRefused
 from devpod_rp.progress import Event, Progress, silent
 
 
-class RescueRefused(WouldLoseDataError):  # noqa: N818
+class RescueRefused(WouldLoseDataError):
     """Nothing was saved: no volume, no room on it, or another rescue is running."""
 
     kind = "rescue-refused"

@@ -66,6 +66,8 @@ def _bring_up(plan: Plan, environment: Environment, client: RunPod, progress: Pr
     identity = ensure_identity()
     if plan.action == "create":
         environment = _with_volume(plan, environment, client, progress)
+        # A keeper still waits for a pod that ended by itself, and holds the journal.
+        control.stop_keeper(environment.name)
         if environment.volume.kind != "network":
             syncing.forget_ancestor(environment)
         environment = _status(environment, "PROVISIONING", host_key=None)

@@ -13,7 +13,7 @@ NO_FREE_GPUS = "not enough free GPUs on the host machine"
 MAX_BODY_BYTES = 102_400
 
 
-class Problem(Exception):  # noqa: N818 - RFC 9457 calls it that
+class Problem(Exception):
     """A request that ends with an error response; the API layer turns it into ``application/problem+json``."""
 
     def __init__(

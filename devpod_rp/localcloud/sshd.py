@@ -9,7 +9,6 @@ Unix sockets both ways, agent forwarding, any number of connections. Only root l
 
 from __future__ import annotations
 
-# ruff: noqa: ARG002 (what AsyncSSH calls has its signatures)
 import asyncio
 import contextlib
 import json

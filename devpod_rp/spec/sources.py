@@ -183,9 +183,9 @@ def _flat(values: Mapping[str, Any], above: Keys = ()) -> dict[Keys, Any]:
     flat: dict[Keys, Any] = {}
     for key, value in values.items():
         if isinstance(value, dict):
-            flat.update(_flat(value, (*above, key)))
+            flat.update(_flat(value, above + (key,)))
         else:
-            flat[(*above, key)] = value
+            flat[above + (key,)] = value
     return flat
 
 

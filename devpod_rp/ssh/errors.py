@@ -5,13 +5,13 @@ from __future__ import annotations
 from devpod_rp.errors import UnreachableError
 
 
-class Unreachable(UnreachableError):  # noqa: N818
+class Unreachable(UnreachableError):
     """Nobody answered, the answer was not SSH, or the conversation was cut."""
 
 
-class HostKeyMismatch(UnreachableError):  # noqa: N818
+class HostKeyMismatch(UnreachableError):
     """The server at the address is not the one whose key was pinned; nothing was sent to it."""
 
 
-class PermissionDenied(UnreachableError):  # noqa: N818
+class PermissionDenied(UnreachableError):
     """The server is the right one, but it does not accept our key for this user."""

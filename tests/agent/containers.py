@@ -82,5 +82,5 @@ def drain(steps: object) -> Manifest:
     while True:
         try:
             next(steps)
-        except StopIteration as end:  # noqa: PERF203
+        except StopIteration as end:
             return end.value

@@ -121,7 +121,7 @@ def _dev(all_ids: bool) -> Iterator[Step]:
         flags=MS_NOSUID | MS_NOEXEC,
         options=f"newinstance,ptmxmode=0666,mode=0620{group}",
     )
-    yield Step("mount", "/dev/shm", kind="tmpfs", flags=MS_NOSUID | MS_NODEV, options="mode=1777")
+    yield Step("mount", "/dev/shm", kind="tmpfs", flags=MS_NOSUID | MS_NODEV, options="mode=1777")  # noqa: S108
     links = {"ptmx": "pts/ptmx", "fd": "/proc/self/fd", "core": "/proc/kcore"}
     links.update({"stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"})
     for name, target in links.items():

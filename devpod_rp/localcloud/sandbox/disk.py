@@ -7,7 +7,6 @@ so after a crash there is a whole disk or none.
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 from pathlib import Path
@@ -137,7 +136,7 @@ def _make(machine: Machine, chosen: Image, disk: Path) -> None:
         )  # what the link points to: /run is another one in a pod
         (etc / "resolv.conf").chmod(0o644)
     image.remember(draft, chosen)
-    os.chmod(root, 0o755)  # noqa: PTH101
+    root.chmod(0o755)
     draft.rename(disk)
 
 

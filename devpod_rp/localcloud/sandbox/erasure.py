@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from devpod_rp.localcloud.sandbox import users
@@ -76,7 +77,7 @@ def _rmdir(directory: Path) -> None:
     _despite_flags(directory, directory.rmdir)
 
 
-def _despite_flags(path: Path, act) -> None:
+def _despite_flags(path: Path, act: Callable[[], object]) -> None:
     try:
         act()
     except PermissionError:

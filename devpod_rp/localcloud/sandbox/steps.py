@@ -1,7 +1,7 @@
 """A pod's file system as a list of steps: made by the server, carried out inside the new mount namespace."""
 
 # Paths below another root are text, and a step may fail by itself.
-# ruff: noqa: PTH, PERF203
+# ruff: noqa: PTH101, PTH102, PTH112, PTH211
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The process between the server and a pod: starts PID 1, stamps its output into the log, and never outlives the server.
+"""The process between the server and a pod: starts PID 1, stamps its output into the log, never outlives the server.
 
 Started as ``python -m devpod_rp.localcloud.sandbox.supervisor MARKER``, one per pod. Standard input is the server's
 lifeline: first one line of JSON (see `Order`), later commands (``stop SECONDS``); when it closes, however the server
@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from devpod_rp.agent.atomic import write_atomically
 from devpod_rp.localcloud.sandbox import kernel, users
 from devpod_rp.localcloud.sandbox.boot import Boot, become
 from devpod_rp.localcloud.sandbox.stamps import LogFile

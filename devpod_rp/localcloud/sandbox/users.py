@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -67,10 +68,8 @@ def _range(table: Path) -> tuple[int, int] | None:
     if not table.exists():
         return None
     names = {str(os.geteuid())}
-    try:
+    with contextlib.suppress(KeyError):  # an id without an account can still be listed by number
         names.add(pwd.getpwuid(os.geteuid()).pw_name)
-    except KeyError:
-        pass  # noqa: S110, SIM105 (an id without an account can still be listed by number)
     for line in table.read_text(encoding="utf-8", errors="replace").splitlines():
         owner, _, numbers = line.partition(":")
         first, _, count = numbers.partition(":")
