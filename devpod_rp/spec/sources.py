@@ -182,10 +182,11 @@ def _flat_env(values: Mapping[Keys, Any]) -> dict[Keys, Any]:
 def _flat(values: Mapping[str, Any], above: Keys = ()) -> dict[Keys, Any]:
     flat: dict[Keys, Any] = {}
     for key, value in values.items():
+        keys = (*above, key)
         if isinstance(value, dict):
-            flat.update(_flat(value, above + (key,)))
+            flat.update(_flat(value, keys))
         else:
-            flat[above + (key,)] = value
+            flat[keys] = value
     return flat
 
 

@@ -11,11 +11,11 @@ _HUMANS = range(1000, 65534)  # login.defs(5): UID_MIN, and below nobody
 _ENTRY = "{name}:*:20000:0:99999:7:::\n"
 # Names in /etc. Host keys, identities, mounts, accounts' secrets, networks, services that no pod runs.
 _HOSTS_OWN = frozenset(
-    """.pwd.lock NetworkManager adjtime blkid.tab cloud cni containers cron.d cron.daily cron.hourly cron.monthly
-    cron.weekly crontab crypttab docker environment fstab group group- gshadow gshadow- hostid hostname hosts krb5.keytab
-    kubernetes letsencrypt machine-id machine-info mtab netplan network nftables.conf openvpn passwd passwd- postgresql
-    ppp rancher resolv.conf shadow shadow- ssh subgid subgid- subuid subuid- sudoers sudoers.d tailscale
-    udev wireguard wpa_supplicant""".split()
+    """.pwd.lock NetworkManager adjtime blkid.tab cloud cni containers cron.d cron.daily cron.hourly
+    cron.monthly cron.weekly crontab crypttab docker environment fstab group group- gshadow gshadow- hostid
+    hostname hosts krb5.keytab kubernetes letsencrypt machine-id machine-info mtab netplan network
+    nftables.conf openvpn passwd passwd- postgresql ppp rancher resolv.conf shadow shadow- ssh subgid subgid-
+    subuid subuid- sudoers sudoers.d tailscale udev wireguard wpa_supplicant""".split()
 )
 _APT = """\
 // A pod without subordinate ids has no account but root; nobody is there to answer questions about configuration.

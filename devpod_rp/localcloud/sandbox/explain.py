@@ -52,7 +52,7 @@ def _no_namespace(number: int, detail: str, privileged: bool) -> SandboxError:
         switch = Path("/proc/sys", name)
         if switch.exists() and switch.read_text().strip() == forbidding:
             return SandboxError(
-                "Unprivileged users may not make user namespaces on this machine, and pods of the local cloud need them.",
+                "Unprivileged users may not make user namespaces here, and pods of the local cloud need them.",
                 hint=f"{remedy}   (or run devpod-rp as root)",
             )
     return SandboxError(
