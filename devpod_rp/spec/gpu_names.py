@@ -21,8 +21,9 @@ class UnknownGpu(ConfigurationError):
 def match_gpu(typed: str, known: Iterable[tuple[str, str]]) -> str:
     """The id of the GPU type that *typed* means, among *known* pairs of (id, display name).
 
-    An exact id or name wins; then the shortest name that contains every typed word, so ``4090`` is the RTX 4090 and
-    not its laptop sibling.
+    An exact id or name wins; then what has every typed word in its name or id. Of several, the one whose name is the
+    others' without their extra words: ``3080`` is the RTX 3080, not the 3080 Ti. ``A100`` is nobody's full name, and
+    choosing PCIe or SXM would be choosing the price, so that is refused.
 
     Raises:
         UnknownGpu: nothing matches, or several different types match equally well.
@@ -32,16 +33,15 @@ def match_gpu(typed: str, known: Iterable[tuple[str, str]]) -> str:
     for gpu_id, name in types:
         if wanted and wanted in (_squeezed(gpu_id), _squeezed(name)):
             return gpu_id
-    words = _words(typed)
-    matches = sorted({(len(_squeezed(name)), gpu_id) for gpu_id, name in types if words and _all_in(words, name)})
-    if matches and (len(matches) == 1 or matches[0][0] < matches[1][0]):
-        return matches[0][1]
-    names = dict(types)
+    words = set(_words(typed))
+    matches = [pair for pair in types if words and words <= {*_words(pair[0]), *_words(pair[1])}]
+    for gpu_id, name in matches:
+        if all(set(_words(name)) <= set(_words(other)) for _, other in matches):
+            return gpu_id
     if matches:
-        raise UnknownGpu(
-            f"{typed!r} could be several GPU types.", hint="say which: " + ", ".join(names[each] for _, each in matches)
-        )
-    raise UnknownGpu(f"There is no GPU type {typed!r}.", hint=_nearest(typed, names.values()))
+        listed = ", ".join(name for _, name in matches)
+        raise UnknownGpu(f"{typed!r} could be several GPU types.", hint=f"say which: {listed}.")
+    raise UnknownGpu(f"There is no GPU type {typed!r}.", hint=_nearest(typed, [name for _, name in types]))
 
 
 def _nearest(typed: str, names: Iterable[str]) -> str:
@@ -55,11 +55,6 @@ def _words(name: str) -> list[str]:
     """The letters-or-digits runs that matter: ``rtx4090`` and ``RTX 4090`` give the same."""
     found = re.findall(r"[a-z]+\d*[a-z]*|\d+[a-z]*", re.sub(r"(rtx|gtx)(?=\d|a\d|pro)", r"\1 ", name.lower()))
     return [word for word in found if word not in _FILLERS]
-
-
-def _all_in(words: list[str], name: str) -> bool:
-    present = _words(name)
-    return all(word in present for word in words)
 
 
 def _squeezed(name: str) -> str:

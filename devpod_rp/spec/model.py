@@ -6,6 +6,7 @@ import re
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 SyncMode = Literal["one-way-safe", "two-way-safe", "one-way-replica"]
 Tier = Literal["secure", "community", "any"]
@@ -61,17 +62,24 @@ class EnvironmentSpec(_Part):
     gpu: tuple[str, ...] = ()
     gpu_count: Annotated[int, Field(ge=1, le=16)] = 1
     cpu: str | None = None
-    vcpu: Annotated[int, Field(ge=1)] = 2
+    vcpu: Annotated[int, Field(ge=2)] = 2
     tier: Tier = "secure"
     data_centers: tuple[str, ...] = ()
     max_price: Annotated[float, Field(gt=0)] | None = None
     min_cuda: Annotated[str, Field(pattern=r"^\d+\.\d+$")] | None = None
     container_disk_gb: Annotated[int, Field(ge=1)] = 50
-    ports: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ("22/tcp",)
     env: dict[str, str] = Field(default_factory=dict, repr=False)
     workspace: str | None = None
     volume: VolumeSpec = VolumeSpec()
     sync: SyncSpec = SyncSpec()
+
+    @field_validator("vcpu")
+    @classmethod
+    def _power_of_two(cls, vcpu: int) -> int:
+        if vcpu & (vcpu - 1):
+            raise ValueError(f"must be a power of two (2, 4, 8, …), not {vcpu}")
+        return vcpu
 
     @field_validator("ports")
     @classmethod
@@ -90,30 +98,40 @@ class EnvironmentSpec(_Part):
         for name in env:
             if not _VARIABLE.fullmatch(name):
                 raise ValueError(f"{name!r} is no name for an environment variable")
-        if len(env) > _MOST_VARIABLES:
-            raise ValueError(f"has {len(env)} variables; RunPod takes {_MOST_VARIABLES} at most")
+        # Ours goes in as one more.
+        if len({*env, "PUBLIC_KEY"}) > _MOST_VARIABLES:
+            raise ValueError(f"has {len(env)} variables; RunPod takes {_MOST_VARIABLES} with PUBLIC_KEY, which we add")
         return env
 
     @field_validator("workspace")
     @classmethod
     def _workspace(cls, workspace: str | None) -> str | None:
-        if workspace is not None and (not workspace.startswith("/") or ".." in workspace.split("/")):
+        if workspace is None:
+            return None
+        if not workspace.startswith("/") or not workspace.rstrip("/") or ".." in workspace.split("/"):
             raise ValueError("must be an absolute path on the pod, such as /workspace/project")
-        return workspace.rstrip("/") if workspace else workspace
+        return workspace.rstrip("/")
 
     @model_validator(mode="after")
     def _fits_together(self) -> EnvironmentSpec:
         if self.gpu and self.cpu:
-            raise ValueError("gpu and cpu cannot both be asked for: a pod has one or the other")
+            raise _misfit("cpu", "gpu and cpu cannot both be asked for: a pod has one or the other")
         if not self.gpu and not self.cpu:
-            raise ValueError("neither gpu nor cpu is asked for: name GPU types, or a CPU flavor such as cpu3c")
+            raise _misfit("gpu", "neither gpu nor cpu is asked for: name GPU types, or a CPU flavor such as cpu3c")
         if self.cpu and self.volume.kind == "disk":
-            raise ValueError("a CPU pod cannot have a volume disk: set volume.kind to network or none")
+            raise _misfit("volume.kind", "a CPU pod cannot have a volume disk: set volume.kind to network or none")
+        if self.volume.kind == "network" and self.tier == "community":
+            raise _misfit("tier", "network volumes exist in the secure cloud only: change tier or volume.kind")
         if self.workspace and self.volume.kind != "none" and not _below(self.workspace, self.volume.path):
-            raise ValueError(
-                f"workspace must lie on the volume, below {self.volume.path}, or it is wiped at every stop"
+            raise _misfit(
+                "workspace", f"workspace must lie on the volume, below {self.volume.path}, or it is wiped at every stop"
             )
         return self
+
+
+def _misfit(key: str, message: str) -> PydanticCustomError:
+    """Values that are fine alone and not together; *key* is the one to blame, which says where to look."""
+    return PydanticCustomError("misfit", "{message}", {"key": key, "message": message})
 
 
 def _below(path: str, parent: str) -> bool:

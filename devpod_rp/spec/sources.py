@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,13 @@ _EITHER_OR: tuple[tuple[Keys, tuple[Keys, ...]], ...] = (
     (("gpu",), (("cpu",), ("vcpu",))),
 )
 _CLOUDS = ("runpod", "local")
+# Where a flag is not called like its key.
+_FLAGS: dict[Keys, str] = {
+    ("volume", "kind"): "--volume-kind",
+    ("volume", "size_gb"): "--volume-size",
+    ("data_centers",): "--data-center",
+    ("container_disk_gb",): "--disk",
+}
 
 
 @dataclass(frozen=True)
@@ -113,18 +121,20 @@ def _validated(merged: dict[Keys, Any], origins: dict[Keys, str]) -> Environment
     try:
         return EnvironmentSpec.model_validate(nested)
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        problem = error.errors(include_url=False, include_input=False)[0]
         raise _in_plain_words(problem, origins) from None
 
 
 def _in_plain_words(problem: ErrorDetails, origins: dict[Keys, str]) -> ConfigurationError:
     keys = tuple(str(part) for part in problem["loc"] if not isinstance(part, int))
-    where = next((origins[keys[:end]] for end in range(len(keys), 0, -1) if keys[:end] in origins), None)
-    what = problem["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    what = re.sub(r"^(Input|String|List|Tuple|Value error,)\s+", "", problem["msg"])
     if problem["type"] == "missing":
         what = "is missing"
-    prefix = f"{where}: " if where else ""
-    return ConfigurationError(f"{prefix}{' '.join(filter(None, ('.'.join(keys), what)))}.", hint="mend the value.")
+    sentence = " ".join(filter(None, (".".join(keys), what)))
+    if problem["type"] == "misfit":
+        keys = tuple(str(problem["ctx"]["key"]).split("."))
+    where = next((origins[keys[:end]] for end in range(len(keys), 0, -1) if keys[:end] in origins), None)
+    return ConfigurationError(f"{where}: {sentence}." if where else f"{sentence}.", hint="change that value.")
 
 
 def _file_layer(path: Path) -> Iterator[_Layer]:
@@ -135,7 +145,10 @@ def _file_layer(path: Path) -> Iterator[_Layer]:
 def _project_layers(folder: Path) -> Iterator[_Layer]:
     own = folder / paths.project_config_name()
     pyproject = folder / "pyproject.toml"
-    table = read_toml(pyproject).get("tool", {}).get("devpod-rp") if pyproject.is_file() else None
+    tools = read_toml(pyproject).get("tool") if pyproject.is_file() else None
+    table = tools.get("devpod-rp") if isinstance(tools, dict) else None
+    if table is not None and not isinstance(table, dict):
+        raise ConfigurationError(f"{pyproject}: tool.devpod-rp is no table.", hint="write [tool.devpod-rp].")
     if own.is_file() and table is not None:
         raise ConfigurationError(
             f"{folder} has both {own.name} and [tool.devpod-rp] in pyproject.toml.", hint="keep one of them."
@@ -166,7 +179,11 @@ def _variables_layer(environ: Mapping[str, str]) -> _Layer:
 
 def _flags_layer(flags: Mapping[str, Any]) -> _Layer:
     given = {tuple(key.split(".")): value for key, value in flags.items() if value not in (None, (), [])}
-    return _Layer(_flat_env(given), lambda keys: "--env" if keys[0] == "env" else "--" + keys[-1].replace("_", "-"))
+
+    def locate(keys: Keys) -> str:
+        return "--env" if keys[0] == "env" else _FLAGS.get(keys) or "--" + keys[-1].replace("_", "-")
+
+    return _Layer(_flat_env(given), locate)
 
 
 def _flat_env(values: Mapping[Keys, Any]) -> dict[Keys, Any]:
@@ -183,7 +200,8 @@ def _flat(values: Mapping[str, Any], above: Keys = ()) -> dict[Keys, Any]:
     flat: dict[Keys, Any] = {}
     for key, value in values.items():
         keys = (*above, key)
-        if isinstance(value, dict):
+        # An empty table says nothing, unless nobody knows it.
+        if isinstance(value, dict) and (value or keys in _tables()):
             flat.update(_flat(value, keys))
         else:
             flat[keys] = value
@@ -204,12 +222,25 @@ def _all_keys() -> list[Keys]:
     return keys
 
 
+def _tables() -> set[Keys]:
+    return {("env",), *((name,) for name, inner in field_names().items() if inner)}
+
+
 def _refuse_unknown_keys(layer: _Layer) -> None:
     known = [*_all_keys(), ("cloud",)]
+    tables = _tables()
     for keys in layer.values:
-        if keys in known or (len(keys) == 2 and keys[0] == "env"):
+        if (keys in known and keys not in tables) or (len(keys) == 2 and keys[0] == "env"):
             continue
         dotted = ".".join(keys)
+        if keys in tables:
+            raise ConfigurationError(
+                f"{layer.locate(keys)}: {dotted} is a table, not a value.", hint=f"write [{dotted}] and its keys below."
+            )
+        if keys[:1] in known and keys[:1] not in tables:
+            raise ConfigurationError(
+                f"{layer.locate(keys)}: {keys[0]} is a value, not a table.", hint=f"write {keys[0]} = …"
+            )
         choices = [".".join(each) for each in known]
         near = difflib.get_close_matches(dotted, choices, n=1) or [
             each for each in choices if each.split(".")[-1] == keys[-1]

@@ -36,26 +36,27 @@ def list_templates() -> list[Template]:
     Raises:
         ConfigurationError: a template's file cannot be read; the message names it.
     """
-    found: dict[str, Template] = {}
-    for folder in (_builtin_dir(), paths.user_templates_dir()):
-        if folder.is_dir():
-            for path in sorted(folder.glob("*.toml")):
-                found[path.stem] = _read(path)
-    return [found[name] for name in sorted(found)]
+    files = _files()
+    return [_read(files[name]) for name in sorted(files)]
 
 
 def load_template(name: str) -> Template:
     """The template called *name*.
 
     Raises:
-        ConfigurationError: there is none; the hint names the nearest.
+        ConfigurationError: there is none (the hint names the nearest), or its file cannot be read.
     """
-    everything = {template.name: template for template in list_templates()}
-    if name in everything:
-        return everything[name]
-    near = difflib.get_close_matches(name, everything, n=1)
+    files = _files()
+    if name in files:
+        return _read(files[name])
+    near = difflib.get_close_matches(name, files, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
-    raise ConfigurationError(f"There is no template {name!r}.", hint=f"{hint}There are: {', '.join(everything)}.")
+    raise ConfigurationError(f"There is no template {name!r}.", hint=f"{hint}There are: {', '.join(sorted(files))}.")
+
+
+def _files() -> dict[str, Path]:
+    folders = (_builtin_dir(), paths.user_templates_dir())
+    return {path.stem: path for folder in folders if folder.is_dir() for path in folder.glob("*.toml")}
 
 
 def _read(path: Path) -> Template:

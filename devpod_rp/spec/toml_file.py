@@ -34,7 +34,7 @@ def line_of(path: Path, keys: tuple[str, ...], table: tuple[str, ...] = ()) -> i
     """The line (from 1) where the value of *keys* stands, below the header of *table*; None if unclear."""
     wanted = (*table, *keys)
     inside: tuple[str, ...] = ()
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
         header = re.match(r"\s*\[{1,2}\s*([^\]]+?)\s*\]", line)
         if header and "=" not in line.split("]")[0]:
             inside = _dotted(header[1])
