@@ -133,15 +133,16 @@ def _decider(save: bool, as_json: bool) -> Decide:
             return Decision.RESCUE
         if not ui.interactive(as_json):
             return Decision.CANCEL
-        _show_report(report)
-        return ui.choose(
-            "These would be lost. What now?",
-            [
-                ("Save them to the volume, then go on", Decision.RESCUE),
-                ("Do nothing, leave the pod running", Decision.CANCEL),
-                ("Give them up and go on", Decision.GIVE_UP),
-            ],
-        )
+        with ui.undisturbed():
+            _show_report(report)
+            return ui.choose(
+                "These would be lost. What now?",
+                [
+                    ("Save them to the volume, then go on", Decision.RESCUE),
+                    ("Do nothing, leave the pod running", Decision.CANCEL),
+                    ("Give them up and go on", Decision.GIVE_UP),
+                ],
+            )
 
     return decide
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from devpod_rp.errors import InterruptedByUserError, UsageError
 from devpod_rp.progress import Event, Progress
 
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+
 Answer = TypeVar("Answer")
+_drawn: list[Bars] = []
 
 
 def interactive(as_json: bool = False) -> bool:
@@ -50,6 +54,18 @@ def need_terminal(what: str, flag: str) -> UsageError:
 def note(text: str) -> None:
     """A line for the person, beside whatever goes to stdout."""
     click.echo(text, err=True)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Hold the living progress lines back while a person reads and answers."""
+    for bars in _drawn:
+        bars.stop()
+    try:
+        yield
+    finally:
+        for bars in _drawn:
+            bars.start()
 
 
 @contextmanager
@@ -108,7 +124,11 @@ def _living_lines() -> Iterator[Progress]:
         )
 
     with bars:
-        yield sink
+        _drawn.append(bars)
+        try:
+            yield sink
+        finally:
+            _drawn.remove(bars)
         for task in tasks.values():
             total = bars.tasks[task].total or 1
             bars.update(task, total=total, completed=total)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
+from pydantic import BaseModel, ValidationError
 
-from devpod_rp.runpod.errors import NotFound, Unreachable
-from devpod_rp.runpod.http import Http, refusal
+from devpod_rp.runpod.errors import NotFound
+from devpod_rp.runpod.http import Http
+from devpod_rp.runpod.logs import read_log
 from devpod_rp.runpod.model import (
     CpuType,
     CreateNetworkVolumeRequest,
@@ -24,15 +25,15 @@ from devpod_rp.runpod.model import (
     Pod,
     PodAction,
     PodBillingRecord,
+    SshKeys,
     Template,
     UpdateNetworkVolumeRequest,
     UpdatePodRequest,
 )
 
-# A log stream never ends by itself; this long without a line means that the backlog is over.
-_QUIET_SECONDS = 1.0
-_FOLLOW_SECONDS = 60.0
 _PAGE = 100
+
+Wire = TypeVar("Wire", bound=BaseModel)
 
 
 class RunPod:
@@ -70,7 +71,7 @@ class RunPod:
             NoCapacity: nothing free; try the next candidate.
             Ambiguous: the answer was lost; look for the pod by its name.
         """
-        return Pod.model_validate(self._http.post("/v2/pods", request.body()))
+        return self._post(Pod, "/v2/pods", request.body())
 
     def list_pods(self) -> list[Pod]:
         """Every pod of the account; works with servers that paginate and with those that do not."""
@@ -78,17 +79,18 @@ class RunPod:
         cursor: str | None = None
         while True:
             page = self._http.get("/v2/pods", limit=_PAGE, cursor=cursor)
-            pods.extend(Pod.model_validate(each) for each in page["pods"])
-            more = Pagination.model_validate(page.get("pagination") or {})
+            pods.extend(self._items(Pod, page, "pods", "/v2/pods"))
+            more = self._read(Pagination, page.get("pagination") or {}, "/v2/pods")
             if not more.has_next_page or more.next_cursor in (None, cursor):
                 return pods
             cursor = more.next_cursor
 
     def get_pod(self, pod_id: str) -> Pod:
-        return Pod.model_validate(self._http.get(f"/v2/pods/{pod_id}"))
+        return self._get(Pod, f"/v2/pods/{pod_id}")
 
     def update_pod(self, pod_id: str, request: UpdatePodRequest) -> Pod:
-        return Pod.model_validate(self._http.patch(f"/v2/pods/{pod_id}", request.body()))
+        path = f"/v2/pods/{pod_id}"
+        return self._read(Pod, self._http.patch(path, request.body()), path)
 
     def start_pod(self, pod_id: str) -> Pod:
         """Start a stopped pod on the host it is bound to.
@@ -118,53 +120,34 @@ class RunPod:
     ) -> Iterator[LogLine]:
         """The pod's log, oldest first; *source* "container" or "system", None for both.
 
-        Without *follow* it ends when the backlog is over, which shows as a second without a line; with *follow* it goes
-        on for ever, and a broken stream is taken up after the last line seen (``Last-Event-ID``).
+        Without *follow* it ends where the backlog ends; with *follow* it goes on until the pod is gone, and a broken
+        stream is taken up after the last line seen.
         """
-        last_id: str | None = None
-        while True:
-            headers = {"Last-Event-ID": last_id} if last_id else {}
-            quiet = _FOLLOW_SECONDS if follow else _QUIET_SECONDS
-            stream = self._http.stream(
-                f"/v2/pods/{pod_id}/logs", read_seconds=quiet, headers=headers, source=source, tail=tail
-            )
-            try:
-                with stream as response:
-                    if not response.is_success:
-                        response.read()
-                        raise refusal(response)
-                    for event_id, line in _events(response.iter_lines()):
-                        last_id = event_id or last_id
-                        yield line
-            except httpx.ReadTimeout:
-                if not follow:
-                    return
-            except httpx.TransportError as error:
-                if not follow:
-                    raise Unreachable(f"The log broke off: {error}.", hint="try again.") from error
-                self._sleep(1.0)
-            if not follow:
-                return
+        query = {"source": source, "tail": tail}
+        return read_log(self._http, f"/v2/pods/{pod_id}/logs", query, follow=follow, sleep=self._sleep)
 
     def network_volumes(self) -> list[NetworkVolume]:
-        found = self._http.get("/v2/network-volumes")["networkVolumes"]
-        return [NetworkVolume.model_validate(each) for each in found]
+        return self._list(NetworkVolume, "/v2/network-volumes", "networkVolumes")
 
     def create_network_volume(self, request: CreateNetworkVolumeRequest) -> NetworkVolume:
-        return NetworkVolume.model_validate(self._http.post("/v2/network-volumes", request.body()))
+        return self._post(NetworkVolume, "/v2/network-volumes", request.body())
 
     def get_network_volume(self, volume_id: str) -> NetworkVolume:
-        return NetworkVolume.model_validate(self._http.get(f"/v2/network-volumes/{volume_id}"))
+        return self._get(NetworkVolume, f"/v2/network-volumes/{volume_id}")
 
     def update_network_volume(self, volume_id: str, request: UpdateNetworkVolumeRequest) -> NetworkVolume:
-        return NetworkVolume.model_validate(self._http.patch(f"/v2/network-volumes/{volume_id}", request.body()))
+        path = f"/v2/network-volumes/{volume_id}"
+        return self._read(NetworkVolume, self._http.patch(path, request.body()), path)
 
     def delete_network_volume(self, volume_id: str) -> None:
-        """Delete a network volume and everything on it; refused while a pod uses it."""
-        self._http.delete(f"/v2/network-volumes/{volume_id}")
+        """Delete a network volume and everything on it; one that is gone already is fine, one in use is refused."""
+        try:
+            self._http.delete(f"/v2/network-volumes/{volume_id}")
+        except NotFound:
+            return
 
     def ssh_keys(self) -> list[str]:
-        return [str(key) for key in self._http.get("/v2/account/ssh-keys")["keys"]]
+        return self._get(SshKeys, "/v2/account/ssh-keys").keys
 
     def put_ssh_keys(self, keys: list[str]) -> None:
         """Replace all the account's keys; they reach pods created later only."""
@@ -172,48 +155,55 @@ class RunPod:
 
     def gpu_types(self, *, count: int = 1, cloud: str | None = None, min_cuda: str | None = None) -> list[GpuType]:
         """The GPU catalog with present stock for pods of *count* GPUs."""
-        found = self._http.get(
+        types = self._list(
+            GpuType,
             "/v2/catalog/gpus",
+            "gpus",
             include="AVAILABILITY",
             product="POD",
             count=count,
             cloud=cloud,
             minCudaVersion=min_cuda,
-        )["gpus"]
-        types = [GpuType.model_validate(each) for each in found]
+        )
         return [each for each in types if each.id != "unknown"]
 
     def cpu_types(self) -> list[CpuType]:
-        found = self._http.get("/v2/catalog/cpus", include="AVAILABILITY", product="POD")["cpus"]
-        return [CpuType.model_validate(each) for each in found]
+        return self._list(CpuType, "/v2/catalog/cpus", "cpus", include="AVAILABILITY", product="POD")
 
     def data_centers(self) -> list[DataCenter]:
-        return [DataCenter.model_validate(each) for each in self._http.get("/v2/catalog/datacenters")["dataCenters"]]
+        return self._list(DataCenter, "/v2/catalog/datacenters", "dataCenters")
 
     def templates(self, source: str = "official") -> list[Template]:
         """RunPod's catalog templates: *source* is official, verified or community."""
-        found = self._http.get("/v2/catalog/templates", source=source)["templates"]
-        return [Template.model_validate(each) for each in found]
+        return self._list(Template, "/v2/catalog/templates", "templates", source=source)
 
     def pod_billing(self, pod_id: str | None = None, **query: Any) -> list[PodBillingRecord]:
         """What pods cost; *query* as in GET /v2/billing/pods (bucketSize, startTime, endTime, lastN)."""
-        found = self._http.get("/v2/billing/pods", podId=pod_id, **query)["records"]
-        return [PodBillingRecord.model_validate(each) for each in found]
+        return self._list(PodBillingRecord, "/v2/billing/pods", "records", podId=pod_id, **query)
 
     def _act(self, pod_id: str, action: PodAction) -> Pod:
-        return Pod.model_validate(self._http.post(f"/v2/pods/{pod_id}/action", {"action": action.value}))
+        return self._post(Pod, f"/v2/pods/{pod_id}/action", {"action": action.value})
 
+    def _get(self, kind: type[Wire], path: str) -> Wire:
+        return self._read(kind, self._http.get(path), path)
 
-def _events(lines: Iterator[str]) -> Iterator[tuple[str | None, LogLine]]:
-    """Server-sent events (WHATWG HTML, 9.2.6): ``id:`` and ``data:`` lines, an empty line ends an event."""
-    event_id: str | None = None
-    data: list[str] = []
-    for line in lines:
-        if line.startswith("id:"):
-            event_id = line[3:].strip()
-        elif line.startswith("data:"):
-            data.append(line[5:].removeprefix(" "))
-        elif not line and data:
-            content = json.loads("\n".join(data))
-            data = []
-            yield event_id, LogLine(str(content["ts"]), str(content["source"]), str(content["line"]))
+    def _list(self, kind: type[Wire], path: str, key: str, **query: Any) -> list[Wire]:
+        return self._items(kind, self._http.get(path, **query), key, path)
+
+    def _post(self, kind: type[Wire], path: str, body: dict[str, Any]) -> Wire:
+        answer = self._http.post(path, body)
+        try:
+            return kind.model_validate(answer)
+        except ValidationError as error:
+            raise self._http.misunderstood("POST", path, creates=True) from error
+
+    def _items(self, kind: type[Wire], page: Any, key: str, path: str) -> list[Wire]:
+        if not isinstance(page, dict) or not isinstance(page.get(key), list):
+            raise self._http.misunderstood("GET", path)
+        return [self._read(kind, each, path) for each in page[key]]
+
+    def _read(self, kind: type[Wire], answer: Any, path: str) -> Wire:
+        try:
+            return kind.model_validate(answer)
+        except ValidationError as error:
+            raise self._http.misunderstood("GET", path) from error

@@ -17,7 +17,10 @@ from devpod_rp.errors import (
 
 
 class ApiError(DevpodError):
-    """The cloud answered with an error. *status* is HTTP's, *detail* RunPod's words."""
+    """The cloud answered with an error.
+
+    *status* is HTTP's, *detail* RunPod's words, *retry_after* the seconds it wants us to wait (None: it did not say).
+    """
 
     kind = "api"
 
@@ -27,6 +30,7 @@ class ApiError(DevpodError):
         self.status = status
         self.detail = detail
         self.errors = tuple(errors)
+        self.retry_after: float | None = None
 
     default_hint: str | None = None
 
@@ -91,6 +95,12 @@ class Unreachable(UnreachableError):
     """No answer: connection refused, name not found, timeout."""
 
     kind = "cloud-unreachable"
+
+
+class NotTheApi(Unreachable):
+    """Something answered with success, and not in the words of the API: a portal, a proxy, another server."""
+
+    kind = "not-the-api"
 
 
 class Ambiguous(Unreachable):

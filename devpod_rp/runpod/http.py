@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,13 +13,23 @@ import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
 from devpod_rp import __version__
-from devpod_rp.errors import ConfigurationError
-from devpod_rp.runpod.errors import Ambiguous, RateLimited, ServerError, Unreachable, from_answer
+from devpod_rp.errors import AuthenticationError, ConfigurationError
+from devpod_rp.runpod.errors import (
+    Ambiguous,
+    ApiError,
+    NotTheApi,
+    RateLimited,
+    ServerError,
+    Unreachable,
+    from_answer,
+)
 
 log = logging.getLogger(__name__)
 
 _ATTEMPTS = 5
-_LONGEST_WAIT_SECONDS = 30.0
+# RunPod's shortest rate limit window; who is told to wait for the hourly one is told so instead.
+_LONGEST_WAIT_SECONDS = 60.0
+_LONGEST_DETAIL = 300
 _TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -34,17 +45,21 @@ class Http:
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigurationError(f"{url!r} is no address of an API.", hint="RUNPOD_API_URL looks like https://…")
         self.url = url.rstrip("/")
+        host = _host(url)
+        # What cannot stand in a header would otherwise come back in httpx' complaint, key and all.
+        if not re.fullmatch(r"[!-~]+", key):
+            raise AuthenticationError(
+                "The API key holds characters that no key has, such as blanks or line breaks.",
+                hint="copy RUNPOD_API_KEY again (console.runpod.io, Settings, API keys).",
+            )
         self._sleep = sleep
         self._client = httpx.Client(
             base_url=self.url,
             headers={"Authorization": f"Bearer {key}", "User-Agent": f"devpod-rp/{__version__}"},
             timeout=_TIMEOUT,
             transport=transport,
-            trust_env=parts.hostname not in _LOOPBACK,
+            trust_env=host not in _LOOPBACK,
         )
 
     def close(self) -> None:
@@ -91,9 +106,11 @@ class Http:
         creates: bool = False,
     ) -> Any:
         def worth_repeating(error: BaseException) -> bool:
+            if isinstance(error, ApiError) and (error.retry_after or 0.0) > _LONGEST_WAIT_SECONDS:
+                return False
             if isinstance(error, RateLimited):
                 return True
-            if isinstance(error, Ambiguous):
+            if isinstance(error, (Ambiguous, NotTheApi)):
                 return False
             return isinstance(error, Unreachable) or (isinstance(error, ServerError) and not creates)
 
@@ -113,7 +130,7 @@ class Http:
             response = self._client.request(method, path, json=body, params=_given(query))
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise self._unreachable(error) from error
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             if creates:
                 raise Ambiguous(
                     f"The answer to {method} {path} never came ({_reason(error)}); it may have happened.",
@@ -121,9 +138,19 @@ class Http:
                 ) from error
             raise self._unreachable(error) from error
         log.debug("event=api method=%s path=%s status=%d", method, path, response.status_code)
-        if response.is_success:
+        if not response.is_success:
+            raise self._refused(response, creates)
+        try:
             return response.json() if response.content else None
-        raise self._refused(response, creates)
+        except ValueError as error:
+            raise self.misunderstood(method, path, creates=creates) from error
+
+    def misunderstood(self, method: str, path: str, *, creates: bool = False) -> Unreachable:
+        """The error of an answer that claims success and cannot be read."""
+        what = f"{self.url} answered {method} {path} with something that is not RunPod's API"
+        if creates:
+            return Ambiguous(f"{what}; it may have happened.", hint="the next command looks for what it may have made.")
+        return NotTheApi(f"{what}.", hint="check RUNPOD_API_URL, and that no proxy or portal is in between.")
 
     def _refused(self, response: httpx.Response, creates: bool) -> Exception:
         error = refusal(response)
@@ -134,42 +161,60 @@ class Http:
             )
         return error
 
-    def _unreachable(self, error: httpx.TransportError) -> Unreachable:
+    def _unreachable(self, error: httpx.RequestError) -> Unreachable:
         return Unreachable(
             f"{self.url} cannot be reached: {_reason(error)}.",
             hint="check the network, and RUNPOD_API_URL if you set it.",
         )
 
 
-def refusal(response: httpx.Response) -> Exception:
+def refusal(response: httpx.Response) -> ApiError:
     """The error in an answer; RunPod sends problem+json, and for some refusals ``{"error": …}`` or plain text."""
-    detail, errors = f"HTTP {response.status_code}", []
+    detail, errors = f"HTTP {response.status_code}", list[str]()
     try:
         body = response.json()
     except ValueError:
         body = None
     if isinstance(body, dict):
         detail = str(body.get("detail") or body.get("error") or body.get("title") or detail)
-        errors = [str(each) for each in body.get("errors") or []]
+        listed = body.get("errors")
+        errors = [str(each) for each in listed] if isinstance(listed, list) else []
+    elif "html" not in response.headers.get("Content-Type", ""):
+        detail = _printable(response.text) or detail
     error = from_answer(response.status_code, detail, errors)
-    if isinstance(error, RateLimited):
-        error.retry_after = _seconds(response.headers.get("Retry-After"))  # type: ignore[attr-defined]
+    error.retry_after = _seconds(response.headers.get("Retry-After"))
+    if error.retry_after is not None and isinstance(error, RateLimited):
+        error.hint = f"try again in {error.retry_after:.0f} seconds."
     return error
+
+
+def _host(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        httpx.URL(url)
+    except (ValueError, httpx.InvalidURL):
+        parts = None
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigurationError(f"{url!r} is no address of an API.", hint="RUNPOD_API_URL looks like https://…")
+    return parts.hostname
+
+
+def _printable(text: str) -> str:
+    """*text* on one line that cannot play tricks with a terminal."""
+    words = " ".join(text.split())[:_LONGEST_DETAIL]
+    return "".join(character if character.isprintable() else "?" for character in words)
 
 
 def _wait(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
-    told = getattr(error, "retry_after", None)
-    if told is not None:
-        return float(min(told, _LONGEST_WAIT_SECONDS))
+    if isinstance(error, ApiError) and error.retry_after is not None:
+        return error.retry_after
     return float(wait_exponential_jitter(initial=0.5, max=8.0)(state))
 
 
 def _seconds(header: str | None) -> float | None:
-    try:
-        return max(0.0, float(header)) if header else None
-    except ValueError:
-        return None
+    # RunPod sends whole seconds; the date that HTTP allows as well would need the server's clock.
+    return float(header) if header and header.isdecimal() else None
 
 
 def _reason(error: Exception) -> str:
