@@ -6,6 +6,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -86,14 +87,12 @@ class Http:
         """
         return self._repeated("POST", path, body, creates=True)
 
-    def stream(self, path: str, *, read_seconds: float, headers: Mapping[str, str] | None = None, **query: Any) -> Any:
-        """A context manager of a streamed GET that gives up after *read_seconds* without data."""
+    def stream(
+        self, path: str, query: Mapping[str, Any], headers: Mapping[str, str]
+    ) -> AbstractContextManager[httpx.Response]:
+        """A streamed GET, sent once; httpx' errors and the status are the caller's business."""
         return self._client.stream(
-            "GET",
-            path,
-            params=_given(query),
-            headers={"Accept": "text/event-stream", **(headers or {})},
-            timeout=httpx.Timeout(_TIMEOUT.connect, read=read_seconds),
+            "GET", path, params=_given(query), headers={"Accept": "text/event-stream", **headers}
         )
 
     def _repeated(
