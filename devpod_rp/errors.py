@@ -35,6 +35,10 @@ class DevpodError(Exception):
         self.message = message
         self.hint = hint
 
+    def details(self) -> list[str]:
+        """Lines that a person wants to see between the message and the hint; none for most errors."""
+        return []
+
     def as_json(self) -> dict[str, object]:
         return {"error": {"code": int(self.exit_code), "kind": self.kind, "message": self.message, "hint": self.hint}}
 

@@ -45,6 +45,11 @@ def environment_dir(name: str) -> Path:
     return environments_dir() / name
 
 
+def bad_hosts_file() -> Path:
+    """Hosts that did not bring up a pod within the last hour."""
+    return state_dir() / "bad-hosts.json"
+
+
 def local_cloud_dir() -> Path:
     """The local cloud's ledger, pods, volumes and endpoint file."""
     return state_dir() / "local-cloud"

@@ -22,11 +22,13 @@ def error(problem: DevpodError, as_json: bool) -> None:
         document(problem.as_json())
         return
     click.echo(f"error: {problem.message}", err=True)
+    for line in problem.details():
+        click.echo(f"  {line}", err=True)
     if problem.hint:
         click.echo(f"hint: {problem.hint}", err=True)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, err: bool = False) -> None:
     """An aligned table without borders; columns whose name starts with ``>`` are right-aligned."""
     names = [name.lstrip(">") for name in columns]
     lines = [list(row) for row in rows]
@@ -39,9 +41,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         ]
         return "  ".join(padded).rstrip()
 
-    click.echo(click.style(layout(names), bold=True))
+    click.echo(click.style(layout(names), bold=True), err=err)
     for line in lines:
-        click.echo(layout(line))
+        click.echo(layout(line), err=err)
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> None:

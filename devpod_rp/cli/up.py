@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -12,9 +13,15 @@ from devpod_rp.cli.options import cloud_option, json_option, yes_option
 
 if TYPE_CHECKING:
     from devpod_rp.environments import Environment
+    from devpod_rp.lifecycle.placement import Candidate
     from devpod_rp.lifecycle.plan import Plan
     from devpod_rp.lifecycle.up import Ready
+    from devpod_rp.lifecycle.volumes import VolumePlan
     from devpod_rp.spec.sources import Loaded
+
+Parsed = TypeVar("Parsed")
+_SHOWN_CANDIDATES = 8
+_SHOWN_MACHINES = 6
 
 
 @click.command()
@@ -30,11 +37,14 @@ if TYPE_CHECKING:
 @click.option("--data-center", "data_centers", multiple=True, help="Only there; several may be named.")
 @click.option("--max-price", type=float, help="USD per hour for the whole pod.")
 @click.option("--disk", "container_disk_gb", type=int, help="Container disk in GB; wiped at every stop.")
+@click.option("--volume", metavar="KIND[:NAME][:GB]", help="As in network:data:20, disk:100 or none.")
 @click.option("--volume-kind", help="disk, network or none.")
-@click.option("--volume-size", type=int, help="Volume size in GB.")
+@click.option("--volume-size", type=int, help="Volume size in GB; a network volume grows, and never shrinks.")
+@click.option("--shared", is_flag=True, help="Allow a network volume that another pod has attached, too.")
 @click.option("--no-volume", is_flag=True, help="The same as --volume-kind none.")
 @click.option("--env", "variables", multiple=True, metavar="NAME=VALUE", help="An environment variable of the pod.")
 @click.option("--folder", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Instead of this one.")
+@click.option("--wait-capacity", metavar="TIME", help="Keep asking for so long (30m, 2h) while nothing is free.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @yes_option
 @json_option
@@ -45,9 +55,12 @@ def up(
     dry_run: bool,
     yes: bool,
     as_json: bool,
+    volume: str | None,
     volume_kind: str | None,
     volume_size: int | None,
     no_volume: bool,
+    shared: bool,
+    wait_capacity: str | None,
     variables: tuple[str, ...],
     **flags: Any,
 ) -> None:
@@ -56,13 +69,19 @@ def up(
     Running it twice is harmless. Before anything is billed it shows its plan and asks.
     """
     from devpod_rp.lifecycle.up import up as bring_up
+    from devpod_rp.spec.durations import seconds
     from devpod_rp.spec.sources import load
+    from devpod_rp.spec.volume_text import volume_flags
 
-    flags["volume.kind"] = "none" if no_volume else volume_kind
-    flags["volume.size_gb"] = volume_size
+    wait_seconds = _read(seconds, wait_capacity, "--wait-capacity") or 0.0
+    flags.update(_read(volume_flags, volume, "--volume") or {})
+    stated = {"volume.kind": "none" if no_volume else volume_kind, "volume.size_gb": volume_size}
+    flags.update({key: value for key, value in stated.items() if value is not None})
+    flags["volume.shared"] = shared or None
     flags["env"] = _variables(variables)
     target = _target(name, folder)
-    plan = _planned(name, load(target, flags), target, cloud)
+    known = _known(name, target)
+    plan = _planned(name, known, load(target, flags, earlier=known.flags if known else None), target, cloud)
     if dry_run:
         if as_json:
             render.document(plan.as_json())
@@ -76,7 +95,7 @@ def up(
     if plan.action != "resume":
         _agree(plan, yes, as_json)
     with ui.progress() as progress:
-        ready = bring_up(plan, progress)
+        ready = bring_up(plan, progress, wait_seconds=wait_seconds)
     if as_json:
         render.document(_document(ready))
     else:
@@ -93,23 +112,33 @@ def _target(name: str | None, folder: Path | None) -> Path:
     return Path(known.folder) if known else Path.cwd()
 
 
-def _planned(name: str | None, loaded: Loaded, folder: Path, cloud: str | None) -> Plan:
+def _known(name: str | None, folder: Path) -> Environment | None:
+    """The environment that *name* means, or the only one of *folder*."""
+    from devpod_rp import environments
+
+    if name is not None:
+        return environments.find(name)
+    here = environments.for_folder(folder)
+    return here[0] if len(here) == 1 else None
+
+
+def _planned(name: str | None, known: Environment | None, loaded: Loaded, folder: Path, cloud: str | None) -> Plan:
     from devpod_rp import environments
     from devpod_rp.lifecycle import clouds
     from devpod_rp.lifecycle.plan import make_plan
     from devpod_rp.spec.names import validate_name
 
-    chosen = validate_name(name, "NAME") if name else loaded.name
-    here = environments.for_folder(folder)
-    if name is None and len(here) == 1:
-        chosen = here[0].name
-    environment = environments.find(chosen)
+    chosen = validate_name(name, "NAME") if name else known.name if known else loaded.name
+    environment = known or environments.find(chosen)
     if environment is not None:
         clouds.refuse_other_cloud(environment, cloud)
         _refuse_other_folder(environment, folder)
     where = clouds.of_environment(environment) if environment else clouds.choose(cloud or loaded.cloud)
     with clouds.client(where) as client, ui.progress() as progress:
-        return make_plan(folder, loaded.spec, chosen, environment, where, client, progress)
+        grow = "volume.size_gb" in loaded.chosen
+        return make_plan(
+            folder, loaded.spec, chosen, environment, where, client, progress, grow=grow, flags=loaded.flags
+        )
 
 
 def _refuse_other_folder(environment: Environment, folder: Path) -> None:
@@ -158,15 +187,66 @@ def _show_plan(plan: Plan) -> None:
     rows = [
         (verb, f"{plan.name}: {plan.machine}"),
         ("Image", plan.spec.image),
-        ("Price", f"${plan.price_per_hour:.2f}/h{simulated}, ${plan.parked_per_month:.2f} a month while stopped"),
+        ("Price", f"{_price(plan)}{simulated}, ${plan.parked_per_month:.2f} a month while stopped"),
         ("Container disk", f"{plan.spec.container_disk_gb} GB, wiped at every stop"),
-        ("Volume", "none" if volume.kind == "none" else f"{volume.size_gb} GB {volume.kind} at {volume.path}"),
+        ("Volume", "none" if volume.kind == "none" else f"{plan.volume_gb} GB {volume.kind} at {volume.path}"),
         ("A stop keeps", plan.keeps),
         ("Sync", f"{plan.folder} -> {plan.workspace} ({plan.spec.sync.mode})"),
     ]
     if plan.replaces:
         rows.insert(1, ("Why new", plan.replaces))
+    if plan.network is not None:
+        rows.append(("Network volume", _network(plan.network)))
     ui.facts(rows)
+    if len(plan.candidates) > 1:
+        ui.note("  If it cannot be had, in this order:")
+        render.table(
+            ["    MACHINE", "TIER", ">PRICE", "STOCK", "WHERE"],
+            [
+                [f"    {each.machine}", each.tier.lower(), f"${each.price_per_hour:.2f}/h", each.stock, _where(each)]
+                for each in plan.candidates[1:_SHOWN_CANDIDATES]
+            ],
+            err=True,
+        )
+    if plan.network is not None and plan.network.choices:
+        machines = list(plan.network.choices[0].stock)[:_SHOWN_MACHINES]
+        ui.note("  Where the new volume could be; it stays where it is put:")
+        render.table(
+            ["    DATA CENTER", *machines],
+            [
+                [f"    {each.data_center}", *(each.stock[machine] for machine in machines)]
+                for each in plan.network.choices[:_SHOWN_CANDIDATES]
+            ],
+            err=True,
+        )
+
+
+def _price(plan: Plan) -> str:
+    dearest = f" (up to ${plan.highest_price:.2f}/h)" if plan.highest_price > plan.price_per_hour else ""
+    return f"${plan.price_per_hour:.2f}/h{dearest}"
+
+
+def _network(network: VolumePlan) -> str:
+    if network.existing is None:
+        return f"{network.name}, new, in {network.data_center}"
+    size = f", grows from {network.before_gb} to {network.size_gb} GB" if network.grows else ""
+    return f"{network.name} ({network.existing}) in {network.data_center}{size}"
+
+
+def _where(candidate: Candidate) -> str:
+    return ", ".join(candidate.data_centers) or "anywhere"
+
+
+def _read(parse: Callable[[str], Parsed], text: str | None, flag: str) -> Parsed | None:
+    """What *parse* makes of a flag's text, None if the flag is not given."""
+    from devpod_rp.errors import UsageError
+
+    if text is None:
+        return None
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise UsageError(f"{flag}: {error}.") from error
 
 
 def _variables(pairs: tuple[str, ...]) -> dict[str, str]:

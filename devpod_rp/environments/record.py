@@ -42,7 +42,8 @@ class Environment:
     """What a user calls by one name: a folder here, a pod there, and all that has to be remembered of them.
 
     *status* is a pod status of RunPod's REST v2 (RUNNING, EXITED, …) or HIBERNATED: no pod, the volume lives on.
-    *spec* is what was asked for, as plain JSON; its ``env`` values are secrets and therefore not in the repr.
+    *spec* is what was asked for, as plain JSON; its ``env`` values are secrets and therefore not in the repr. *flags*
+    are the flags among it, by dotted key: who asked once with ``--gpu`` means it the next time, too.
     Times are ISO 8601 in UTC. Two records are equal if they differ in nothing but *updated_at*.
     """
 
@@ -62,6 +63,7 @@ class Environment:
     volume: VolumeRecord
     created_at: str
     updated_at: str = field(compare=False)
+    flags: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def host_alias(self) -> str:
@@ -98,6 +100,7 @@ def encode(environment: Environment) -> bytes:
         "volume": vars(environment.volume),
         "created_at": environment.created_at,
         "updated_at": environment.updated_at,
+        "flags": dict(environment.flags),
         "spec": dict(environment.spec),
     }
     return json.dumps(fields, indent=2).encode("utf-8") + b"\n"
@@ -134,6 +137,7 @@ def decode(data: bytes, path: Path) -> Environment:
         ),
         created_at=fields.get("created_at", str),
         updated_at=fields.get("updated_at", str),
+        flags=fields.optional("flags", dict) or {},
     )
 
 

@@ -44,6 +44,7 @@ def create(
     spec: Mapping[str, Any],
     volume: VolumeRecord,
     status: str = "NEW",
+    flags: Mapping[str, Any] | None = None,
 ) -> Environment:
     """A new record with an id of its own, saved; callers hold the environment's lock.
 
@@ -72,6 +73,7 @@ def create(
         volume=volume,
         created_at=now,
         updated_at=now,
+        flags=flags or {},
     )
     return save(environment)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+import dataclasses
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 from devpod_rp.errors import ConfigurationError, NoCapacityError
 
@@ -13,14 +14,16 @@ if TYPE_CHECKING:
     from devpod_rp.spec.model import EnvironmentSpec
 
 Tier = Literal["SECURE", "COMMUNITY"]
-_STOCK_ORDER = {"HIGH": 0, "MEDIUM": 1, "LOW": 2, "NONE": 3}
+# RunPod's four levels (GET /v2/catalog/gpus, availability), as points: what they add up to ranks data centers.
+POINTS: Mapping[str, int] = {"HIGH": 3, "MEDIUM": 2, "LOW": 1, "NONE": 0}
 
 
 @dataclass(frozen=True)
 class Candidate:
     """One kind of machine to ask the cloud for.
 
-    *count* is the number of GPUs, or of vCPUs for a CPU machine; *price_per_hour* is USD for the whole pod.
+    *count* is the number of GPUs, or of vCPUs for a CPU machine; *price_per_hour* is USD for the whole pod. *stock* is
+    the best level in *data_centers* (empty: anywhere); *stock_by_center* is the level in each that offers it.
     """
 
     kind: Literal["gpu", "cpu"]
@@ -31,6 +34,7 @@ class Candidate:
     price_per_hour: float
     stock: str
     data_centers: tuple[str, ...] = ()
+    stock_by_center: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def machine(self) -> str:
@@ -39,60 +43,101 @@ class Candidate:
             return f"{self.label}, {self.count} vCPU"
         return self.label if self.count == 1 else f"{self.count} x {self.label}"
 
+    def placed_in(self, centers: Sequence[str]) -> Candidate:
+        """The same machine, asked for in *centers* only, with the stock it has there."""
+        stock = max((self.stock_by_center.get(each, "NONE") for each in centers), key=_points, default="NONE")
+        return dataclasses.replace(self, data_centers=tuple(centers), stock=stock)
 
-def rank_gpus(spec: EnvironmentSpec, gpus: Sequence[GpuType], data_center: str | None = None) -> tuple[Candidate, ...]:
-    """Every GPU offer that fulfils *spec*: what is in stock first, then in the order wished for, then by price.
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "machine": self.machine,
+            "id": self.id,
+            "tier": self.tier,
+            "cost_per_hour": self.price_per_hour,
+            "stock": self.stock,
+            "data_centers": list(self.data_centers),
+        }
 
-    *data_center* keeps only the one that holds the network volume, because RunPod refuses the pod elsewhere
-    (POST /v2/pods, "dataCenterIds is enforced").
+
+@dataclass(frozen=True)
+class RuledOut:
+    """An offer that the wish names and that does not fit it."""
+
+    machine: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What can be asked for, best first and never empty, and what was ruled out before asking."""
+
+    candidates: tuple[Candidate, ...]
+    ruled_out: tuple[RuledOut, ...] = ()
+
+
+@dataclass(frozen=True)
+class BadHost:
+    """Where a pod did not come up: the machine *candidate_id* in *data_center*; *address* is its public IP if known."""
+
+    candidate_id: str
+    data_center: str | None
+    address: str | None
+    reason: str
+
+
+def rank_gpus(spec: EnvironmentSpec, gpus: Sequence[GpuType]) -> Ranking:
+    """Every GPU offer that fulfils *spec*: what has stock first, then in the order wished for, then by price and stock.
+
+    What has no stock stays, at the end: the catalog lags behind, and a wait for capacity needs something to ask for.
 
     Raises:
         UnknownGpu: a name matches no GPU type.
-        ConfigurationError: the names exist but no offer fits the tier, the count or the price.
+        NoCapacityError: the names exist but no offer fits the tier, the count or the price.
     """
-    from devpod_rp.spec.gpu_names import match_gpu
+    from devpod_rp.spec.wishes import KnownGpu, granted
 
     by_id = {gpu.id: gpu for gpu in gpus}
-    names = [(gpu.id, gpu.name) for gpu in gpus]
-    offers: list[tuple[int, int, float, Candidate]] = []
-    refused: list[str] = []
+    known = [KnownGpu(gpu.id, gpu.name, gpu.memory) for gpu in gpus]
+    wished: dict[str, int] = {}
     for position, wish in enumerate(spec.gpu):
-        gpu = by_id[match_gpu(wish, names)]
+        for gpu in granted(wish, known):
+            wished.setdefault(gpu.id, position)
+    offers: list[tuple[int, Candidate]] = []
+    ruled_out: list[RuledOut] = []
+    for gpu_id, position in wished.items():
         for tier in _tiers(spec.tier):
-            offer = _gpu_offer(spec, gpu, tier, data_center)
-            if isinstance(offer, str):
-                refused.append(offer)
+            offer = _gpu_offer(spec, by_id[gpu_id], tier)
+            if isinstance(offer, RuledOut):
+                ruled_out.append(offer)
             else:
-                offers.append((_STOCK_ORDER.get(offer.stock, 3), position, offer.price_per_hour, offer))
-    if not offers:
-        raise ConfigurationError(
-            "No GPU offer fits: " + "; ".join(refused) + ".", hint="devpod-rp gpus lists prices, tiers and stock."
-        )
-    offers.sort(key=lambda each: each[:3])
-    return tuple(offer for *_, offer in offers)
+                offers.append((position, offer))
+    offers.sort(
+        key=lambda each: (each[1].stock == "NONE", each[0], each[1].price_per_hour, -_points(each[1].stock), each[1].id)
+    )
+    return _ranking([offer for _, offer in offers], ruled_out)
 
 
-def _gpu_offer(spec: EnvironmentSpec, gpu: GpuType, tier: Tier, data_center: str | None) -> Candidate | str:
+def _gpu_offer(spec: EnvironmentSpec, gpu: GpuType, tier: Tier) -> Candidate | RuledOut:
     secure = tier == "SECURE"
     count = spec.gpu_count
+    if not secure and spec.volume.kind == "network":
+        return RuledOut(gpu.name, "the community cloud has no network volumes")
     if not (gpu.secure if secure else gpu.community):
-        return f"{gpu.name} is not offered in the {tier.lower()} cloud"
+        return RuledOut(gpu.name, f"not offered in the {tier.lower()} cloud")
     most = gpu.max_count.secure if secure else gpu.max_count.community
     if count > most:
-        return f"{gpu.name} comes {most} to a machine at most in the {tier.lower()} cloud"
+        return RuledOut(gpu.name, f"{most} to a machine at most in the {tier.lower()} cloud, not {count}")
     price = (gpu.price.secure if secure else gpu.price.community) * count
-    if spec.max_price is not None and price > spec.max_price:
-        return f"{gpu.name} costs ${price:.2f}/h, above max_price ${spec.max_price:.2f}/h"
-    centers = (data_center,) if data_center else tuple(spec.data_centers)
-    stock = _stock(gpu.availability, gpu.data_centers, centers)
-    return Candidate("gpu", gpu.id, gpu.name, count, tier, round(price, 4), stock, centers)
+    candidate = Candidate("gpu", gpu.id, gpu.name, count, tier, round(price, 4), _level(gpu.availability))
+    return _within(spec, candidate, gpu.data_centers)
 
 
-def rank_cpus(spec: EnvironmentSpec, cpus: Sequence[CpuType], data_center: str | None = None) -> tuple[Candidate, ...]:
+def rank_cpus(spec: EnvironmentSpec, cpus: Sequence[CpuType]) -> Ranking:
     """The CPU flavor that *spec* names, as the one candidate.
 
     Raises:
-        ConfigurationError: the flavor does not exist, or not with that many vCPUs, or costs too much.
+        ConfigurationError: the flavor does not exist, or not with that many vCPUs.
+        NoCapacityError: it costs too much.
     """
     flavor = next((cpu for cpu in cpus if cpu.id == spec.cpu), None)
     if flavor is None:
@@ -103,29 +148,90 @@ def rank_cpus(spec: EnvironmentSpec, cpus: Sequence[CpuType], data_center: str |
             f"{flavor.id} comes with {flavor.vcpu.min} to {flavor.vcpu.max} vCPUs, not {spec.vcpu}.",
             hint="change vcpu in devpod-rp.toml, or --vcpu.",
         )
-    price = flavor.price.secure_per_vcpu * spec.vcpu
+    price = round(flavor.price.secure_per_vcpu * spec.vcpu, 4)
+    candidate = Candidate("cpu", flavor.id, flavor.name, spec.vcpu, "SECURE", price, _level(flavor.availability))
+    offer = _within(spec, candidate, flavor.data_centers)
+    return _ranking([offer], []) if isinstance(offer, Candidate) else _ranking([], [offer])
+
+
+def _within(spec: EnvironmentSpec, candidate: Candidate, centers: Iterable[object]) -> Candidate | RuledOut:
+    """*candidate* with its stock by data center, if the wish can pay for it and wants one of those places."""
+    price = candidate.price_per_hour
     if spec.max_price is not None and price > spec.max_price:
-        raise ConfigurationError(
-            f"{flavor.id} costs ${price:.2f}/h, above max_price ${spec.max_price:.2f}/h.", hint="raise max_price."
-        )
-    centers = (data_center,) if data_center else tuple(spec.data_centers)
-    stock = _stock(flavor.availability, flavor.data_centers, centers)
-    return (Candidate("cpu", flavor.id, flavor.name, spec.vcpu, "SECURE", round(price, 4), stock, centers),)
+        return RuledOut(candidate.machine, f"${price:.2f}/h is above max_price ${spec.max_price:.2f}/h")
+    levels = {str(getattr(each, "id", "")): _level(getattr(each, "availability", None)) for each in centers}
+    candidate = dataclasses.replace(candidate, stock_by_center=levels)
+    return candidate.placed_in(spec.data_centers) if spec.data_centers else candidate
 
 
-def home_of_new_volume(candidates: Iterable[Candidate], volume_centers: Sequence[str]) -> str:
-    """The data center for a network volume that does not exist yet: one the best candidate can be placed in.
+def _ranking(candidates: Sequence[Candidate], ruled_out: Sequence[RuledOut]) -> Ranking:
+    if candidates:
+        return Ranking(tuple(candidates), tuple(ruled_out))
+    raise NoCapacityError(
+        "No offer fits: " + "; ".join(f"{each.machine}: {each.reason}" for each in ruled_out) + ".",
+        hint="widen the wish (--gpu 'any>=24GB', --tier any, --max-price); devpod-rp gpus lists prices and stock.",
+    )
+
+
+def in_center(ranking: Ranking, center: str) -> Ranking:
+    """The same wish where its network volume is, because RunPod refuses the pod elsewhere (POST /v2/pods, enforced)."""
+    placed = [each.placed_in((center,)) for each in ranking.candidates]
+    placed.sort(key=lambda each: each.stock == "NONE")
+    return Ranking(tuple(placed), ranking.ruled_out)
+
+
+def avoiding(candidates: Sequence[Candidate], bad: Collection[BadHost]) -> tuple[Candidate, ...]:
+    """*candidates* away from hosts that failed: asked for elsewhere where there is stock elsewhere, else last."""
+    kept: list[Candidate] = []
+    last: list[Candidate] = []
+    for candidate in candidates:
+        shunned = {each.data_center for each in bad if each.candidate_id == candidate.id} - {None}
+        if not shunned:
+            kept.append(candidate)
+            continue
+        centers = candidate.data_centers or tuple(candidate.stock_by_center)
+        elsewhere = candidate.placed_in([each for each in centers if each not in shunned])
+        if elsewhere.stock == "NONE":
+            last.append(candidate)
+        else:
+            kept.append(elsewhere)
+    return (*kept, *last)
+
+
+@dataclass(frozen=True)
+class CenterChoice:
+    """Where a new network volume could live: *stock* of each wished machine there, and what it adds up to."""
+
+    data_center: str
+    stock: Mapping[str, str]
+    points: int
+
+    def as_json(self) -> dict[str, Any]:
+        return {"data_center": self.data_center, "stock": dict(self.stock), "points": self.points}
+
+
+def homes_of_new_volume(candidates: Sequence[Candidate], volume_centers: Collection[str]) -> tuple[CenterChoice, ...]:
+    """The data centers that could hold a new network volume, best first.
+
+    Best is the most stock over the whole wish list: the volume stays where it is put, so what matters is to find a
+    machine there tomorrow as well. Of equals, the one with more of what was wished for first.
 
     Raises:
-        NoCapacityError: none of the wished data centers has network volumes.
+        NoCapacityError: none of the wished data centers has network volumes and any of the machines.
     """
-    for candidate in candidates:
-        for center in candidate.data_centers or volume_centers:
-            if center in volume_centers:
-                return center
-    raise NoCapacityError(
-        "No data center that fits has network volumes.", hint="drop data_centers, or use a volume of kind disk."
-    )
+    secure = [each for each in candidates if each.tier == "SECURE"]
+    asked = {center for each in secure for center in (each.data_centers or each.stock_by_center)}
+    choices = []
+    for center in sorted(asked & set(volume_centers)):
+        stock = {each.machine: each.stock_by_center.get(center, "NONE") for each in secure}
+        choices.append(CenterChoice(center, stock, sum(map(_points, stock.values()))))
+    choices = [each for each in choices if each.points] or choices
+    if not choices:
+        raise NoCapacityError(
+            "No data center that fits has network volumes.", hint="drop data_centers, or use a volume of kind disk."
+        )
+    choices.sort(key=lambda each: (-each.points, [-_points(level) for level in each.stock.values()], each.data_center))
+    return tuple(choices)
 
 
 def _tiers(tier: str) -> tuple[Tier, ...]:
@@ -137,16 +243,8 @@ def _tiers(tier: str) -> tuple[Tier, ...]:
     return choices[tier]
 
 
-def _stock(overall: object, by_center: Iterable[object] | None, centers: Sequence[str]) -> str:
-    """The best stock level in *centers*, or anywhere if the wish names none."""
-    if centers and by_center is not None:
-        levels = [_level(getattr(each, "availability", None)) for each in by_center if _identity(each) in centers]
-        return min(levels, key=lambda level: _STOCK_ORDER.get(level, 3), default="NONE")
-    return _level(overall)
-
-
-def _identity(center: object) -> str:
-    return str(getattr(center, "id", ""))
+def _points(level: str) -> int:
+    return POINTS.get(level, 0)
 
 
 def _level(availability: object) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from devpod_rp.environments import Environment
-from devpod_rp.errors import ConfigurationError, NoCapacityError
-from devpod_rp.lifecycle import address, placement, provision
+from devpod_rp.errors import ConfigurationError
+from devpod_rp.lifecycle import address, placement, provision, volumes
 from devpod_rp.lifecycle.clouds import Cloud
-from devpod_rp.lifecycle.placement import Candidate
+from devpod_rp.lifecycle.placement import Candidate, Ranking, RuledOut
+from devpod_rp.lifecycle.volumes import VolumePlan
 from devpod_rp.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -32,7 +34,9 @@ class Plan:
     """Everything ``up`` needs to know, and everything a person wants to know before saying yes.
 
     *action* is ``create`` (a new pod), ``start`` (a stopped pod runs again) or ``resume`` (it runs already).
-    *replaces* says why a new pod is needed for an environment that had one.
+    *replaces* says why a new pod is needed for an environment that had one. *ruled_out* are offers that the wish names
+    and that do not fit it; *network* is what will be done about a network volume, which grows only with *grow*.
+    *flags* are what to remember of the command line.
     """
 
     name: str
@@ -45,13 +49,27 @@ class Plan:
     candidates: tuple[Candidate, ...]
     price_per_hour: float
     replaces: str | None = None
+    ruled_out: tuple[RuledOut, ...] = ()
+    network: VolumePlan | None = None
+    grow: bool = False
+    flags: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def highest_price(self) -> float:
+        """USD per hour of the dearest candidate: what it may come to if the better ones cannot be had."""
+        return max((each.price_per_hour for each in self.candidates), default=self.price_per_hour)
+
+    @property
+    def volume_gb(self) -> int:
+        """The size that the volume will have, in GB."""
+        return self.network.size_gb if self.network else self.spec.volume.size_gb
 
     @property
     def parked_per_month(self) -> float:
         """USD for a month in which the pod is stopped: only the volume is billed."""
         volume = self.spec.volume
         price = {"disk": VOLUME_DISK_STOPPED_PRICE, "network": NETWORK_VOLUME_PRICE, "none": 0.0}[volume.kind]
-        return round(price * (volume.size_gb or 0), 2)
+        return round(price * self.volume_gb, 2)
 
     @property
     def running_per_month(self) -> float:
@@ -87,21 +105,14 @@ class Plan:
             "cost_per_month_running": self.running_per_month,
             "cost_per_month_parked": self.parked_per_month,
             "container_disk_gb": self.spec.container_disk_gb,
-            "volume": {"kind": volume.kind, "size_gb": volume.size_gb, "path": volume.path, "name": volume.name},
+            "volume": {"kind": volume.kind, "size_gb": self.volume_gb, "path": volume.path, "name": volume.name},
             "keeps": self.keeps,
             "folder": str(self.folder),
             "workspace": self.workspace,
-            "candidates": [
-                {
-                    "machine": each.machine,
-                    "id": each.id,
-                    "tier": each.tier,
-                    "cost_per_hour": each.price_per_hour,
-                    "stock": each.stock,
-                    "data_centers": list(each.data_centers),
-                }
-                for each in self.candidates
-            ],
+            "candidates": [each.as_json() for each in self.candidates],
+            "ruled_out": [dict(vars(each)) for each in self.ruled_out],
+            "highest_cost_per_hour": self.highest_price,
+            "network_volume": self.network.as_json() if self.network else None,
         }
 
 
@@ -113,12 +124,18 @@ def make_plan(
     cloud: Cloud,
     client: RunPod,
     progress: Progress = silent,
+    *,
+    grow: bool = False,
+    flags: Mapping[str, Any] | None = None,
 ) -> Plan:
     """Look at the cloud and decide what ``up`` has to do. Bills nothing, creates nothing.
 
+    An existing network volume grows to the spec's size only with *grow*, that is if somebody asked for that size.
+
     Raises:
-        ConfigurationError: the spec asks for something no offer fulfils.
-        NoCapacityError: the spec's network volume cannot be placed.
+        NoCapacityError: no offer fits the spec, or its network volume cannot be placed.
+        UsageError: another pod has the network volume attached.
+        ConfigurationError: the environment keeps its files on a network volume and the spec asks for other storage.
     """
     pod, replaces = None, None
     if environment is not None:
@@ -135,24 +152,59 @@ def make_plan(
         environment = address.observe(environment, client)
         price = pod.cost if running else _price_when_running(pod, client)
         action: Action = "resume" if running else "start"
-        return Plan(name, cloud, action, spec, folder, workspace, environment, (), price)
-    data_center = _data_center_of_volume(spec, name, client)
-    if spec.cpu:
-        candidates = placement.rank_cpus(spec, client.cpu_types(), data_center)
-    else:
-        candidates = placement.rank_gpus(spec, client.gpu_types(count=spec.gpu_count), data_center)
-    if data_center is None and spec.volume.kind == "network":
-        centers = [center.id for center in client.data_centers() if center.network_volume_types]
-        data_center = placement.home_of_new_volume(candidates, centers)
-        candidates = tuple(_moved(each, data_center) for each in candidates)
+        return Plan(name, cloud, action, spec, folder, workspace, environment, (), price, flags=flags or {})
+    if environment is not None:
+        _refuse_other_storage(environment, spec)
+    network: VolumePlan | None = None
+    ranking = rank(spec, client)
+    if spec.volume.kind == "network":
+        existing = volumes.find(spec, name, environment, client)
+        if existing is not None:
+            network = volumes.plan_existing(existing, spec, grow=grow)
+            volumes.refuse_second_writer(network, spec, environment, client)
+        else:
+            network = volumes.plan_new(spec, name, ranking.candidates, client)
+        ranking = placement.in_center(ranking, network.data_center)
+    best = ranking.candidates[0]
     return Plan(
-        name, cloud, "create", spec, folder, workspace, environment, candidates, candidates[0].price_per_hour, replaces
+        name=name,
+        cloud=cloud,
+        action="create",
+        spec=spec,
+        folder=folder,
+        workspace=workspace,
+        environment=environment,
+        candidates=ranking.candidates,
+        price_per_hour=best.price_per_hour,
+        replaces=replaces,
+        ruled_out=ranking.ruled_out,
+        network=network,
+        grow=grow,
+        flags=flags or {},
     )
 
 
-def volume_name(spec: EnvironmentSpec, name: str) -> str:
-    """The name by which the environment's network volume is found again."""
-    return spec.volume.name or f"devpod-{name}"
+def _refuse_other_storage(environment: Environment, spec: EnvironmentSpec) -> None:
+    """A network volume that an environment keeps is not traded for other storage by the way."""
+    kept = environment.volume
+    if kept.kind == "network" and kept.id is not None and spec.volume.kind != "network":
+        raise ConfigurationError(
+            f"{environment.name} keeps its files on the network volume {kept.id}, and now asks for "
+            f"volume.kind {spec.volume.kind!r}.",
+            hint=f"give another NAME for a second environment, or devpod-rp delete {environment.name} first "
+            "(its network volume is kept).",
+        )
+
+
+def rank(spec: EnvironmentSpec, client: RunPod) -> Ranking:
+    """The offers of this moment that fulfil *spec*, best first.
+
+    Raises:
+        NoCapacityError: there are none.
+    """
+    if spec.cpu:
+        return placement.rank_cpus(spec, client.cpu_types())
+    return placement.rank_gpus(spec, client.gpu_types(count=spec.gpu_count, min_cuda=spec.cuda_floor))
 
 
 def _live_pod(environment: Environment, client: RunPod) -> Pod | None:
@@ -183,27 +235,3 @@ def _price_when_running(pod: Pod, client: RunPod) -> float:
     if gpu is None or pod.gpu is None:
         return 0.0
     return round((gpu.price.community if pod.cloud == "COMMUNITY" else gpu.price.secure) * pod.gpu.count, 4)
-
-
-def _data_center_of_volume(spec: EnvironmentSpec, name: str, client: RunPod) -> str | None:
-    if spec.volume.kind != "network":
-        return None
-    wanted = volume_name(spec, name)
-    found = [volume for volume in client.network_volumes() if volume.name == wanted]
-    if len(found) > 1:
-        raise ConfigurationError(
-            f"There are {len(found)} network volumes named {wanted!r}.",
-            hint="rename all but one: devpod-rp volumes list.",
-        )
-    if found and spec.data_centers and found[0].data_center not in spec.data_centers:
-        raise NoCapacityError(
-            f"The network volume {wanted!r} is in {found[0].data_center}, which data_centers leaves out.",
-            hint=f"add {found[0].data_center} to data_centers; a pod must be where its network volume is.",
-        )
-    return found[0].data_center if found else None
-
-
-def _moved(candidate: Candidate, data_center: str) -> Candidate:
-    import dataclasses
-
-    return dataclasses.replace(candidate, data_centers=(data_center,))

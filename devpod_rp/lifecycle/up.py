@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from devpod_rp import control, environments
 from devpod_rp.environments import Environment, VolumeRecord
 from devpod_rp.errors import DevpodError
-from devpod_rp.lifecycle import address, clouds, connect, hosts, look, provision, syncing
-from devpod_rp.lifecycle.plan import Plan, make_plan, volume_name
+from devpod_rp.lifecycle import boot, clouds, connect, hosts, placement, provision, syncing, volumes
+from devpod_rp.lifecycle.acquire import Search
+from devpod_rp.lifecycle.placement import Ranking
+from devpod_rp.lifecycle.plan import Plan, make_plan, rank
 from devpod_rp.progress import Event, Progress
 
 if TYPE_CHECKING:
     from devpod_rp.runpod.client import RunPod
 
-_SSH_SECONDS = 600.0
 _KEEPER_SECONDS = 120.0
+_START_PAUSE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -29,24 +33,27 @@ class Ready:
     created: bool
 
 
-def up(plan: Plan, progress: Progress) -> Ready:
+def up(plan: Plan, progress: Progress, *, wait_seconds: float = 0.0) -> Ready:
     """Carry out *plan*: provision, connect, write the SSH configuration, synchronise, hand over to the keeper.
 
-    A pod that this call created and could not hand over is terminated again: nobody has had a chance to put anything
-    on it, and it would bill. A pod that existed before is never ended here.
+    With *wait_seconds* it keeps asking for so long while nothing is free. A pod or network volume that this call
+    created and could not hand over is deleted again: nobody has had a chance to put anything on it, and it would bill.
+    What existed before is never ended here.
 
     Raises:
         DevpodError: whatever stood in the way; the environment's record is valid at every moment.
     """
-    with environments.locked(plan.name), clouds.client(plan.cloud) as client:
+    # A record that cannot be read would fail the SSH configuration after the pod is paid for.
+    environments.all_environments()
+    with environments.locked(plan.name, progress=progress), clouds.client(plan.cloud) as client:
         plan = _still_true(plan, client, progress)
         environment = plan.environment or _new_record(plan)
         created = plan.action == "create"
         try:
-            environment = _bring_up(plan, environment, client, progress)
+            environment = _bring_up(plan, environment, client, progress, wait_seconds)
         except BaseException:
             if created:
-                _undo(environment.name, client, progress)
+                _undo(plan, client, progress)
             raise
     sync = _synchronise(environment, progress)
     return Ready(environment, sync, created)
@@ -57,59 +64,79 @@ def _still_true(plan: Plan, client: RunPod, progress: Progress) -> Plan:
     current = environments.find(plan.name)
     if current == plan.environment:
         return plan
-    return make_plan(plan.folder, plan.spec, plan.name, current, plan.cloud, client, progress)
+    return make_plan(
+        plan.folder, plan.spec, plan.name, current, plan.cloud, client, progress, grow=plan.grow, flags=plan.flags
+    )
 
 
-def _bring_up(plan: Plan, environment: Environment, client: RunPod, progress: Progress) -> Environment:
+def _bring_up(
+    plan: Plan, environment: Environment, client: RunPod, progress: Progress, wait_seconds: float
+) -> Environment:
     from devpod_rp.ssh.keys import ensure_identity
 
     identity = ensure_identity()
     if plan.action == "create":
-        environment = _with_volume(plan, environment, client, progress)
-        # A keeper still waits for a pod that ended by itself, and holds the journal.
-        control.stop_keeper(environment.name)
-        if environment.volume.kind != "network":
-            syncing.forget_ancestor(environment)
-        environment = _status(environment, "PROVISIONING", host_key=None)
-        environment = provision.create_pod(environment, plan.spec, plan.candidates, identity.public, client, progress)
-    elif plan.action == "start":
-        assert environment.pod_id is not None
-        progress(Event("boot", f"Starting pod {environment.pod_id}"))
-        pod_id = environment.pod_id
-        environment = _status(environment, "STARTING", host_key=None)
-        client.start_pod(pod_id)
-    handed_over = environment.host_key is not None
-    environment = provision.wait_until_running(environment, client, progress)
-    environment = _verified(environment, client, progress)
-    if not handed_over:
-        _remember_baseline(environment, progress)
+        environment = _prepared(plan, environment, client, progress)
+
+        def finish(made: Environment) -> Environment:
+            running = boot.wait_until_running(made, client, progress)
+            return boot.hand_over(running, plan.spec, client, progress)
+
+        search = Search(plan.spec, _offers(plan, client), identity.public, client, finish, progress)
+        environment = search.run(environment, wait_seconds=wait_seconds)
+    else:
+        if plan.action == "start":
+            environment = _status(environment, "STARTING", host_key=None)
+            _start(environment, client, progress, wait_seconds)
+        handed_over = environment.host_key is not None
+        environment = boot.wait_until_running(environment, client, progress)
+        arrive = boot.reach if handed_over else boot.hand_over
+        environment = arrive(environment, plan.spec, client, progress)
     environment = _status(environment, "RUNNING")
     hosts.write_ssh_config()
     return environment
 
 
-def _verified(environment: Environment, client: RunPod, progress: Progress) -> Environment:
-    from devpod_rp.pod.readiness import wait_for_ssh
-    from devpod_rp.ssh.connection import Address
+def _offers(plan: Plan, client: RunPod) -> Callable[[], Ranking]:
+    """What to ask for: first what the plan showed, in its order; what the market offers then in later rounds."""
+    shown = [Ranking(plan.candidates, plan.ruled_out)]
 
-    def current() -> Address | None:
-        ssh = environment.ssh
-        return Address(ssh.host, ssh.port, ssh.user) if ssh else None
+    def ranked() -> Ranking:
+        if shown:
+            return shown.pop()
+        fresh = rank(plan.spec, client)
+        return placement.in_center(fresh, plan.network.data_center) if plan.network else fresh
 
-    wait_for_ssh(current, timeout=_SSH_SECONDS, progress=progress)
-    return address.pin_host_key(environment, client, progress)
+    return ranked
 
 
-def _remember_baseline(environment: Environment, progress: Progress) -> None:
-    """Note what the image's own start produced, before the user can reach the pod: none of it is the user's."""
-    from devpod_rp.guard.report import record_baseline
+def _start(
+    environment: Environment,
+    client: RunPod,
+    progress: Progress,
+    wait_seconds: float,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Start the stopped pod on its host, asking again for *wait_seconds* while that has no free GPU."""
+    from devpod_rp.runpod.errors import NoCapacity
 
-    progress(Event("connect", "Starting the agent"))
-    link = connect.open_link(environment)
-    try:
-        record_baseline(link, volume_path=look.volume_path(environment))
-    finally:
-        link.close()
+    assert environment.pod_id is not None
+    deadline = clock() + wait_seconds
+    while True:
+        progress(Event("boot", f"Starting pod {environment.pod_id}"))
+        try:
+            client.start_pod(environment.pod_id)
+            return
+        except NoCapacity as error:
+            left = deadline - clock()
+            if left <= 0:
+                _status(environment, "EXITED")
+                raise
+            pause = min(_START_PAUSE_SECONDS, left)
+            progress(Event("boot", f"{error.detail}; asking again in {pause:.0f} s, for {left / 60:.0f} minutes"))
+            sleep(pause)
 
 
 def _synchronise(environment: Environment, progress: Progress) -> dict[str, Any]:
@@ -145,30 +172,32 @@ def _new_record(plan: Plan) -> Environment:
         workspace=plan.workspace,
         spec=plan.spec.model_dump(mode="json"),
         volume=VolumeRecord(kind=volume.kind, id=None, size_gb=volume.size_gb, path=volume.path),
+        flags=plan.flags,
     )
 
 
-def _with_volume(plan: Plan, environment: Environment, client: RunPod, progress: Progress) -> Environment:
-    """The record with its network volume found by name, or created; the name makes a repeated attempt harmless."""
-    from devpod_rp.runpod.model import CreateNetworkVolumeRequest
-
+def _prepared(plan: Plan, environment: Environment, client: RunPod, progress: Progress) -> Environment:
+    """The record, ready for a new pod: what is asked for now, with its network volume, and no trace of an old pod."""
     spec = plan.spec
-    record = VolumeRecord(kind=spec.volume.kind, id=None, size_gb=spec.volume.size_gb, path=spec.volume.path)
-    if spec.volume.kind == "network":
-        wanted = volume_name(spec, plan.name)
-        volume = next((each for each in client.network_volumes() if each.name == wanted), None)
-        if volume is None:
-            center = plan.candidates[0].data_centers[0]
-            progress(Event("place", f"Creating the network volume {wanted} ({spec.volume.size_gb} GB) in {center}"))
-            volume = client.create_network_volume(
-                CreateNetworkVolumeRequest(name=wanted, size=spec.volume.size_gb, data_center=center)
-            )
-        record = dataclasses.replace(record, id=volume.id, size_gb=volume.size)
-    updated = dataclasses.replace(
-        environment, volume=record, spec={**plan.spec.model_dump(mode="json")}, folder=str(plan.folder)
+    # What the record knows of a network volume stays there until the plan's is confirmed.
+    known = plan.network.existing if plan.network else None
+    volume = VolumeRecord(kind=spec.volume.kind, id=known, size_gb=plan.volume_gb, path=spec.volume.path)
+    environment = _status(
+        environment,
+        "PROVISIONING",
+        host_key=None,
+        volume=volume,
+        spec=spec.model_dump(mode="json"),
+        folder=str(plan.folder),
+        flags=plan.flags,
     )
-    environments.save(updated)
-    return updated
+    if plan.network is not None:
+        environment = volumes.ensure(plan.network, environment, client, progress)
+    # A keeper still waits for a pod that ended by itself, and holds the journal.
+    control.stop_keeper(environment.name)
+    if volume.kind != "network":
+        syncing.forget_ancestor(environment)
+    return environment
 
 
 def _status(environment: Environment, status: str, **changes: Any) -> Environment:
@@ -177,23 +206,28 @@ def _status(environment: Environment, status: str, **changes: Any) -> Environmen
     return updated
 
 
-def _undo(name: str, client: RunPod, progress: Progress) -> None:
-    """Terminate the pod that was created a moment ago and never handed over, so that nothing is left billing."""
-    environment = provision.settle(environments.load(name), client, progress)
-    if environment.pod_id is None:
-        return
+def _undo(plan: Plan, client: RunPod, progress: Progress) -> None:
+    """Delete what was created a moment ago and never handed over, so that nothing is left billing."""
+    environment = provision.settle(environments.load(plan.name), client, progress)
+    new_volume = environment.volume.id if plan.network and plan.network.existing is None else None
     try:
-        client.delete_pod(environment.pod_id)
+        if environment.pod_id is not None:
+            client.delete_pod(environment.pod_id)
+            made = f"the half-made pod {environment.pod_id}"
+            environment = provision.forget_pod(environment)
+            progress(Event("undo", f"Terminated {made}; it bills no longer.", warning=True))
+        if new_volume is not None:
+            client.delete_network_volume(new_volume)
+            environment = dataclasses.replace(environment, volume=dataclasses.replace(environment.volume, id=None))
+            progress(Event("undo", f"Deleted the new network volume {new_volume}; it bills no longer.", warning=True))
+        _status(environment, plan.environment.status if plan.environment else "NEW")
     except DevpodError as error:
+        left = environment.pod_id or f"the network volume {new_volume}"
         progress(
             Event(
                 "undo",
-                f"Pod {environment.pod_id} could not be terminated and still bills: {error.message} "
-                f"devpod-rp delete {name} tries again.",
+                f"{left} could not be deleted and still bills: {error.message} "
+                f"devpod-rp delete {plan.name} tries again.",
                 warning=True,
             )
         )
-        return
-    environments.save(dataclasses.replace(environment, pod_id=None, status="TERMINATED", cost_per_hour=0.0))
-    message = f"Terminated the half-made pod {environment.pod_id}; nothing is left billing."
-    progress(Event("undo", message, warning=True))

@@ -95,6 +95,8 @@ class CreateGpuConfig(_Request):
     count: Annotated[int, Field(ge=1)]
     min_cuda_version: Annotated[str, Field(pattern=r"^\d+\.\d+$")] | None = None
     allowed_cuda_versions: list[str] | None = None
+    min_ram_per_gpu: Annotated[int, Field(ge=1)] | None = None
+    min_vcpu_count_per_gpu: Annotated[int, Field(ge=1)] | None = None
 
 
 class CreateCpuConfig(_Request):
@@ -154,6 +156,21 @@ class PodCpu(_Response):
     vcpu_count: int
 
 
+class PodVolumeDisk(_Response):
+    size: int
+    path: str
+
+
+class PodNetworkVolume(_Response):
+    volume_id: str
+    path: str
+
+
+class PodMounts(_Response):
+    persistent: PodVolumeDisk | None = None
+    network: list[PodNetworkVolume] | None = None
+
+
 class Pod(_Response):
     """*cost* is USD per hour, 0 while EXITED or TERMINATED (its storage is still billed)."""
 
@@ -162,6 +179,8 @@ class Pod(_Response):
     status: PodStatus
     actions: list[str] = []
     image: str | None = None
+    disk: int | None = None
+    mounts: PodMounts | None = None
     gpu: PodGpu | None = None
     cpu: PodCpu | None = None
     cloud: str | None = None

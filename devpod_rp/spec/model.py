@@ -8,6 +8,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from devpod_rp.spec.images import cuda_floor
+from devpod_rp.spec.wishes import smallest_memory_gb
+
 SyncMode = Literal["one-way-safe", "two-way-safe", "one-way-replica"]
 Tier = Literal["secure", "community", "any"]
 VolumeKind = Literal["disk", "network", "none"]
@@ -26,12 +29,16 @@ class _Part(BaseModel):
 
 
 class VolumeSpec(_Part):
-    """The storage that survives a stop: a volume *disk* of the host, a *network* volume, or *none*."""
+    """The storage that survives a stop: a volume *disk* of the host, a *network* volume, or *none*.
+
+    *shared* allows a network volume that another pod writes to as well.
+    """
 
     kind: VolumeKind = "disk"
     size_gb: Annotated[int, Field(ge=_SMALLEST_VOLUME_GB, le=4096)] = 50
     name: str | None = None
     path: str = "/workspace"
+    shared: bool = False
 
     @field_validator("path")
     @classmethod
@@ -52,8 +59,9 @@ class SyncSpec(_Part):
 class EnvironmentSpec(_Part):
     """Everything an environment needs, complete and checked.
 
-    *max_price* is USD per hour for the whole pod; *container_disk_gb* is wiped at every stop. ``env`` values may be
-    secrets and are never shown by ``repr``.
+    *gpu* lists GPU types in the order wished for, or ``any>=24GB``. *max_price* is USD per hour for the whole pod;
+    *container_disk_gb* is wiped at every stop; *ssh_timeout_s* is how long a running host may take to answer over SSH
+    before it is given up. ``env`` values may be secrets and are never shown by ``repr``.
     """
 
     template: str = "pytorch"
@@ -67,12 +75,22 @@ class EnvironmentSpec(_Part):
     data_centers: tuple[str, ...] = ()
     max_price: Annotated[float, Field(gt=0)] | None = None
     min_cuda: Annotated[str, Field(pattern=r"^\d+\.\d+$")] | None = None
+    min_vcpu_per_gpu: Annotated[int, Field(ge=1)] | None = None
+    min_ram_per_gpu_gb: Annotated[int, Field(ge=1)] | None = None
+    ssh_timeout_s: Annotated[int, Field(ge=1)] = 600
     container_disk_gb: Annotated[int, Field(ge=1)] = 50
     ports: tuple[str, ...] = ("22/tcp",)
     env: dict[str, str] = Field(default_factory=dict, repr=False)
     workspace: str | None = None
     volume: VolumeSpec = VolumeSpec()
     sync: SyncSpec = SyncSpec()
+
+    @field_validator("gpu")
+    @classmethod
+    def _wishes(cls, wishes: tuple[str, ...]) -> tuple[str, ...]:
+        for wish in wishes:
+            smallest_memory_gb(wish)
+        return wishes
 
     @field_validator("vcpu")
     @classmethod
@@ -111,6 +129,11 @@ class EnvironmentSpec(_Part):
         if not workspace.startswith("/") or not workspace.rstrip("/") or ".." in workspace.split("/"):
             raise ValueError("must be an absolute path on the pod, such as /workspace/project")
         return workspace.rstrip("/")
+
+    @property
+    def cuda_floor(self) -> str | None:
+        """The least CUDA version of the host: as asked for, else what the image's name says it was built for."""
+        return self.min_cuda or cuda_floor(self.image)
 
     @model_validator(mode="after")
     def _fits_together(self) -> EnvironmentSpec:

@@ -1,7 +1,7 @@
 """Where the values come from: layers merged lowest first, each value remembering its origin.
 
 built-in defaults < template < the user's ``config.toml`` < ``devpod-rp.toml`` or ``[tool.devpod-rp]`` <
-``DEVPOD_RP_*`` variables < flags
+``DEVPOD_RP_*`` variables < the flags of an earlier ``up`` < flags
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import difflib
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,10 @@ class Loaded:
     name: str
     cloud: str | None
     provenance: dict[str, str]
+    chosen: frozenset[str]
+    """The dotted keys that somebody set, rather than a template or a default."""
+    flags: dict[str, Any] = field(repr=False)
+    """The flags by dotted key, those of an earlier ``up`` included: what to remember for the next one."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,16 @@ class _Layer:
     locate: Callable[[Keys], str]
 
 
-def load(folder: Path, flags: Mapping[str, Any], *, environ: Mapping[str, str] = os.environ) -> Loaded:
+def load(
+    folder: Path,
+    flags: Mapping[str, Any],
+    *,
+    earlier: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Loaded:
     """Merge every source for the project in *folder*; *flags* by dotted key, None where not given.
+
+    *earlier* are the flags that the environment was brought up with before.
 
     Raises:
         ConfigurationError: a value cannot be used; the message names its file and line, variable or flag.
@@ -70,6 +82,7 @@ def load(folder: Path, flags: Mapping[str, Any], *, environ: Mapping[str, str] =
         *_file_layer(paths.user_config_file()),
         *_project_layers(folder),
         _variables_layer(environ),
+        _flags_layer(earlier or {}, " of an earlier up"),
         _flags_layer(flags),
     ]
     wanted = _last(upper, ("template",))
@@ -87,7 +100,14 @@ def load(folder: Path, flags: Mapping[str, Any], *, environ: Mapping[str, str] =
         raise ConfigurationError(f"{origins[('cloud',)]}: {cloud!r} is no cloud.", hint="use runpod or local.")
     name = validate_name(str(named), origins[("name",)]) if named is not None else slug(folder.resolve().name)
     merged[("template",)] = template.name
-    return Loaded(_validated(merged, origins), name, cloud, {".".join(keys): where for keys, where in origins.items()})
+    provenance = {".".join(keys): where for keys, where in origins.items()}
+    chosen = frozenset(".".join(keys) for layer in upper for keys in layer.values)
+    given = {key: value for key, value in flags.items() if value not in (None, (), [], {})}
+    remembered = {**(earlier or {}), **given}
+    for asked, rivals in _EITHER_OR:
+        if ".".join(asked) in given:
+            remembered = {key: value for key, value in remembered.items() if tuple(key.split(".")) not in rivals}
+    return Loaded(_validated(merged, origins), name, cloud, provenance, chosen, remembered)
 
 
 def _merge(layers: list[_Layer]) -> tuple[dict[Keys, Any], dict[Keys, str]]:
@@ -177,11 +197,12 @@ def _variables_layer(environ: Mapping[str, str]) -> _Layer:
     return _Layer(values, lambda keys: names[keys])
 
 
-def _flags_layer(flags: Mapping[str, Any]) -> _Layer:
+def _flags_layer(flags: Mapping[str, Any], whose: str = "") -> _Layer:
     given = {tuple(key.split(".")): value for key, value in flags.items() if value not in (None, (), [])}
 
     def locate(keys: Keys) -> str:
-        return "--env" if keys[0] == "env" else _FLAGS.get(keys) or "--" + keys[-1].replace("_", "-")
+        flag = "--env" if keys[0] == "env" else _FLAGS.get(keys) or "--" + keys[-1].replace("_", "-")
+        return flag + whose
 
     return _Layer(_flat_env(given), locate)
 

@@ -168,7 +168,7 @@ def test_no_capacity_leaves_nothing_behind_that_bills(world: World) -> None:
     refused = world.run("up", "--yes", "--json")
     world.run("local", "fault", "{}")
     assert refused.exit_code == 5
-    assert "RTX 4090" in refused.json["error"]["message"]
+    assert "RTX 4090" in [each["machine"] for each in refused.json["error"]["attempts"]]
     assert world.run("list", "--json").json["cost_per_hour"] == 0
 
 

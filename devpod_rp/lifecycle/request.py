@@ -1,0 +1,61 @@
+"""From a spec and a candidate to the body of POST /v2/pods. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from devpod_rp.environments import Environment
+from devpod_rp.lifecycle.placement import Candidate
+
+if TYPE_CHECKING:
+    from devpod_rp.runpod.model import CreatePodRequest, Mounts
+    from devpod_rp.spec.model import EnvironmentSpec
+
+OWNER_VARIABLE = "DEVPOD_RP_ENVIRONMENT"
+"""The ownership stamp: the id of the environment that a pod was made for, in the pod's own variables."""
+
+
+def pod_request(
+    environment: Environment, spec: EnvironmentSpec, candidate: Candidate, public_key: str
+) -> CreatePodRequest:
+    """The body of POST /v2/pods. REST v2 has no defaults worth relying on, so everything is said."""
+    from devpod_rp.runpod import model
+
+    gpu, cpu = None, None
+    if candidate.kind == "gpu":
+        gpu = model.CreateGpuConfig(
+            id=candidate.id,
+            count=candidate.count,
+            min_cuda_version=spec.cuda_floor,
+            min_ram_per_gpu=spec.min_ram_per_gpu_gb,
+            min_vcpu_count_per_gpu=spec.min_vcpu_per_gpu,
+        )
+    else:
+        cpu = model.CreateCpuConfig(id=candidate.id, vcpu_count=candidate.count)
+    return model.CreatePodRequest(
+        name=environment.pod_name,
+        image=spec.image,
+        disk=spec.container_disk_gb,
+        gpu=gpu,
+        cpu=cpu,
+        cloud=model.Cloud(candidate.tier),
+        mounts=_mounts(environment),
+        ports=list(spec.ports),
+        env={**spec.env, "PUBLIC_KEY": public_key, OWNER_VARIABLE: environment.id},
+        start_ssh=True,
+        data_center_ids=list(candidate.data_centers) or None,
+        cmd=list(spec.start_command) if spec.start_command else None,
+    )
+
+
+def _mounts(environment: Environment) -> Mounts | None:
+    from devpod_rp.runpod import model
+
+    volume = environment.volume
+    if volume.kind == "network":
+        assert volume.id is not None
+        return model.Mounts(network=[model.NetworkMount(volume_id=volume.id, path=volume.path)])
+    if volume.kind == "disk":
+        assert volume.size_gb is not None
+        return model.Mounts(persistent=model.PersistentMount(size=volume.size_gb, path=volume.path))
+    return None

@@ -1,0 +1,35 @@
+"""Durations as people write them: ``30m``, ``2h``, ``1h30m``, ``90s``. Pure."""
+
+from __future__ import annotations
+
+import re
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_PART = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
+
+
+def seconds(text: str) -> float:
+    """The seconds that *text* stands for.
+
+    Raises:
+        ValueError: it is no duration, or one of no length.
+    """
+    squeezed = re.sub(r"\s+", "", text.strip().lower())
+    parts = _PART.findall(squeezed)
+    if not parts or "".join(number + unit for number, unit in parts) != squeezed:
+        raise ValueError(f"{text!r} is no duration; write it like 30m, 2h or 1h30m")
+    total = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if total <= 0:
+        raise ValueError(f"{text!r} is no time at all")
+    return total
+
+
+def spoken(duration: float) -> str:
+    """*duration* seconds in at most two units: ``2h 5m``, ``45s``."""
+    left = round(duration)
+    words = []
+    for unit in ("d", "h", "m", "s"):
+        count, left = divmod(left, _UNITS[unit])
+        if count:
+            words.append(f"{count}{unit}")
+    return " ".join(words[:2]) or "0s"
