@@ -69,9 +69,13 @@ def overview(cloud: str | None = None, progress: Progress = silent) -> Overview:
         try:
             with clouds.client(clouds.choose(name)) as client:
                 settled = [_settled(each, client, progress) for each in mine]
+                pods = [pod for pod in client.list_pods() if provision.is_live(pod)]
+                named = {pod.name for pod in pods}
+                # A request that was under way when its command was killed may have become a pod since we looked.
+                settled = [_settled(each, client, progress) if each.pod_name in named else each for each in settled]
                 seen.extend(address.observe(each, client) for each in settled)
                 owned = {each.pod_id for each in seen}
-                strangers.extend(_stranger(pod, name) for pod in client.list_pods() if _is_strange(pod, owned))
+                strangers.extend(_stranger(pod, name) for pod in pods if pod.id not in owned)
         except DevpodError as error:
             unreachable[name] = error.message
             seen.extend(each for each in mine if each.name not in {known.name for known in seen})
@@ -138,10 +142,6 @@ def _settled(environment: Environment, client: RunPod, progress: Progress) -> En
         return environment
     with environments.locked(environment.name):
         return provision.settle(environments.load(environment.name), client, progress)
-
-
-def _is_strange(pod: Pod, owned: set[str | None]) -> bool:
-    return provision.is_live(pod) and pod.id not in owned
 
 
 def _stranger(pod: Pod, cloud: str) -> StrangerPod:
