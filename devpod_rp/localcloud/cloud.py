@@ -116,8 +116,19 @@ class Cloud:
         faults = parse(document)
         with self.ledger.transaction() as books:
             books.put("faults", faults.document())
+        self.pods.maintain(faults)
         log.info("faults set=%s", ",".join(sorted(faults.document())) or "none")
         return faults
+
+    def next_create_step(self) -> str:
+        """What the rehearsed script wants to become of the create at hand; "ok" without a script."""
+        with self.ledger.transaction() as books:
+            faults = faults_of(books)
+            if not faults.create_script:
+                return "ok"
+            step, *rest = faults.create_script
+            books.put("faults", dataclasses.replace(faults, create_script=tuple(rest)).document())
+        return step
 
     def container_log(self, pod_id: str) -> Path:
         return self.host.container_log(self.disks.pod_directory(pod_id))

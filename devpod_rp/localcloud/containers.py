@@ -31,7 +31,7 @@ _OFFICIAL_ENV = {
 _BARE_IMAGES = frozenset(
     {"ubuntu", "debian", "alpine", "fedora", "busybox", "rockylinux", "almalinux", "archlinux", "python", "nvidia/cuda"}
 )
-_IDLE = ("sleep", "infinity")
+IDLE = ("sleep", "infinity")
 
 
 def machine(pod: Pod, storage: Storage) -> Machine:
@@ -86,7 +86,7 @@ def start_command(pod: Pod) -> tuple[str, ...] | None:
     if argv:
         return argv
     repository = pod.image.partition(":")[0].removeprefix("docker.io/").removeprefix("library/")
-    return _IDLE if repository in _BARE_IMAGES else None
+    return IDLE if repository in _BARE_IMAGES else None
 
 
 def assign_ports(pod: Pod, taken: Collection[int]) -> Mapping[str, int]:

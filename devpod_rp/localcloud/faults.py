@@ -23,6 +23,9 @@ _PRICE: Schema = {
     "additionalProperties": False,
 }
 
+CREATE_STEPS = ("ok", "no-capacity", "forbidden", "insufficient-balance", "server-error", "lost-answer", "dearer")
+HOST_FAULTS = ("no-gpu", "no-sshd", "late-sshd", "stuck", "maintenance")
+
 SCHEMA: Schema = {
     "type": "object",
     "additionalProperties": False,
@@ -30,6 +33,19 @@ SCHEMA: Schema = {
         "stock": {"type": "object", "additionalProperties": {}},
         "prices": {"type": "object", "additionalProperties": _PRICE},
         "create": {"type": "string", "enum": ["no-capacity", "insufficient-balance"]},
+        "create_script": {"type": "array", "items": {"type": "string", "enum": list(CREATE_STEPS)}},
+        "hosts": {
+            "type": "object",
+            "additionalProperties": {"type": "string", "enum": list(HOST_FAULTS)},
+        },
+        "key": {"type": "string", "enum": ["revoked"]},
+        "slow": {
+            "type": "object",
+            "required": ["next", "seconds"],
+            "properties": {"next": _COUNT, "seconds": _SECONDS, "method": {"type": "string"}},
+            "additionalProperties": False,
+        },
+        "stale_port_seconds": _SECONDS,
         "start": {"type": "string", "enum": ["not-enough-gpus"]},
         "delays": {
             "type": "object",
@@ -82,12 +98,30 @@ class RateLimit:
 
 
 @dataclass(frozen=True)
+class Slow:
+    """The answers to the next *next* API calls (of *method*, if given) take *seconds*: a slow or half-open network."""
+
+    next: int
+    seconds: float
+    method: str | None = None
+
+    def hits(self, method: str) -> bool:
+        return self.next > 0 and self.method in (None, method)
+
+
+@dataclass(frozen=True)
 class Faults:
     """What goes wrong at present; nothing by default.
 
     stock: a level per GPU or CPU id, or per id and data center.
     prices: USD per hour for one GPU (or one vCPU), per cloud: a price increase.
     create: every create is refused, for want of capacity or of money. start: every start is refused for want of GPUs.
+    create_script: what becomes of the next creates, one entry each: nothing free although the catalog shows stock, 403,
+    402, 503 before anything happened, 502 after the pod was made, or a pod dearer than the catalog says.
+    hosts: what is wrong with the hosts of a data center: pods start without their GPUs, without an SSH server, with one
+    that is late, never leave PROVISIONING, or are stopped for maintenance and cannot be started.
+    key: "revoked" answers every API call 401.
+    stale_port_seconds: so long after a start the API still shows the SSH port of the run before.
     delays: seconds that allocating, pulling and starting take instead of the configured ones.
     pagination: False answers lists as the API of 2026-08-18 did, without pages.
     zero_balance: "runpod" terminates pods without a network volume when the money runs out, as RunPod does; otherwise
@@ -97,7 +131,12 @@ class Faults:
     stock: Mapping[str, Any] = field(default_factory=dict)
     prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     create: str | None = None
+    create_script: tuple[str, ...] = ()
     start: str | None = None
+    hosts: Mapping[str, str] = field(default_factory=dict)
+    key: str | None = None
+    slow: Slow | None = None
+    stale_port_seconds: float = 0.0
     delays: Mapping[str, float] = field(default_factory=dict)
     errors: ServerErrors | None = None
     rate_limit: RateLimit | None = None
@@ -115,7 +154,7 @@ class Faults:
         defaults = dataclasses.asdict(Faults())
         return {
             key: {name: item for name, item in value.items() if item is not None}
-            if key in ("errors", "rate_limit")
+            if key in ("errors", "rate_limit", "slow")
             else value
             for key, value in dataclasses.asdict(self).items()
             if value != defaults[key]
@@ -136,6 +175,9 @@ def parse(document: object) -> Faults:
         check({resource: override}, schema)
     if "errors" in values:
         values["errors"] = ServerErrors(**values["errors"])
+    if "slow" in values:
+        values["slow"] = Slow(**values["slow"])
+    values["create_script"] = tuple(values.get("create_script", ()))
     if "rate_limit" in values:
         values["rate_limit"] = RateLimit(**values["rate_limit"])
     return Faults(**values)

@@ -64,8 +64,8 @@ class Pods:
             return _existing(books, pod_id)
 
     # -- orders -----------------------------------------------------------------------------------------------------
-    def create(self, body: Mapping[str, Any]) -> Pod:
-        """A new pod, PROVISIONING, for the validated create body *body*.
+    def create(self, body: Mapping[str, Any], *, price_factor: float = 1.0) -> Pod:
+        """A new pod, PROVISIONING, for the validated create body *body*, at *price_factor* times the catalog's price.
 
         Raises:
             Problem: 400, 402, 404 or 422 as RunPod refuses it.
@@ -79,6 +79,7 @@ class Pods:
             volume = _network_volume(request, books)
             market = self._market(books)
             found = place(request, market, volume)
+            found = dataclasses.replace(found, price_per_hour=found.price_per_hour * price_factor)
             _check_credit(books, market.faults, found.price_per_hour)
             pod = drafts.new_pod(request, found, now, books.get("ssh_keys", []))
             books.save_pod(pod)
@@ -164,17 +165,32 @@ class Pods:
             self._wake(pod_id)
         return ended
 
+    def maintain(self, faults: Faults) -> None:
+        """Stop the pods on hosts that *faults* put under maintenance, as RunPod does when a host goes down."""
+        now = self._clock()
+        with self._ledger.transaction() as books:
+            books.settle(now)
+            affected = [
+                pod for pod in books.pods() if pod.status.active and faults.hosts.get(pod.data_center) == "maintenance"
+            ]
+            for pod in affected:
+                books.save_pod(_stopped(pod))
+                books.note(pod.id, now, "stopped: the host is under maintenance")
+        for pod in affected:
+            self._wake(pod.id)
+
     def _after(self, action: str, pod: Pod, books: Books) -> Pod:
         if action == "stop":
             return _stopped(pod)
         market = self._market(books)
-        if market.faults.start == "not-enough-gpus":
+        if market.faults.start == "not-enough-gpus" or market.faults.hosts.get(pod.data_center) == "maintenance":
             raise NoFreeGpus
         if action == "restart":
             return dataclasses.replace(_reset(pod), status=Status.STARTING)
         price = self._price_at_start(pod, market)
         _check_credit(books, market.faults, price)
-        return dataclasses.replace(_reset(pod), status=Status.STARTING, price_per_hour=price, failure=None)
+        gpu = {**pod.gpu, "count": 0} if pod.gpu and market.faults.hosts.get(pod.data_center) == "no-gpu" else pod.gpu
+        return dataclasses.replace(_reset(pod), status=Status.STARTING, price_per_hour=price, failure=None, gpu=gpu)
 
     def _price_at_start(self, pod: Pod, market: Market) -> float:
         """Today's price for a stopped pod. It stays bound to its host, so that host must have its GPUs free."""

@@ -65,6 +65,7 @@ class Pod:
     generation: int = 0
     wipe: bool = False
     external_ports: Mapping[str, int] = field(default_factory=dict)
+    former_ports: Mapping[str, int] = field(default_factory=dict)
     hostname: str = ""
     started_at: float | None = None
     failure: str | None = None

@@ -28,6 +28,7 @@ _CLOSE_GRACE_SECONDS = 3.0
 _FIRST_BACKOFF_SECONDS = 1.0
 _LONGEST_BACKOFF_SECONDS = 15.0
 _RETRY_SECONDS = 2.0
+_LATE_SECONDS = 3.0
 
 
 class Worker:
@@ -150,6 +151,11 @@ class Worker:
         delays = self._current_delays()
         if self._pause(delays.allocate):
             return
+        if self._host_fault(pod) == "stuck":
+            self._pause(_RETRY_SECONDS)
+            return
+        if self._host_fault(pod) == "no-gpu" and pod.gpu:
+            self._change(pod, gpu={**pod.gpu, "count": 0})
         self._note(f"create container {pod.image}")
         if self._pause(delays.pull):
             return
@@ -159,9 +165,13 @@ class Worker:
     def _start(self, pod: Pod) -> None:
         if self._container is None:
             fresh = self._change(
-                pod, external_ports=self._new_ports(pod), hostname=containers.new_hostname(), started_at=None
+                pod,
+                external_ports=self._new_ports(pod),
+                former_ports=pod.external_ports,
+                hostname=containers.new_hostname(),
+                started_at=None,
             )
-            if fresh is None or not self._boot(fresh):
+            if fresh is None or (self._host_fault(pod) != "late-sshd" and not self._boot(fresh)):
                 return
         if self._pause(self._current_delays().start):
             return
@@ -171,7 +181,9 @@ class Worker:
 
     def _keep_running(self, pod: Pod) -> None:
         if self._container is None:
-            self._boot(pod)  # a restart after an exit was cut short by something that changed nothing
+            # A late host, or a restart after an exit that was cut short by something that changed nothing.
+            if self._host_fault(pod) != "late-sshd" or not self._pause(_LATE_SECONDS):
+                self._boot(pod)
         elif not self._container.alive():
             self._restart_after_exit(pod)
         else:
@@ -189,6 +201,8 @@ class Worker:
         """Start the container of *pod*; False if that failed, which makes the pod's status ERROR."""
         storage.make(self._disks.pod_directory(pod.id))
         machine = containers.machine(pod, self._disks)
+        if self._host_fault(pod) == "no-sshd":
+            machine = dataclasses.replace(machine, start_command=containers.IDLE)
         for mount in machine.mounts:
             storage.make_volume(mount.source)
         self._note("start container")
@@ -240,6 +254,10 @@ class Worker:
     def _note(self, line: str) -> None:
         with self._ledger.transaction() as books:
             books.note(self.pod_id, self._clock(), line)
+
+    def _host_fault(self, pod: Pod) -> str | None:
+        with self._ledger.transaction() as books:
+            return faults_of(books).hosts.get(pod.data_center)
 
     def _current_delays(self) -> Delays:
         with self._ledger.transaction() as books:

@@ -6,6 +6,7 @@ Size (413 even without a key), key (401), quota (429), path (404), method (405),
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import hmac
 import json
@@ -72,6 +73,7 @@ class Gate:
         if public:
             headers.update(self._limits.count())
             faults = await run_in_threadpool(self._current_faults, request.method)
+            await asyncio.sleep(await run_in_threadpool(self._slowness, request.method))
         if not handlers:
             raise problems.path_not_found()
         handler = handlers.get(request.method)
@@ -110,10 +112,22 @@ class Gate:
                 found = pod.id
         return found
 
-    def _current_faults(self, method: str) -> Faults | None:
-        """The faults if one of them hits this call, which is then counted down. Raises the 429 or 5xx it stands for."""
+    def _slowness(self, method: str) -> float:
+        """The seconds that this call has to wait for its answer; counted down."""
         with self._countdown:
             faults = self.cloud.faults()
+            if faults.slow is None or not faults.slow.hits(method):
+                return 0.0
+            slow = dataclasses.replace(faults.slow, next=faults.slow.next - 1)
+            self._keep(dataclasses.replace(faults, slow=slow if slow.next else None))
+            return slow.seconds
+
+    def _current_faults(self, method: str) -> Faults | None:
+        """The faults if one of them hits this call, which is then counted down. Raises the 4xx or 5xx it stands for."""
+        with self._countdown:
+            faults = self.cloud.faults()
+            if faults.key == "revoked":
+                raise problems.unauthorized("invalid bearer token")
             if faults.rate_limit and faults.rate_limit.next > 0:
                 limit = dataclasses.replace(faults.rate_limit, next=faults.rate_limit.next - 1)
                 self._keep(dataclasses.replace(faults, rate_limit=limit if limit.next else None))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from devpod_rp.localcloud import schemas
+from devpod_rp.localcloud import problems, schemas
 from devpod_rp.localcloud.api import views
 from devpod_rp.localcloud.api.call import NO_CONTENT, Call, Reply
 from devpod_rp.localcloud.cloud import Cloud
-from devpod_rp.localcloud.problems import invalid
+from devpod_rp.localcloud.problems import Problem, invalid
 from devpod_rp.localcloud.records import Pod
 
 _DEFAULT_LIMIT = 100
@@ -20,10 +22,9 @@ _MAX_LIMIT = 1000
 def list_pods(cloud: Cloud, call: Call) -> Reply:
     """Newest first; in pages when asked with ``limit`` or ``cursor``, all at once otherwise."""
     pods = cloud.pods.all()
-    now = cloud.clock()
     paged = "limit" in call.query or "cursor" in call.query
     if not paged or not cloud.faults().pagination:
-        return Reply(document={"pods": [views.pod(pod, now) for pod in pods]})
+        return Reply(document={"pods": [_shown(cloud, pod) for pod in pods]})
     limit = call.whole("limit", 1, _MAX_LIMIT) or _DEFAULT_LIMIT
     cursor = call.one("cursor")
     if cursor is not None:
@@ -32,24 +33,40 @@ def list_pods(cloud: Cloud, call: Call) -> Reply:
     page, more = pods[:limit], len(pods) > limit
     return Reply(
         document={
-            "pods": [views.pod(pod, now) for pod in page],
+            "pods": [_shown(cloud, pod) for pod in page],
             "pagination": {"nextCursor": _encoded(page[-1]) if more else None, "hasNextPage": more},
         }
     )
 
 
+_DEARER = 1.5
+_SCRIPTED: Mapping[str, Callable[[], Problem]] = {
+    "no-capacity": problems.no_capacity,
+    "forbidden": problems.forbidden,
+    "insufficient-balance": problems.insufficient_balance,
+    "server-error": lambda: Problem(503, "Something went wrong. Please try again later or contact support."),
+}
+
+
 def create(cloud: Cloud, call: Call) -> Reply:
-    pod = cloud.pods.create(call.checked(schemas.CREATE_POD))
-    return Reply(201, views.pod(pod, cloud.clock()))
+    """A new pod, or what the rehearsed script has for this create."""
+    body = call.checked(schemas.CREATE_POD)
+    step = cloud.next_create_step()
+    if step in _SCRIPTED:
+        raise _SCRIPTED[step]()
+    pod = cloud.pods.create(body, price_factor=_DEARER if step == "dearer" else 1.0)
+    if step == "lost-answer":
+        raise Problem(502, "Bad gateway: the response was lost.")
+    return Reply(201, _shown(cloud, pod))
 
 
 def get(cloud: Cloud, call: Call) -> Reply:
-    return Reply(document=views.pod(cloud.pods.get(call.path["id"]), cloud.clock()))
+    return Reply(document=_shown(cloud, cloud.pods.get(call.path["id"])))
 
 
 def update(cloud: Cloud, call: Call) -> Reply:
     pod = cloud.pods.update(call.path["id"], call.checked(schemas.UPDATE_POD))
-    return Reply(document=views.pod(pod, cloud.clock()))
+    return Reply(document=_shown(cloud, pod))
 
 
 def delete(cloud: Cloud, call: Call) -> Reply:
@@ -59,7 +76,11 @@ def delete(cloud: Cloud, call: Call) -> Reply:
 
 def act(cloud: Cloud, call: Call) -> Reply:
     pod = cloud.pods.act(call.path["id"], call.checked(schemas.POD_ACTION)["action"])
-    return Reply(document=views.pod(pod, cloud.clock())) if pod else NO_CONTENT
+    return Reply(document=_shown(cloud, pod)) if pod else NO_CONTENT
+
+
+def _shown(cloud: Cloud, pod: Pod) -> dict[str, Any]:
+    return views.pod(pod, cloud.clock(), stale_port_seconds=cloud.faults().stale_port_seconds)
 
 
 def _position(pod: Pod) -> tuple[float, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 from devpod_rp.localcloud import commands, timestamps
@@ -11,10 +12,15 @@ from devpod_rp.localcloud.pods import actions
 from devpod_rp.localcloud.records import NetworkVolume, Pod, Status
 
 
-def pod(record: Pod, now: float) -> dict[str, Any]:
-    """The ``Pod`` object. ``ssh.proxy`` is null: the local cloud has no SSH proxy."""
+def pod(record: Pod, now: float, *, stale_port_seconds: float = 0.0) -> dict[str, Any]:
+    """The ``Pod`` object. ``ssh.proxy`` is null: the local cloud has no SSH proxy.
+
+    For *stale_port_seconds* after a start it shows the SSH port of the run before, as RunPod was seen to.
+    """
     command = commands.decode(record.args)
     running = record.status is Status.RUNNING
+    stale = record.started_at is not None and now < record.started_at + stale_port_seconds
+    ports = record.former_ports if stale and record.former_ports else record.external_ports
     shown: dict[str, Any] = {
         "id": record.id,
         "name": record.name,
@@ -32,7 +38,7 @@ def pod(record: Pod, now: float) -> dict[str, Any]:
         "cloud": record.cloud,
         "dataCenterId": record.data_center,
         "cudaVersion": record.cuda_version,
-        "ssh": {"proxy": None, "direct": _direct(record) if running else None},
+        "ssh": {"proxy": None, "direct": _direct(ports) if running else None},
         "template": None,
         "cost": record.price_per_hour if record.status.active else 0.0,
         "locked": record.locked,
@@ -66,8 +72,8 @@ def _mounts(record: Pod) -> dict[str, Any]:
     return {}
 
 
-def _direct(record: Pod) -> dict[str, Any] | None:
-    port = record.external_ports.get("22/tcp")
+def _direct(ports: Mapping[str, int]) -> dict[str, Any] | None:
+    port = ports.get("22/tcp")
     if port is None:
         return None
     return {
