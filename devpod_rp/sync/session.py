@@ -225,7 +225,7 @@ class Session:
         frozen = {**cycles.here.unknown, **(remote.unknown if remote else {}), **(remote.special if remote else {})}
         here = cycles.here.entries or cycles.ancestor
         pod = remote.entries if remote else None
-        return why(path, cycles.ancestor, here, pod, self._mode, frozen, ignored_by)
+        return why(path, cycles.ancestor, here, pod, self._mode, frozen, ignored_by, connected=self.attached)
 
     def _choose(self, work: Callable[[Choices, Tally], list[str]]) -> list[str]:
         self.synchronise()

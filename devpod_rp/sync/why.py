@@ -32,15 +32,17 @@ def why(
     mode: Mode,
     frozen: Mapping[str, str],
     ignored_by: str | None,
+    *,
+    connected: bool,
 ) -> Reason:
     """Explain *path*; *ignored_by* names the ignore line that leaves it out, *frozen* maps unreadable paths to reasons.
 
-    *pod* is None while nobody knows what the pod holds.
+    *pod* is what the pod was last seen to hold, None if this process never looked.
     """
     base, mine = ancestor.get(path), here.get(path)
     theirs = base if pod is None else pod.get(path)
     rule, outcome = _decision(path, base, mine, theirs, mode, frozen, ignored_by)
-    if pod is None:
+    if not connected:
         outcome += " (the pod is not connected; this is what it held last)"
     return Reason(path, rule, outcome, _shown(mine), _shown(theirs), _shown(base))
 

@@ -199,12 +199,11 @@ class Settling(Lives):
                 self._cycle(lambda: self.pair.sync())
             conflicts = self.pair.conflicts()
 
+            def disputed(path: str) -> bool:
+                return any(f"{path}/".startswith(f"{each}/") or f"{each}/".startswith(f"{path}/") for each in conflicts)
+
             def told(files: dict[str, str]) -> dict[str, str]:
-                return {
-                    path: text
-                    for path, text in files.items()
-                    if not any(path == each or path.startswith(each + "/") or each.startswith(path + "/") for each in conflicts)
-                }  # fmt: skip
+                return {path: text for path, text in files.items() if not disputed(path)}
 
             assert told(self.pair.local.files()) == told(self.pair.pod.files())
             result = self.pair.sync()
