@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, Union
+from typing import Any, TypeAlias
 
 import httpx
 
@@ -15,7 +15,7 @@ KEY = "rpa_SECRETSECRETSECRETSECRET42"
 POD = {"id": "p1", "name": "dev", "status": "RUNNING"}
 REQUEST = CreatePodRequest(name="dev", image="img", gpu=CreateGpuConfig(id="NVIDIA L4", count=1))
 
-Step = Union[httpx.Response, Exception, Callable[[httpx.Request], httpx.Response]]
+Step: TypeAlias = httpx.Response | Exception | Callable[[httpx.Request], httpx.Response]
 
 
 class Script:

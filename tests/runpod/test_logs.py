@@ -29,7 +29,7 @@ class Stream(httpx.SyncByteStream):
 
 def stream(*chunks: bytes, end: Exception | None = None) -> Callable[[httpx.Request], httpx.Response]:
     headers = {"Content-Type": "text/event-stream", "Date": OPENED}
-    return lambda request: httpx.Response(200, headers=headers, stream=Stream(list(chunks), end))
+    return lambda _: httpx.Response(200, headers=headers, stream=Stream(list(chunks), end))
 
 
 def event(text: str, number: int = 1, ts: str = "2026-06-01T11:00:00Z") -> bytes:

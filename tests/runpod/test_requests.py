@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -92,7 +93,7 @@ ANYTHING = {
 
 def requests_of(verb: str) -> list[httpx.Request]:
     call, answer = CALLS[verb]
-    script = Script([lambda request: ok({**ANYTHING, **answer})] * 5)
+    script = Script([lambda _: ok({**ANYTHING, **answer})] * 5)
     call(script.client)
     assert script.requests
     return script.requests
@@ -108,8 +109,6 @@ def operation(request: httpx.Request) -> tuple[str, dict[str, Any]]:
 
 
 def complaints(request: httpx.Request) -> list[str]:
-    import json
-
     pointer, content = operation(request)
     if not request.content:
         return [] if "requestBody" not in content else ["the body is missing"]
@@ -133,7 +132,7 @@ def test_every_request_is_in_the_specification(verb: str) -> None:
 @pytest.mark.parametrize("verb", CALLS)
 def test_every_query_is_in_the_specification(verb: str) -> None:
     for request in requests_of(verb):
-        pointer, content = operation(request)
+        _, content = operation(request)
         known = {}
         for each in content.get("parameters", []):
             named = openapi()["components"]["parameters"][each["$ref"].rpartition("/")[2]] if "$ref" in each else each  # type: ignore[index]

@@ -80,9 +80,9 @@ def test_a_server_error_with_a_long_retry_after_is_not_waited_for() -> None:
         script.client.get_pod("p1")
 
 
-@pytest.mark.parametrize("header", ["Wed, 21 Oct 2026 07:28:00 GMT", "-5", "soon", "1.5", "", "²"])
+@pytest.mark.parametrize("header", ["Wed, 21 Oct 2026 07:28:00 GMT", "-5", "soon", "1.5", ""])
 def test_a_retry_after_of_another_kind_falls_back_to_our_own_wait(header: str) -> None:
-    script = Script([problem(429, retry_after=header.encode().decode("latin-1")), ok()])
+    script = Script([problem(429, retry_after=header), ok()])
     assert script.client.get_pod("p1").id == "p1"
     assert 0 < script.waits[0] <= 9
 

@@ -46,7 +46,7 @@ class Server:
 
 
 def client(url: str) -> RunPod:
-    return RunPod(url, KEY, sleep=lambda seconds: None)
+    return RunPod(url, KEY, sleep=lambda _: None)
 
 
 @pytest.fixture
