@@ -31,6 +31,7 @@ _ATTEMPTS = 5
 # RunPod's shortest rate limit window; who is told to wait for the hourly one is told so instead.
 _LONGEST_WAIT_SECONDS = 60.0
 _LONGEST_DETAIL = 300
+_PAUSES = wait_exponential(multiplier=0.5, max=8.0) + wait_random(0.0, 0.5)
 _TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -214,7 +215,7 @@ def _wait(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     if isinstance(error, ApiError) and error.retry_after is not None:
         return error.retry_after
-    return float((wait_exponential(multiplier=0.5, max=8.0) + wait_random(0.0, 1.0))(state))
+    return float(_PAUSES(state))
 
 
 def _seconds(header: str | None) -> float | None:

@@ -1,68 +1,65 @@
-"""A cloud that answers from a script: every request is remembered, every wait is counted and not waited."""
+"""A cloud that answers as it is told, request by request: the faults that a real server cannot be asked for."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import httpx
 
 from devpod_rp.runpod.client import RunPod
-from devpod_rp.runpod.model import CreateGpuConfig, CreatePodRequest
 
-KEY = "rpa_SECRETSECRETSECRETSECRET42"
-POD = {"id": "p1", "name": "dev", "status": "RUNNING"}
-REQUEST = CreatePodRequest(name="dev", image="img", gpu=CreateGpuConfig(id="NVIDIA L4", count=1))
-
-Step: TypeAlias = httpx.Response | Exception | Callable[[httpx.Request], httpx.Response]
+KEY = "rpa_THISISNOTFORTHELOGS0123456789"
+Answer = httpx.Response | Exception | Callable[[httpx.Request], httpx.Response]
 
 
-class Script:
-    """The steps of a conversation; one more request than steps is a failure of the test."""
+class Scripted(httpx.BaseTransport):
+    """Gives *answers* in order, and the last one ever after. ``requests`` and ``pauses`` are what the client did."""
 
-    def __init__(self, steps: Sequence[Step]) -> None:
-        self._steps = list(steps)
+    def __init__(self, *answers: Answer) -> None:
+        self._answers = list(answers)
         self.requests: list[httpx.Request] = []
-        self.waits: list[float] = []
-        self.client = RunPod(
-            "https://api.example", KEY, transport=httpx.MockTransport(self._next), sleep=self.waits.append
-        )
+        self.pauses: list[float] = []
 
-    def _next(self, request: httpx.Request) -> httpx.Response:
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
         request.read()
         self.requests.append(request)
-        assert self._steps, f"a request too many: {request.method} {request.url}"
-        step = self._steps.pop(0)
-        if isinstance(step, Exception):
-            raise step
-        return step(request) if callable(step) else step
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer(request) if callable(answer) else answer
 
-    @property
-    def asked(self) -> list[str]:
-        return [f"{each.method} {each.url.raw_path.decode()}" for each in self.requests]
-
-    def bodies(self) -> list[Any]:
-        return [json.loads(each.content) for each in self.requests]
+    def client(self) -> RunPod:
+        return RunPod("https://rest.example", KEY, transport=self, sleep=self.pauses.append)
 
 
-def ok(document: Any = POD, status: int = 200) -> httpx.Response:
-    return httpx.Response(status, json=document)
-
-
-def problem(status: int, detail: str = "no", *, retry_after: str | None = None, **more: Any) -> httpx.Response:
-    """RunPod's error document (RFC 9457)."""
-    headers = {"Content-Type": "application/problem+json"}
-    if retry_after is not None:
-        headers["Retry-After"] = retry_after
+def problem(status: int, detail: str = "no", headers: dict[str, str] | None = None, **more: Any) -> httpx.Response:
+    """RunPod's problem+json."""
     body = {"title": "Problem", "status": status, "detail": detail, **more}
-    return httpx.Response(status, headers=headers, content=json.dumps(body).encode())
+    return httpx.Response(status, json=body, headers={**(headers or {}), "Content-Type": "application/problem+json"})
 
 
-def lost() -> httpx.ReadTimeout:
-    """The request went out and no answer came."""
-    return httpx.ReadTimeout("timed out")
+def pod(pod_id: str = "abc123", **changes: Any) -> dict[str, Any]:
+    return {
+        "id": pod_id,
+        "name": "devpod-thing",
+        "status": "RUNNING",
+        "image": "runpod/pytorch:1.0.2-cu1281-torch280-ubuntu2404",
+        "cost": 0.69,
+        "createdAt": "2026-11-24T10:00:00Z",
+        "ssh": {"direct": None, "proxy": None, "key": None},
+        **changes,
+    }
 
 
-def refused() -> httpx.ConnectError:
-    return httpx.ConnectError("connection refused")
+class Stream(httpx.SyncByteStream):
+    """A body that comes in *chunks*; an exception among them breaks it off there."""
+
+    def __init__(self, chunks: Iterable[bytes | Exception]) -> None:
+        self._chunks = list(chunks)
+
+    def __iter__(self) -> Any:
+        for chunk in self._chunks:
+            if isinstance(chunk, Exception):
+                raise chunk
+            yield chunk

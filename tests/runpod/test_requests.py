@@ -13,15 +13,15 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from devpod_rp.runpod import model
 from devpod_rp.runpod.client import RunPod
 from tests.localcloud.conformance import openapi, validator
-from tests.runpod.scripted import KEY, REQUEST, Script, ok
+from tests.runpod.scripted import Scripted
 
 needs_specification = pytest.mark.skipif(openapi() is None, reason="RunPod's OpenAPI file is not here")
 
+REQUEST = model.CreatePodRequest(name="dev", image="img", gpu=model.CreateGpuConfig(id="NVIDIA L4", count=1))
 FULL = model.CreatePodRequest(
     name="dev",
     image="runpod/pytorch:1",
@@ -93,10 +93,10 @@ ANYTHING = {
 
 def requests_of(verb: str) -> list[httpx.Request]:
     call, answer = CALLS[verb]
-    script = Script([lambda _: ok({**ANYTHING, **answer})] * 5)
-    call(script.client)
-    assert script.requests
-    return script.requests
+    cloud = Scripted(httpx.Response(200, json={**ANYTHING, **answer}))
+    call(cloud.client())
+    assert cloud.requests
+    return cloud.requests
 
 
 def operation(request: httpx.Request) -> tuple[str, dict[str, Any]]:
@@ -146,9 +146,8 @@ def test_every_query_is_in_the_specification(verb: str) -> None:
 
 @needs_specification
 def test_the_check_itself_notices_a_wrong_body() -> None:
-    script = Script([ok({**ANYTHING})])
-    script.client._post(model.Pod, "/v2/pods", {"name": "dev", "novelty": 1})
-    assert complaints(script.requests[0]) != []
+    request = httpx.Request("POST", "https://rest.example/v2/pods", json={"name": "dev", "novelty": 1})
+    assert complaints(request) != []
 
 
 names = st.text(min_size=1, max_size=20)
@@ -177,23 +176,3 @@ def test_every_pod_we_can_ask_for_is_valid(name, gpu, disk, cloud, centers, moun
     )
     schema = validator("/components/schemas/CreatePodRequest")
     assert [each.message for each in schema.iter_errors(request.body())] == []
-
-
-def test_what_was_not_set_is_absent_and_not_null() -> None:
-    assert REQUEST.body() == {
-        "name": "dev",
-        "image": "img",
-        "gpu": {"id": "NVIDIA L4", "count": 1},
-        "cloud": "SECURE",
-    }
-
-
-def test_a_field_that_runpod_does_not_know_cannot_be_sent() -> None:
-    with pytest.raises(ValidationError):
-        model.CreatePodRequest(name="dev", templateId="t1")  # type: ignore[call-arg]
-
-
-def test_every_request_carries_the_key_and_says_who_we_are() -> None:
-    [request] = requests_of("get_pod")
-    assert request.headers["authorization"] == f"Bearer {KEY}"
-    assert request.headers["user-agent"].startswith("devpod-rp/")

@@ -10,8 +10,10 @@ import pytest
 
 from devpod_rp.runpod import errors
 from devpod_rp.runpod.client import RunPod
-from tests.runpod.scripted import KEY, REQUEST
+from devpod_rp.runpod.model import CreatePodRequest
+from tests.runpod.scripted import KEY
 
+REQUEST = CreatePodRequest(name="dev")
 POD = b'{"id": "p1", "name": "dev", "status": "RUNNING"}'
 
 
