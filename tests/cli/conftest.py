@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from devpod_rp import paths
 from devpod_rp.cli.app import run
 from tests.localcloud.conftest import LocalCloud
-from tests.localcloud.double import DoubleHost, quick_settings
+from tests.localcloud.owned import owned_cloud
 
 
 @dataclass(frozen=True)
@@ -60,13 +58,8 @@ def command(folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
 @pytest.fixture
 def cloud(folder: Path) -> Iterator[LocalCloud]:
     """The person's own local cloud, already running; its pods are doubles."""
-    quick = quick_settings(folder.parent)
-    settings = dataclasses.replace(quick, root=paths.local_cloud_dir(), endpoint=paths.local_cloud_endpoint())
-    running = LocalCloud(settings, DoubleHost()).start()
-    try:
+    with owned_cloud(folder.parent) as running:
         yield running
-    finally:
-        running.stop()
 
 
 @pytest.fixture

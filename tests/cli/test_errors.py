@@ -282,6 +282,8 @@ def test_an_interrupted_command_says_so_in_json_too(folder: Path) -> None:
         process = subprocess.Popen(
             [sys.executable, "-m", "devpod_rp", "gpus", "--json"],
             env=environ,
+            # Where the tests themselves run in the background, Ctrl-C is ignored, and that is inherited.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -16,8 +16,9 @@ from devpod_rp.errors import ExitCode
 from devpod_rp.spec.model import field_names
 from tests.cli.test_every_command import ALL, LEAVES
 
+pytestmark = pytest.mark.slow
 relaxed = settings(
-    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 WORDS = st.text(
     st.characters(codec="utf-8", exclude_characters="\0") | st.integers(0xDC80, 0xDCFF).map(chr), max_size=12
