@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import click
 
 from devpod_rp import __version__
-from devpod_rp.errors import DevpodError, ExitCode, UsageError
+from devpod_rp.errors import ConfigurationError, DevpodError, ExitCode, InterruptedByUserError, UsageError
 
 # Name -> (where the command lives, one line of help). A table, so that `--help` imports no command.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -88,6 +88,8 @@ def run(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         return _report(UsageError(error.format_message()), as_json)
     except (click.Abort, KeyboardInterrupt):
+        if as_json:
+            return _report(InterruptedByUserError("Interrupted.", hint="the same command goes on."), as_json)
         click.echo("Interrupted.", err=True)
         return int(ExitCode.INTERRUPTED)
     except BrokenPipeError:
@@ -96,6 +98,8 @@ def run(arguments: Sequence[str]) -> int:
         return int(ExitCode.DONE)
     except DevpodError as error:
         return _report(error, as_json)
+    except OSError as error:
+        return _report(_unusable_file(error) or _unexpected(error), as_json)
     except Exception as error:  # noqa: BLE001 - the last line of defence: traceback to the log, one line to the user
         return _report(_unexpected(error), as_json)
     return result if isinstance(result, int) else int(ExitCode.DONE)
@@ -112,6 +116,22 @@ def _report(error: DevpodError, as_json: bool) -> int:
 
     render.error(error, as_json)
     return int(error.exit_code)
+
+
+def _unusable_file(error: OSError) -> DevpodError | None:
+    """The error of a file or folder of ours that cannot be used; None if *error* is about something else."""
+    from pathlib import Path
+
+    from devpod_rp import paths
+
+    ours = (paths.state_dir(), paths.config_dir(), paths.log_dir())
+    named = Path(str(error.filename)) if isinstance(error.filename, (str, bytes)) else None
+    if named is None or not any(named.is_relative_to(each) or each.is_relative_to(named) for each in ours):
+        return None
+    return ConfigurationError(
+        f"{named} cannot be used: {error.strerror}.",
+        hint="make room there or mend its permissions, or put our files elsewhere with DEVPOD_RP_HOME.",
+    )
 
 
 def _unexpected(error: Exception) -> DevpodError:

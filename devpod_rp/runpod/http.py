@@ -169,18 +169,23 @@ class Http:
 
 
 def refusal(response: httpx.Response) -> ApiError:
-    """The error in an answer; RunPod sends problem+json, and for some refusals ``{"error": …}`` or plain text."""
+    """The error in an answer; RunPod sends problem+json, and for some refusals ``{"error": …}`` or plain text.
+
+    A proxy may complain by showing the request, so the key is struck out of whatever the answer says.
+    """
+    key = response.request.headers.get("Authorization", "").removeprefix("Bearer ")
     detail, errors = f"HTTP {response.status_code}", list[str]()
     try:
         body = response.json()
     except ValueError:
         body = None
     if isinstance(body, dict):
-        detail = str(body.get("detail") or body.get("error") or body.get("title") or detail)
+        said = str(body.get("detail") or body.get("error") or body.get("title") or "")
+        detail = _printable(said, key) or detail
         listed = body.get("errors")
-        errors = [str(each) for each in listed] if isinstance(listed, list) else []
+        errors = [_printable(str(each), key) for each in listed] if isinstance(listed, list) else []
     elif "html" not in response.headers.get("Content-Type", ""):
-        detail = _printable(response.text) or detail
+        detail = _printable(response.text, key) or detail
     error = from_answer(response.status_code, detail, errors)
     error.retry_after = _seconds(response.headers.get("Retry-After"))
     if error.retry_after is not None and isinstance(error, RateLimited):
@@ -199,9 +204,10 @@ def _host(url: str) -> str:
     return parts.hostname
 
 
-def _printable(text: str) -> str:
-    """*text* on one line that cannot play tricks with a terminal."""
-    words = " ".join(text.split())[:_LONGEST_DETAIL]
+def _printable(text: str, secret: str) -> str:
+    """*text* without *secret*, on one line that cannot play tricks with a terminal."""
+    told = text.replace(secret, "…") if secret else text
+    words = " ".join(told.split())[:_LONGEST_DETAIL]
     return "".join(character if character.isprintable() else "?" for character in words)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from devpod_rp.cli.app import run
+from tests.localcloud.conftest import LocalCloud
+from tests.localcloud.owned import owned_cloud
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The project folder that commands run in; nothing of the person who runs the tests is seen or touched."""
     project = tmp_path / "project"
     project.mkdir()
-    for name in ("RUNPOD_API_KEY", "RUNPOD_API_URL"):
+    for name in ("DEVPOD_RP_CLOUD", "RUNPOD_API_KEY", "RUNPOD_API_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DEVPOD_RP_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("DEVPOD_RP_SSH_CONFIG", str(tmp_path / "ssh_config"))
@@ -51,3 +53,18 @@ def command(folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
         return Outcome(code, said.out, said.err)
 
     return call
+
+
+@pytest.fixture
+def cloud(folder: Path) -> Iterator[LocalCloud]:
+    """The person's own local cloud, already running; its pods are doubles."""
+    with owned_cloud(folder.parent) as running:
+        yield running
+
+
+@pytest.fixture
+def account(cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> LocalCloud:
+    """The same server in RunPod's place: the person has a key; that a local cloud answers is not theirs to know."""
+    monkeypatch.setenv("RUNPOD_API_URL", cloud.url)
+    monkeypatch.setenv("RUNPOD_API_KEY", cloud.token)
+    return cloud

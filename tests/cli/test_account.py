@@ -10,19 +10,10 @@ import pytest
 
 from devpod_rp.errors import ExitCode
 from tests.cli.conftest import Run
-from tests.localcloud.conftest import LocalCloud, local
+from tests.localcloud.conftest import LocalCloud
 
-__all__ = ["local"]
 SECRET = "hf_THISISSECRET"
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def account(local: LocalCloud, folder: Path, monkeypatch: pytest.MonkeyPatch) -> LocalCloud:
-    """The person has a key; that a local cloud answers is not theirs to know."""
-    monkeypatch.setenv("RUNPOD_API_URL", local.url)
-    monkeypatch.setenv("RUNPOD_API_KEY", local.token)
-    return local
 
 
 def test_the_plan_names_machine_price_and_storage_and_makes_nothing(account: LocalCloud, command: Run) -> None:
