@@ -1,7 +1,7 @@
 """The agent: reads requests from one stream, answers on another, and ends when nobody can ask any more.
 
-Requests are carried out one at a time, in order; only ``ping`` is answered at once, by the thread that reads. The
-agent ends when its input ends, and when the process that started it is gone: a pod never collects stray agents.
+Requests are carried out one at a time, in order; only ``ping`` is answered at once, by the thread that reads, and
+standing operations have a thread each. The agent ends when its input ends, and when the process that started it is gone: a pod never collects stray agents.
 """
 
 from __future__ import annotations
@@ -16,8 +16,19 @@ import threading
 import traceback
 from typing import Any, BinaryIO, Callable, Dict, Iterator, Mapping, Optional, Tuple
 
-from devpod_rp.agent import container, exposure, fetch, files, holdings, machine, rescue, roots, survey
-from devpod_rp.agent.wire import PROTOCOL, Frame, Handler, Header, Refusal, Request, WireError, read_frame, write_frame
+from devpod_rp.agent import container, exposure, fetch, files, holdings, machine, rescue, roots, survey, watching
+from devpod_rp.agent.wire import (
+    PROTOCOL,
+    Frame,
+    Handler,
+    Header,
+    Refusal,
+    Request,
+    Standing,
+    WireError,
+    read_frame,
+    write_frame,
+)
 
 PING = "ping"
 # How long the step in hand may take to end once nobody waits for it; after that it ends with the process.
@@ -64,6 +75,7 @@ OPERATIONS: Dict[str, Handler] = {
     **holdings.OPERATIONS,
     **machine.OPERATIONS,
 }
+STANDING: Dict[str, Standing] = {**watching.OPERATIONS}
 
 
 def serve(
@@ -124,6 +136,9 @@ class _Service:
                     break
                 if frame.header.get("op") == PING:
                     self._send(frame.header.get("id"), {}, b"", more=False)
+                elif frame.header.get("op") in STANDING:
+                    request = Request(frame.header, frame.body)
+                    threading.Thread(target=self._stand, args=(request,), name="agent-standing", daemon=True).start()
                 else:
                     self._requests.put(Request(frame.header, frame.body))
         except (WireError, OSError, _Disconnected) as error:
@@ -159,10 +174,16 @@ class _Service:
         finally:
             self._done.set()
 
-    def _answer(self, request: Request) -> None:
+    def _stand(self, request: Request) -> None:
+        try:
+            self._answer(request, self._carry_on)
+        except _Disconnected as error:
+            _complain(str(error))
+
+    def _answer(self, request: Request, carry_out: "Optional[Callable[[Any, Request], None]]" = None) -> None:
         number = request.header.get("id")
         try:
-            self._carry_out(number, request)
+            (carry_out or self._carry_out)(number, request)
         except Refusal as refusal:
             self._refuse(number, refusal.code, refusal.message)
         except OSError as error:
@@ -195,6 +216,11 @@ class _Service:
             raise
         header, body = held if held is not None else ({}, b"")
         self._send(number, header, body, more=False)
+
+    def _carry_on(self, number: Any, request: Request) -> None:
+        for header, body in STANDING[request.header["op"]](request, self._closing):
+            self._send(number, header, body, more=True)
+        self._send(number, {}, b"", more=False)
 
     def _refuse(self, number: Any, code: str, message: str) -> None:
         self._write(Frame({"id": number, "ok": False, "code": code, "message": message}, b""))
