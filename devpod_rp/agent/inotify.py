@@ -48,8 +48,8 @@ class Unavailable(OSError):
 class TreeWatch:
     """Watches *root* and every folder below it that *keep* keeps (asked top-down); armed when the constructor returns.
 
-    *limit* says why a part of the tree is not watched, or is None. :meth:`read` belongs to one thread; :meth:`wake` and
-    :meth:`extend` may be called from any.
+    *limit* says why a part of the tree is not watched, or is None. Everything belongs to one thread, but for
+    :meth:`wake`, which any may call.
 
     Raises:
         Unavailable: nothing can be watched here.

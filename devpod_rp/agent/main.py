@@ -1,7 +1,8 @@
 """The agent: reads requests from one stream, answers on another, and ends when nobody can ask any more.
 
 Requests are carried out one at a time, in order; only ``ping`` is answered at once, by the thread that reads, and
-standing operations have a thread each. The agent ends when its input ends, and when the process that started it is gone: a pod never collects stray agents.
+standing operations have a thread each. The agent ends when its input ends, and when the process that started it is
+gone: a pod never collects stray agents.
 """
 
 from __future__ import annotations

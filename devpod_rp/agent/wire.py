@@ -73,7 +73,7 @@ Handler = Callable[[Request], Iterator[Tuple[Header, bytes]]]
 """An operation: every pair it yields becomes one response frame; Refusal and OSError end it with an error."""
 
 Standing = Callable[[Request, threading.Event], Iterator[Tuple[Header, bytes]]]
-"""An operation that goes on beside the others until it ends by itself or the event is set; its frames go out at once."""
+"""An operation that goes on beside the others until it ends by itself or the event is set; each frame goes at once."""
 
 
 def read_frame(stream: Readable) -> Optional[Frame]:

@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -27,7 +27,7 @@ from devpod_rp.sync.ignore import IGNORE_FILES, Explanation, IgnoreRules
 from devpod_rp.sync.journal import Journal
 from devpod_rp.sync.local import LocalFolder
 from devpod_rp.sync.reconcile import Mode, Plan
-from devpod_rp.sync.remote import Destination
+from devpod_rp.sync.remote import Destination, RemoteNews, listen, wire
 from devpod_rp.sync.status import (
     Conflict,
     CycleResult,
@@ -147,6 +147,19 @@ class Session:
     def follows_the_pod(self) -> bool:
         """Whether what happens on the pod calls for a cycle."""
         return self._mode is not Mode.ONE_WAY_SAFE
+
+    def listen(self) -> Iterator[RemoteNews]:
+        """What changes on the pod, as it happens; see :func:`devpod_rp.sync.remote.listen`.
+
+        Raises:
+            SyncError: not attached.
+        """
+        link, destination = self._attached()
+        return listen(link, destination, self.rules())
+
+    def rules(self) -> list[Any]:
+        """The ignore rules that the last scan has read, as plain data."""
+        return wire(self._rules.rules)
 
     def synchronise(
         self, paths: frozenset[str] | None = None, remote_paths: frozenset[str] = frozenset()
