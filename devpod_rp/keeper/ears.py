@@ -38,9 +38,7 @@ class Ears:
         """Why changes here may be heard of late, if so."""
         limit = self._watcher.problem if self._watcher is not None else None
         why = self._failure or limit
-        return (
-            None if why is None else f"changes here are found by looking now and then, because watching failed: {why}"
-        )
+        return None if why is None else f"changes here are found by looking now and then; watching failed: {why}"
 
     def open(self) -> None:
         """Watch from now on: what happens after this returns is heard of. Harmless when watching already."""

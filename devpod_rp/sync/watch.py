@@ -163,7 +163,7 @@ class Watcher:
 
     def _tell(self, now: float | None) -> None:
         told = self._settling.take(now)
-        news = frozenset(path for path in told.paths if not OWN.explain(os.fsencode(os.path.join(self._root, path))))
+        news = frozenset(path for path in told.paths if not OWN.explain(os.fsencode(f"{self._root}/{path}")))
         if news or told.full:
             self._deliver(Batch(news, told.full))
 
