@@ -137,7 +137,7 @@ class _Service:
                     break
                 if frame.header.get("op") == PING:
                     self._send(frame.header.get("id"), {}, b"", more=False)
-                elif frame.header.get("op") in STANDING:
+                elif _stands(frame.header.get("op")):
                     request = Request(frame.header, frame.body)
                     threading.Thread(target=self._stand, args=(request,), name="agent-standing", daemon=True).start()
                 else:
@@ -235,6 +235,10 @@ class _Service:
                 write_frame(self._sink, frame)
         except OSError as error:
             raise _Disconnected("nobody reads the answers: {0}".format(error)) from error
+
+
+def _stands(op: Any) -> bool:
+    return isinstance(op, str) and op in STANDING
 
 
 def _describe(error: BaseException) -> str:

@@ -137,7 +137,7 @@ class State:
     # The folder.
 
     def heard(self, paths: frozenset[str], full: bool, now: float, remote_paths: frozenset[str] = frozenset()) -> State:
-        """Something changed, here or on the pod. While halted, that is a reason to look soon whether the halt stands."""
+        """Something changed, here or on the pod. While halted, that is a reason to see soon whether the halt stands."""
         known = dataclasses.replace(self, paths=self.paths | paths, remote_paths=self.remote_paths | remote_paths)
         if self.stumbles:
             return known  # the retry has its time; events must not turn it into a storm

@@ -269,7 +269,7 @@ class _Handler(FileSystemEventHandler):
         self._root = root
         self._heard = heard
 
-    def on_any_event(self, event: FileSystemEvent) -> None:
+    def dispatch(self, event: FileSystemEvent) -> None:
         if isinstance(event, _Marker):
             self._heard.put(event.reached)
             return
