@@ -19,11 +19,13 @@ _SMI_SECONDS = 20.0
 # An idle editor server or notebook server stays below this many cores; anything that computes is well above.
 _BUSY_CORES = 0.15
 _SHOWN_WORDS = 60
-_SSHD = re.compile(r"sshd(-session|-auth)?:?")
+_SSHD = re.compile(r"sshd(-session|-auth)?:")
 _SESSION = re.compile(r"sshd(?:-session)?: \S+@\S+")
 # Readiness checks and scanners come and go; who forwards a port stays.
 _BARE_SESSION_SECONDS = 30.0
-_SERVERS = frozenset(("sshd", "ssh-server", "dropbear"))
+_SERVERS = frozenset(("sshd", "dropbear"))
+# The local cloud's own server, which an interpreter runs.
+_EMBEDDED_SERVER = "/devpod_rp/lib/serve.py"
 _KERNEL = re.compile(r"\b(ipykernel_launcher|ipykernel|xpython|IRkernel)\b")
 _EDITORS = (".vscode-server", ".cursor-server", ".windsurf-server", ".zed_server", "JetBrains")
 # code-server and openvscode touch it once a minute for as long as a browser is connected (code-server's FAQ).
@@ -73,7 +75,7 @@ class Probe:
         now = time.monotonic()
         present: Dict[int, CpuTime] = {}
         for process in theirs:
-            if _SSHD.match(_name(process)) or _name(process) in _SERVERS:
+            if _is_server(process):
                 continue  # it works for our own connection, too
             spent = cpu_seconds(process.pid, self._proc)
             if spent is not None:
@@ -164,10 +166,9 @@ def _inside(
         age = (now_ticks - process.began) / os.sysconf("SC_CLK_TCK")
         return inside if inside or age > _BARE_SESSION_SECONDS else None
     parent = by_pid.get(process.parent)
-    if parent is None or _SSHD.match(_name(process)) or _name(process) in _SERVERS:
+    if parent is None or _is_server(process) or not _is_server(parent) or _SSHD.match(parent.command[0]):
         return None
-    is_server = any(os.path.basename(word) in _SERVERS for word in parent.command[:3])
-    return [process] if is_server and not _SESSION.match(parent.command[0]) else None
+    return [process]
 
 
 def read_gpus() -> Optional[List[List[float]]]:
@@ -212,8 +213,14 @@ def _is_ours(process: Process) -> bool:
     return any(AGENT_MARK in argument for argument in process.command)
 
 
-def _name(process: Process) -> str:
-    return os.path.basename(process.command[0].split(" ")[0]).lstrip("-")
+def _is_server(process: Process) -> bool:
+    """Whether this is an SSH server or one of its workers, also one that an interpreter runs."""
+    first = process.command[0]
+    return (
+        bool(_SSHD.match(first))
+        or os.path.basename(first) in _SERVERS
+        or any(word.endswith(_EMBEDDED_SERVER) for word in process.command)
+    )
 
 
 def _children(running: Iterable[Process]) -> Dict[int, List[Process]]:
