@@ -64,11 +64,11 @@ def save_all(volume: Optional[str], no_loss: NoLoss, *, root: str = "/", proc: P
         if not left:
             return total
         if volume is None:
-            raise Refusal("no-volume", "there is no volume to save {0} to".format(_list(left)))
+            raise Refusal("not-permitted", "there is no volume to save {0} to".format(_list(left)))
         saved = _finished(rescue(left, volume, examine([volume], root=root, proc=proc).survey, root=root))
         if saved.failed:
             first = next(iter(saved.failed.items()))
-            raise Refusal("not-saved", "{0} could not be saved: {1}".format(*first))
+            raise Refusal("unexpected", "{0} could not be saved: {1}".format(*first))
         total = Saved(saved.destination, total.files + len(saved.saved), total.size_bytes + saved.size_bytes)
     raise Refusal("busy", "files on the container disk keep changing: {0}".format(_list(left)))
 
@@ -82,10 +82,10 @@ def sole_copies(volume: Optional[str], no_loss: NoLoss, *, root: str = "/", proc
     try:
         exposure = examine([] if volume is None else [volume], root=root, proc=proc)
     except ValueError as error:
-        raise Refusal("blind", str(error)) from error
+        raise Refusal("unexpected", str(error)) from error
     if exposure.changes.problems:
         path, reason = next(iter(exposure.changes.problems.items()))
-        raise Refusal("blind", "could not look into {0}: {1}".format(path, reason))
+        raise Refusal("unexpected", "could not look into {0}: {1}".format(path, reason))
     owned = packages.owned(exposure.changes.found, root=root).paths
     boot = exposure.baseline.stamps if exposure.baseline is not None else {}
     alive = [
