@@ -79,7 +79,7 @@ def deliver(environment: Environment, link: AgentLink) -> Watch:
         "volume": look.volume_path(environment),
         "limits": limits._asdict(),
         "no_loss": rules.no_loss(rules.builtin()),
-        "keeper_leads": True,
+        "keeper_leads": environment.spec["sync"]["enabled"],
     }
     body = bootstrap.watchdog_program() if limits.any else b""
     key = link.call("watchdog.order", body, orders=orders).header["key"]

@@ -77,12 +77,13 @@ def price(
 def of(environment: Environment) -> Price:
     """The price of *environment* by its record."""
     volume = environment.volume
-    exists = volume.id is not None if volume.kind == "network" else environment.pod_id is not None
+    network = volume.kind == "network"
+    exists = volume.id is not None if network else environment.pod_id is not None and environment.status != "TERMINATED"
     return price(
         compute_per_hour=environment.cost_per_hour or 0.0,
         container_disk_gb=environment.spec.get("container_disk_gb", 0),
         volume_kind=volume.kind,
         volume_gb=volume.size_gb or 0,
         running=environment.pod_id is not None and environment.status in ("RUNNING", "STARTING", "PROVISIONING"),
-        exists=exists and environment.status != "TERMINATED",
+        exists=exists,
     )
