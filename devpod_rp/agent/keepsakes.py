@@ -46,9 +46,10 @@ class NoLoss:
     def covers(self, path: str, changed_after_boot: bool) -> bool:
         for expression, as_booted in self._tables:
             found = expression.fullmatch(path) if expression is not None else None
-            if found is not None and found.lastgroup is not None:
-                if not (as_booted[int(found.lastgroup[1:])] and changed_after_boot):
-                    return True
+            if found is None or found.lastgroup is None:
+                continue
+            if not (as_booted[int(found.lastgroup[1:])] and changed_after_boot):
+                return True
         return False
 
 

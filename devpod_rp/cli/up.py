@@ -268,7 +268,7 @@ def _variables(pairs: tuple[str, ...]) -> dict[str, str]:
 def _document(ready: Ready) -> dict[str, Any]:
     from devpod_rp.lifecycle.overview import describe
 
-    return {**describe(ready.environment, ready.sync), "created": ready.created}
+    return {**describe(ready.environment, ready.sync), "created": ready.created, "limits": ready.watch.as_json()}
 
 
 def _summary(ready: Ready) -> None:
@@ -279,6 +279,8 @@ def _summary(ready: Ready) -> None:
     machine, price = environment.gpu or "its machine", render.money(environment.cost_per_hour)
     click.echo(f"{environment.name} is running on {machine}, {price}.")
     render.facts([("SSH host", environment.host_alias), ("Workspace", environment.workspace), ("Sync", state)])
+    if ready.watch.limits.any:
+        click.echo(f"  It stops by itself: {ready.watch.spoken}")
     if sync.get("conflicts"):
         click.echo(f"  {len(sync['conflicts'])} conflicts: devpod-rp sync conflicts")
     click.echo("Try next:")

@@ -82,9 +82,7 @@ def real_parts() -> Parts:
     from devpod_rp.sync.watch import Watcher
 
     oversight = Oversight(limits_of=limits.limits_of, deliver=limits.deliver, end=_end_pod)
-    return Parts(
-        open_session=open_session, watch=Watcher, refresh=_refresh, open_link=open_link, oversight=oversight
-    )
+    return Parts(open_session=open_session, watch=Watcher, refresh=_refresh, open_link=open_link, oversight=oversight)
 
 
 def _end_pod(name: str) -> str | None:

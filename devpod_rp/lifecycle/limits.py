@@ -44,6 +44,28 @@ class Watch:
     in_pod: bool
     refusal: str | None = None
 
+    @property
+    def spoken(self) -> str:
+        """The limits in words."""
+        limits = self.limits
+        words = [
+            f"{what} {durations.spoken(seconds)}"
+            for what, seconds in (
+                ("unused for", limits.idle_seconds),
+                ("after", limits.runtime_seconds),
+                ("without this machine for", limits.lid_seconds),
+            )
+            if seconds is not None
+        ]
+        if limits.cost_usd is not None:
+            words.append(f"at ${limits.cost_usd:.2f}")
+        if limits.stop_at is not None:
+            words.append(f"at {time.strftime('%Y-%m-%d %H:%M', time.localtime(limits.stop_at))}")
+        return ", ".join(words) or "never"
+
+    def as_json(self) -> dict[str, Any]:
+        return {**self.limits._asdict(), "in_pod": self.in_pod, "refusal": self.refusal}
+
 
 def limits_of(environment: Environment) -> Limits:
     """The limits that hold for the present run of *environment*."""
