@@ -186,8 +186,8 @@ def gpu_percent(readings: Optional[Sequence[Sequence[float]]]) -> Optional[float
     """
     if not readings:
         return None
-    gpus = [list(each) for each in zip(*readings)]
-    return max((statistics.median(each) for each in gpus), default=None)
+    gpus = range(min(len(reading) for reading in readings))
+    return max((statistics.median(reading[gpu] for reading in readings) for gpu in gpus), default=None)
 
 
 def named(process: Process) -> str:

@@ -30,7 +30,7 @@ STATE = DIRECTORY + "/watchdog-state.json"
 LAPTOP = DIRECTORY + "/laptop-seen"
 MARK = "devpod_rp-agent-watchdog"
 
-_LAPTOP_IN_TOUCH_SECONDS = 90.0
+_LAPTOP_IN_TOUCH_SECONDS = 60.0
 # How long the keeper may take for its own, better stop: flush, rescue, stop.
 _KEEPER_LEAD_SECONDS = 180.0
 _HELD_SECONDS = 600.0
