@@ -24,13 +24,15 @@ types: .venv/installed-dev
 fast: .venv/installed-dev
 	$(BIN)/python -m pytest -q -n 2 -m "not slow and not sandbox" tests
 
-# The same end-to-end tests against what a user installs: templates, agent and data files must be in the wheel.
+# The same end-to-end tests against what a user installs, away from the checkout: templates, agent and data files must
+# be in the wheel.
 wheel-test: .venv/installed-dev system
 	rm -rf dist $(WHEEL_VENV)
 	$(BIN)/python -m build --wheel --outdir dist .
 	.ci/venv $(WHEEL_VENV)
 	$(WHEEL_VENV)/bin/python -m pip install -q -c constraints.txt dist/*.whl --group dev
-	cd tests && ../$(WHEEL_VENV)/bin/python -P -m pytest -n 2 --dist loadscope -m sandbox -p no:cacheprovider .
+	rm -rf build/wheel-test && mkdir -p build/wheel-test && cp -r tests pyproject.toml build/wheel-test
+	cd build/wheel-test && ../../$(WHEEL_VENV)/bin/python -m pytest -n 2 --dist loadscope -m sandbox tests
 
 bench: .venv/installed-dev system
 	$(BIN)/python -m tests.bench

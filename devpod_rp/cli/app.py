@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import click
 
 from devpod_rp import __version__
-from devpod_rp.errors import DevpodError, ExitCode, UsageError
+from devpod_rp.errors import ConfigurationError, DevpodError, ExitCode, InterruptedByUserError, UsageError
 
 # Name -> (where the command lives, one line of help). A table, so that `--help` imports no command.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -27,7 +27,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ssh": ("devpod_rp.cli.connect:ssh", "A shell on the pod, or one command."),
     "open": ("devpod_rp.cli.connect:open_", "Open the pod in an editor."),
     "logs": ("devpod_rp.cli.connect:logs", "The container's log, or the keeper's."),
-    "sync": ("devpod_rp.cli.sync:sync", "status · flush · pause · resume · conflicts"),
+    "sync": (
+        "devpod_rp.cli.sync:sync",
+        "status · flush · pause · resume · conflicts · resolve · pull · undo · plan · why",
+    ),
     "gpus": ("devpod_rp.cli.catalog:gpus", "GPU types with price and stock."),
     "volumes": ("devpod_rp.cli.catalog:volumes", "list · create · delete network volumes."),
     "templates": ("devpod_rp.cli.catalog:templates", "list · show templates."),
@@ -86,6 +89,8 @@ def run(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         return _report(UsageError(error.format_message()), as_json)
     except (click.Abort, KeyboardInterrupt):
+        if as_json:
+            return _report(InterruptedByUserError("Interrupted.", hint="the same command goes on."), as_json)
         click.echo("Interrupted.", err=True)
         return int(ExitCode.INTERRUPTED)
     except BrokenPipeError:
@@ -94,6 +99,8 @@ def run(arguments: Sequence[str]) -> int:
         return int(ExitCode.DONE)
     except DevpodError as error:
         return _report(error, as_json)
+    except OSError as error:
+        return _report(_unusable_file(error) or _unexpected(error), as_json)
     except Exception as error:  # noqa: BLE001 - the last line of defence: traceback to the log, one line to the user
         return _report(_unexpected(error), as_json)
     return result if isinstance(result, int) else int(ExitCode.DONE)
@@ -110,6 +117,22 @@ def _report(error: DevpodError, as_json: bool) -> int:
 
     render.error(error, as_json)
     return int(error.exit_code)
+
+
+def _unusable_file(error: OSError) -> DevpodError | None:
+    """The error of a file or folder of ours that cannot be used; None if *error* is about something else."""
+    from pathlib import Path
+
+    from devpod_rp import paths
+
+    ours = (paths.state_dir(), paths.config_dir(), paths.log_dir())
+    named = Path(str(error.filename)) if isinstance(error.filename, (str, bytes)) else None
+    if named is None or not any(named.is_relative_to(each) or each.is_relative_to(named) for each in ours):
+        return None
+    return ConfigurationError(
+        f"{named} cannot be used: {error.strerror}.",
+        hint="make room there or mend its permissions, or put our files elsewhere with DEVPOD_RP_HOME.",
+    )
 
 
 def _unexpected(error: Exception) -> DevpodError:

@@ -12,6 +12,8 @@ from devpod_rp.errors import ConfigurationError
 
 FORMAT = 1
 """The version of ``environment.json`` and ``intent.json`` that this code writes, and the newest it reads."""
+# Directories of ours carry the name with a prefix and a suffix, and 255 bytes is what file systems take.
+_LONGEST_NAME_BYTES = 200
 
 
 class CorruptRecord(ConfigurationError):
@@ -85,7 +87,8 @@ class Environment:
 
 def is_possible_name(name: str) -> bool:
     """Whether *name* is safe as a directory of ours; which names are good ones is said elsewhere."""
-    return bool(name) and name[0] != "." and not set(name) & set("/\\:\0")
+    fits = len(name.encode("utf-8", "surrogateescape")) <= _LONGEST_NAME_BYTES
+    return bool(name) and fits and name[0] != "." and not set(name) & set("/\\:\0")
 
 
 def encode(environment: Environment) -> bytes:

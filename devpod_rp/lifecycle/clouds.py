@@ -122,12 +122,15 @@ def _api_key(environ: Mapping[str, str]) -> str:
 def local_cloud_running() -> dict[str, Any] | None:
     """The local cloud's endpoint if it answers, else None. Never starts it."""
     path = paths.local_cloud_endpoint()
+    hint = "delete it; it is written anew."
     try:
         endpoint: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}", hint="delete it; it is written anew.") from error
+        raise ConfigurationError(f"{path} cannot be read: {error}.", hint=hint) from error
+    if not isinstance(endpoint, dict) or not all(isinstance(endpoint.get(key), str) for key in ("url", "token")):
+        raise ConfigurationError(f"{path} does not say where the local cloud is.", hint=hint)
     return endpoint if _answers(endpoint) else None
 
 

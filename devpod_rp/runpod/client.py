@@ -90,7 +90,7 @@ class RunPod:
 
     def update_pod(self, pod_id: str, request: UpdatePodRequest) -> Pod:
         path = f"/v2/pods/{pod_id}"
-        return self._read(Pod, self._http.patch(path, request.body()), path)
+        return self._read(Pod, self._http.patch(path, request.body()), path, "PATCH")
 
     def start_pod(self, pod_id: str) -> Pod:
         """Start a stopped pod on the host it is bound to.
@@ -137,7 +137,7 @@ class RunPod:
 
     def update_network_volume(self, volume_id: str, request: UpdateNetworkVolumeRequest) -> NetworkVolume:
         path = f"/v2/network-volumes/{volume_id}"
-        return self._read(NetworkVolume, self._http.patch(path, request.body()), path)
+        return self._read(NetworkVolume, self._http.patch(path, request.body()), path, "PATCH")
 
     def delete_network_volume(self, volume_id: str) -> None:
         """Delete a network volume and everything on it; one that is gone already is fine, one in use is refused."""
@@ -202,8 +202,8 @@ class RunPod:
             raise self._http.misunderstood("GET", path)
         return [self._read(kind, each, path) for each in page[key]]
 
-    def _read(self, kind: type[Wire], answer: Any, path: str) -> Wire:
+    def _read(self, kind: type[Wire], answer: Any, path: str, method: str = "GET") -> Wire:
         try:
             return kind.model_validate(answer)
         except ValidationError as error:
-            raise self._http.misunderstood("GET", path) from error
+            raise self._http.misunderstood(method, path) from error

@@ -42,6 +42,8 @@ class BadRequest(ApiError):
 class NotFound(ApiError):
     """404: there is no such thing, or it is gone."""
 
+    default_hint = "devpod-rp list shows what there is; RUNPOD_API_URL, if you set it, may lead elsewhere."
+
 
 class Forbidden(ApiError, AuthenticationError):
     """403: the key may not do this, or the machine pool is closed to the account."""

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
 
 from devpod_rp import __version__
 from devpod_rp.errors import AuthenticationError, ConfigurationError
@@ -31,6 +31,7 @@ _ATTEMPTS = 5
 # RunPod's shortest rate limit window; who is told to wait for the hourly one is told so instead.
 _LONGEST_WAIT_SECONDS = 60.0
 _LONGEST_DETAIL = 300
+_PAUSES = wait_exponential(multiplier=0.5, max=8.0) + wait_random(0.0, 0.5)
 _TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -168,18 +169,23 @@ class Http:
 
 
 def refusal(response: httpx.Response) -> ApiError:
-    """The error in an answer; RunPod sends problem+json, and for some refusals ``{"error": …}`` or plain text."""
+    """The error in an answer; RunPod sends problem+json, and for some refusals ``{"error": …}`` or plain text.
+
+    A proxy may complain by showing the request, so the key is struck out of whatever the answer says.
+    """
+    key = response.request.headers.get("Authorization", "").removeprefix("Bearer ")
     detail, errors = f"HTTP {response.status_code}", list[str]()
     try:
         body = response.json()
     except ValueError:
         body = None
     if isinstance(body, dict):
-        detail = str(body.get("detail") or body.get("error") or body.get("title") or detail)
+        said = str(body.get("detail") or body.get("error") or body.get("title") or "")
+        detail = _printable(said, key) or detail
         listed = body.get("errors")
-        errors = [str(each) for each in listed] if isinstance(listed, list) else []
+        errors = [_printable(str(each), key) for each in listed] if isinstance(listed, list) else []
     elif "html" not in response.headers.get("Content-Type", ""):
-        detail = _printable(response.text) or detail
+        detail = _printable(response.text, key) or detail
     error = from_answer(response.status_code, detail, errors)
     error.retry_after = _seconds(response.headers.get("Retry-After"))
     if error.retry_after is not None and isinstance(error, RateLimited):
@@ -198,9 +204,10 @@ def _host(url: str) -> str:
     return parts.hostname
 
 
-def _printable(text: str) -> str:
-    """*text* on one line that cannot play tricks with a terminal."""
-    words = " ".join(text.split())[:_LONGEST_DETAIL]
+def _printable(text: str, secret: str) -> str:
+    """*text* without *secret*, on one line that cannot play tricks with a terminal."""
+    told = text.replace(secret, "…") if secret else text
+    words = " ".join(told.split())[:_LONGEST_DETAIL]
     return "".join(character if character.isprintable() else "?" for character in words)
 
 
@@ -208,7 +215,7 @@ def _wait(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     if isinstance(error, ApiError) and error.retry_after is not None:
         return error.retry_after
-    return float(wait_exponential_jitter(initial=0.5, max=8.0)(state))
+    return float(_PAUSES(state))
 
 
 def _seconds(header: str | None) -> float | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from devpod_rp.runpod.errors import RateLimited, ServerError, Unreachable
+from devpod_rp.runpod.errors import NotFound, RateLimited, ServerError, Unreachable
 from devpod_rp.runpod.http import Http, refusal
 from devpod_rp.runpod.model import LogLine
 
@@ -32,12 +32,14 @@ def read_log(
     Without *follow* it ends when nothing comes for a moment, with a comment that follows a line (the stream is kept
     alive while there is nothing to tell), or with the first line younger than the request: a program that prints
     without pause must not hold up who only wants to know the past. With *follow* a broken stream is taken up after
-    the last line seen (``Last-Event-ID``).
+    the last line seen (``Last-Event-ID``), until the pod is gone.
 
     Raises:
+        NotFound: there is no such pod.
         Unreachable: the stream cannot be opened, or breaks ten times in a row without giving a line.
     """
     last_id: str | None = None
+    found = told = False
     failures = 0
     while True:
         headers = {"Last-Event-ID": last_id} if last_id else {}
@@ -47,28 +49,32 @@ def read_log(
                 if not response.is_success:
                     response.read()
                     raise refusal(response)
-                opened = _opened(response)
+                opened, found = _opened(response), True
                 if not follow:
                     # httpx looks this up when the body is read: the answer may take its time, silence in it may not.
                     response.request.extensions["timeout"]["read"] = _QUIET_SECONDS
                 for event_id, line in _events(_lines(response.iter_bytes())):
                     if line is None:
-                        if not follow and last_id:
+                        if not follow and told:
                             return
                         continue
                     if not follow and _younger(line, opened):
                         return
-                    last_id, failures = event_id or last_id, 0
+                    last_id, told, failures = event_id or last_id, True, 0
                     yield line
         except httpx.RequestError as error:
             if isinstance(error, httpx.ReadTimeout) and opened is not None and not follow:
                 return
             failures += 1
-            if failures >= _FAILURES_IN_A_ROW or (not follow and last_id):
+            if failures >= _FAILURES_IN_A_ROW or (not follow and told):
                 raise Unreachable(
                     f"The log broke off: {error or type(error).__name__}.", hint="check the network and try again."
                 ) from error
             log.info("event=log-broken path=%s failures=%d error=%s", path, failures, type(error).__name__)
+        except NotFound:
+            if not found:
+                raise
+            return
         except (RateLimited, ServerError) as error:
             failures += 1
             if failures >= _FAILURES_IN_A_ROW or (error.retry_after or 0.0) > _LONGEST_WAIT_SECONDS:

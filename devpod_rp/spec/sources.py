@@ -35,8 +35,9 @@ _EITHER_OR: tuple[tuple[Keys, tuple[Keys, ...]], ...] = (
 _CLOUDS = ("runpod", "local")
 # Where a flag is not called like its key.
 _FLAGS: dict[Keys, str] = {
-    ("volume", "kind"): "--volume-kind",
-    ("volume", "size_gb"): "--volume-size",
+    ("volume", "kind"): "--volume (or --volume-kind)",
+    ("volume", "size_gb"): "--volume (or --volume-size)",
+    ("volume", "name"): "--volume",
     ("data_centers",): "--data-center",
     ("container_disk_gb",): "--disk",
 }
@@ -158,7 +159,7 @@ def _in_plain_words(problem: ErrorDetails, origins: dict[Keys, str]) -> Configur
 
 
 def _file_layer(path: Path) -> Iterator[_Layer]:
-    if path.is_file():
+    if path.exists():
         yield _layer_of_file(path, read_toml(path))
 
 
@@ -169,7 +170,7 @@ def _project_layers(folder: Path) -> Iterator[_Layer]:
     table = tools.get("devpod-rp") if isinstance(tools, dict) else None
     if table is not None and not isinstance(table, dict):
         raise ConfigurationError(f"{pyproject}: tool.devpod-rp is no table.", hint="write [tool.devpod-rp].")
-    if own.is_file() and table is not None:
+    if own.exists() and table is not None:
         raise ConfigurationError(
             f"{folder} has both {own.name} and [tool.devpod-rp] in pyproject.toml.", hint="keep one of them."
         )

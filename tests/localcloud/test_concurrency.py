@@ -72,7 +72,10 @@ def test_orders_given_at_once_never_run_a_pod_twice(tmp_path):
     finally:
         local.stop()
     assert host.crimes == []
-    assert threading.active_count() < 20, "workers of ended pods are gone"
+    workers = {f"pod-{pod}" for pod in pods}
+    eventually(
+        lambda: workers.isdisjoint(thread.name for thread in threading.enumerate()), "workers of ended pods are gone"
+    )
 
 
 def hammer(local: LocalCloud, pods: list[str], seed: int) -> set[int]:

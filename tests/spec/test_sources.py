@@ -216,8 +216,8 @@ def test_a_bad_value_in_an_inline_table_is_named_with_its_line(loaded, project):
 def test_a_bad_variable_or_flag_is_named_as_such(loaded):
     assert refusal(loaded, {"DEVPOD_RP_GPU_COUNT": "x"}).message.startswith("DEVPOD_RP_GPU_COUNT: gpu_count should be")
     assert refusal(loaded, gpu_count=0).message.startswith("--gpu-count: gpu_count")
-    assert refusal(loaded, volume__size_gb=1).message.startswith("--volume-size: volume.size_gb")
-    assert refusal(loaded, volume__kind="tape").message.startswith("--volume-kind: volume.kind")
+    assert refusal(loaded, volume__size_gb=1).message.startswith("--volume (or --volume-size): volume.size_gb")
+    assert refusal(loaded, volume__kind="tape").message.startswith("--volume (or --volume-kind): volume.kind")
     assert refusal(loaded, container_disk_gb=0).message.startswith("--disk: ")
     assert refusal(loaded, template="nope").message.startswith("--template: There is no template 'nope'.")
 

@@ -53,8 +53,7 @@ def _reply(cloud: Cloud, call: Call, resource: str, id_key: str, count_key: str,
 
 
 def _window(call: Call, now: datetime) -> tuple[str, list[Bucket]]:
-    sizes = call.several("bucketSize", {"enum": _SIZES})
-    size = sizes[-1] if sizes else "day"
+    size = call.one("bucketSize", {"enum": _SIZES}) or "day"
     last = call.whole("lastN", 1, _MOST_BUCKETS)
     start, end = _moment(call, "startTime"), _moment(call, "endTime")
     if last is not None:
@@ -62,7 +61,10 @@ def _window(call: Call, now: datetime) -> tuple[str, list[Bucket]]:
             raise bad_request("lastN and startTime/endTime are mutually exclusive.")
         return size, billing.last_buckets(last, now, size)
     end = end or now
-    start = start or end - _DEFAULT_WINDOW
+    try:
+        start = start or end - _DEFAULT_WINDOW
+    except OverflowError as error:
+        raise invalid([f"endTime: {error}"]) from None
     if start >= end:
         raise bad_request("startTime must be before endTime.")
     if (end - start) / timedelta(hours=1 if size == "hour" else 24) > _MOST_BUCKETS:

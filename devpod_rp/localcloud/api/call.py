@@ -24,16 +24,20 @@ class Call:
         """The body, if it matches *schema*. Raises Problem 422."""
         return check(self.body, schema)
 
-    def one(self, name: str) -> str | None:
+    def one(self, name: str, schema: Schema | None = None) -> str | None:
+        """The value of a parameter, matching *schema*. Raises Problem 422."""
         values = self.query.get(name)
-        return values[-1] if values else None
+        if not values:
+            return None
+        self._all_match(values[-1:], schema or {}, name)
+        return values[-1]
 
-    def several(self, name: str, schema: Schema | None = None) -> list[str]:
-        """The values of a comma-separated parameter, each matching *schema*. Raises Problem 422."""
-        found = [part for value in self.query.get(name, []) for part in value.split(",") if part]
-        errors = [error for part in found for error in violations(part, schema or {}, name)]
-        if errors:
-            raise invalid(errors)
+    def several(self, name: str, schema: Schema, most: int | None = None) -> list[str]:
+        """The values of a comma-separated parameter, each matching *schema*, at most *most*. Raises Problem 422."""
+        found = [part for value in self.query.get(name, []) for part in value.split(",")]
+        self._all_match(found, schema, name)
+        if most is not None and len(found) > most:
+            raise invalid([f"{name}: maxItems: got {len(found)}, want {most}"])
         return found
 
     def whole(self, name: str, minimum: int, maximum: int | None = None) -> int | None:
@@ -52,6 +56,12 @@ class Call:
         if errors:
             raise invalid(errors)
         return value
+
+    @staticmethod
+    def _all_match(values: list[str], schema: Schema, name: str) -> None:
+        errors = [error for value in values for error in violations(value, schema, name)]
+        if errors:
+            raise invalid(errors)
 
     def only_with(self, names: list[str], condition: bool, requirement: str) -> None:
         """Raises Problem 400 if one of *names* is given although *condition* does not hold."""

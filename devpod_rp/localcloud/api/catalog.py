@@ -17,6 +17,12 @@ _GPU_FILTERS = ["count", "cloud", "countryCodes", "cudaVersions", "minCudaVersio
 _GPU_PRODUCTS: Schema = {"enum": ["POD", "CLUSTER", "SERVERLESS"]}
 _CPU_PRODUCTS: Schema = {"enum": ["POD", "SERVERLESS"]}
 _CLOUDS: Schema = {"enum": ["SECURE", "COMMUNITY"]}
+_COMPLIANCE: Schema = {
+    "enum": (
+        "GDPR ISO_IEC_27001 ISO_14001 PCI_DSS HITRUST SOC_1_TYPE_2 SOC_2_TYPE_2 SOC_3_TYPE_2 ITAR FISMA_HIGH HIPAA "
+        "RENEWABLE"
+    ).split()
+}
 _REGIONS: Schema = {
     "enum": [
         "NORTH_AMERICA",
@@ -78,8 +84,8 @@ def list_data_centers(cloud: Cloud, call: Call) -> Reply:
     included = _data_center_includes(call)
     regions = call.several("regions", _REGIONS)
     storage = set(call.several("networkVolumeTypes", {"enum": ["STANDARD", "HIGH_PERFORMANCE"]}))
-    compliance = set(call.several("compliance"))
-    networks = call.several("globalNetwork", {"enum": ["true", "false"]})
+    compliance = set(call.several("compliance", _COMPLIANCE))
+    network = call.one("globalNetwork", {"enum": ["true", "false"]})
     market = cloud.market()
     found = [
         center
@@ -87,7 +93,7 @@ def list_data_centers(cloud: Cloud, call: Call) -> Reply:
         if (not regions or center.region in regions)
         and storage <= set(center.network_volume_types)
         and compliance <= set(center.compliance)
-        and (not networks or center.global_network == (networks[-1] == "true"))
+        and (network is None or center.global_network == (network == "true"))
     ]
     return Reply(document={"dataCenters": [_data_center(center, market, included) for center in found]})
 
@@ -102,7 +108,7 @@ def get_data_center(cloud: Cloud, call: Call) -> Reply:
 
 def _asks_stock(call: Call, products: Schema) -> bool:
     """Whether availability is asked for; ``include=AVAILABILITY`` and ``product`` go together, 400 otherwise."""
-    included = bool(call.several("include", {"enum": ["AVAILABILITY"]}))
+    included = bool(call.several("include", {"enum": ["AVAILABILITY"]}, most=1))
     product = bool(call.several("product", products))
     if included and not product:
         raise bad_request("include=AVAILABILITY requires product.")
@@ -113,18 +119,17 @@ def _asks_stock(call: Call, products: Schema) -> bool:
 
 def _gpu_query(call: Call) -> _GpuQuery | None:
     stock = _asks_stock(call, _GPU_PRODUCTS)
-    clouds = call.several("cloud", _CLOUDS)
     versions = call.several("cudaVersions", {"type": "string", "pattern": r"^\d+\.\d+$"})
-    floors = call.several("minCudaVersion", {"type": "string", "pattern": r"^\d+(\.\d+)?$"})
+    floor = call.one("minCudaVersion", {"type": "string", "pattern": r"^\d+(\.\d+)?$"})
     query = _GpuQuery(
         count=call.whole("count", 1) or 1,
-        cloud=clouds[-1] if clouds else "SECURE",
+        cloud=call.one("cloud", _CLOUDS) or "SECURE",
         countries=call.several("countryCodes", {"type": "string", "pattern": "^[A-Z]{2}$"}),
         cuda_versions=versions,
-        min_cuda=floors[-1] if floors else None,
+        min_cuda=floor,
     )
     call.only_with(_GPU_FILTERS, stock, "include=AVAILABILITY")
-    if versions and floors:
+    if versions and floor:
         raise bad_request("cudaVersions and minCudaVersion are mutually exclusive.")
     return query if stock else None
 

@@ -26,8 +26,8 @@ _HEADERS = {"Cache-Control": "no-cache", "Connection": "keep-alive", "X-Accel-Bu
 def stream(cloud: Cloud, call: Call) -> Reply:
     """The stream stays open until the client leaves, the pod is terminated or the server stops."""
     pod = cloud.pods.get(call.path["id"])
-    sources = call.several("source", {"enum": list(SOURCES)}) or SOURCES
-    reader = Reader(pod.id, cloud.container_log(pod.id), cloud.ledger, sources)
+    source = call.one("source", {"enum": list(SOURCES)})
+    reader = Reader(pod.id, cloud.container_log(pod.id), cloud.ledger, (source,) if source else SOURCES)
     past = _backfill(reader.read(), call)
     return Reply(stream=_events(cloud, pod.id, reader, past), headers=_HEADERS)
 

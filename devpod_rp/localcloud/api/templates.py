@@ -16,8 +16,8 @@ def list_own(cloud: Cloud, _call: Call) -> Reply:
 
 
 def list_public(cloud: Cloud, call: Call) -> Reply:
-    sources = call.several("source", {"enum": ["official", "verified", "community"]}) or ["official"]
-    found = [templates.public(each) for each in cloud.catalog.templates.values() if each.source == sources[-1]]
+    source = call.one("source", {"enum": ["official", "verified", "community"]}) or "official"
+    found = [templates.public(each) for each in cloud.catalog.templates.values() if each.source == source]
     return Reply(document={"templates": found[:_MOST_PUBLIC]})
 
 
