@@ -15,6 +15,7 @@ from devpod_rp.spec.wishes import smallest_memory_gb
 NEVER = "never"
 """What a limit says to be none, where a lower layer sets one."""
 
+OnPreempt = Literal["wait", "on-demand"]
 SyncMode = Literal["one-way-safe", "two-way-safe", "one-way-replica"]
 Tier = Literal["secure", "community", "any"]
 VolumeKind = Literal["disk", "network", "none"]
@@ -60,6 +61,20 @@ class SyncSpec(_Part):
     ignore: tuple[str, ...] = ()
 
 
+class SpotSpec(_Part):
+    """Renting by bid: up to 90 % cheaper, and ended by the market whenever somebody pays more.
+
+    *bid* is USD per hour for one GPU; without one it is a tenth above the lowest bid that gets a pod, and never more
+    than the on-demand price. When the pod is outbid, *hook* runs on it (a shell command, two seconds), and the keeper
+    brings it back: *on_preempt* says whether it waits for the same bid or pays for on-demand.
+    """
+
+    enabled: bool = False
+    bid: Annotated[float, Field(gt=0)] | None = None
+    on_preempt: OnPreempt = "wait"
+    hook: str | None = None
+
+
 class EnvironmentSpec(_Part):
     """Everything an environment needs, complete and checked.
 
@@ -93,6 +108,7 @@ class EnvironmentSpec(_Part):
     lid_stop: str | None = None
     volume: VolumeSpec = VolumeSpec()
     sync: SyncSpec = SyncSpec()
+    spot: SpotSpec = SpotSpec()
 
     @field_validator("gpu")
     @classmethod
