@@ -55,10 +55,10 @@ class Desk:
         assert "Traceback" not in stderr, stderr
         return Ended(process.returncode, stdout, stderr)
 
-    def interrupted(self, wire: Wire, *arguments: str) -> Ended:
-        self.relay.arm(wire)
+    def interrupted(self, wire: Wire, *arguments: str, then: Wire | None = None) -> Ended:
+        self.relay.arm(*([wire, then] if then else [wire]))
         ended = self.run(*arguments)
-        assert self.relay.wire is None, f"it ended before {wire}: {ended}"
+        assert self.relay.wires == [], f"it ended too early: {ended}"
         return ended
 
     def json(self, *arguments: str) -> Any:
@@ -146,12 +146,14 @@ def test_a_kill_while_a_network_volume_is_made_does_not_make_a_second_one(desk: 
     assert (desk.pods(), desk.volumes()) == ([], [volume])
 
 
-def test_a_second_ctrl_c_while_things_are_cleared_away_is_made_good_by_the_next_command(desk: Desk) -> None:
-    desk.interrupted(Wire(1, True, signal.SIGINT, "POST", "/v2/pods"), *UP)
-    assert desk.pods() == []
-    desk.relay.arm(Wire(1, False, signal.SIGKILL, "DELETE", None))
-    first = Wire(12, True, signal.SIGINT)
-    ended = desk.interrupted(first, *UP)
-    assert ended.code in (130, -signal.SIGKILL)
+@pytest.mark.parametrize("sent", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_clearing_away_is_made_good_by_the_next_command(
+    desk: Desk, sign: signal.Signals, sent: bool
+) -> None:
+    """Who is in a hurry presses Ctrl-C twice."""
+    first = Wire(1, True, signal.SIGINT, "POST", "/v2/pods")
+    desk.interrupted(first, *UP, then=Wire(1, sent, sign, "DELETE"))
+    assert desk.json("list")["unowned_pods"] == []
     desk.json("gc", "--yes")
     assert desk.pods() == []

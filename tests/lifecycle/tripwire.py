@@ -28,14 +28,14 @@ class Wire:
 
 
 class Relay(ThreadingHTTPServer):
-    """Passes requests on to *upstream*; trips *wire* once, on *victim*."""
+    """Passes requests on to *upstream*; trips its wires one after the other, each once, on *victim*."""
 
     daemon_threads = True
 
     def __init__(self, upstream: str) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.upstream = upstream
-        self.wire: Wire | None = None
+        self.wires: list[Wire] = []
         self.victim: subprocess.Popen[str] | None = None
         self._count = 0
         self._lock = threading.Lock()
@@ -46,19 +46,19 @@ class Relay(ThreadingHTTPServer):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
 
-    def arm(self, wire: Wire) -> None:
+    def arm(self, *wires: Wire) -> None:
         with self._lock:
-            self.wire, self._count = wire, 0
+            self.wires, self._count = list(wires), 0
 
     def tripped(self, method: str, path: str) -> Wire | None:
         with self._lock:
-            wire = self.wire
+            wire = self.wires[0] if self.wires else None
             if wire is None or wire.method not in (None, method) or wire.path not in (None, path):
                 return None
             self._count += 1
             if self._count != wire.number:
                 return None
-            self.wire = None
+            self.wires, self._count = self.wires[1:], 0
             return wire
 
     def end(self) -> None:
@@ -98,7 +98,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.victim.wait(120)
         self.close_connection = True
 
-    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _pass_on
+    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _pass_on  # noqa: N815 - the names are http.server's
 
     def log_message(self, format: str, *args: object) -> None:
         """Not on the test's stderr."""
