@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import struct
-import zlib
 from typing import Any, Dict, List, Tuple
 
+from devpod_rp.agent import packing
 from devpod_rp.agent.wire import Refusal, Request
 
 MAX_BYTES = 64 << 20
@@ -27,7 +27,15 @@ def unpacked(request: Request) -> Tuple[List[Item], bytes]:
     Raises:
         Refusal: bad-request, when it is no batch or the sizes do not add up.
     """
-    body = inflated(request)
+    items, content = split(inflated(request))
+    inline = sum(count(item, "size") for item in items if item.get("do") == "file" and "staged" not in item)
+    if inline != len(content):
+        raise Refusal("bad-request", "the contents do not add up")
+    return items, content
+
+
+def split(body: bytes) -> Tuple[List[Item], bytes]:
+    """The reverse of :func:`packed`; raises Refusal "bad-request" for what is no batch."""
     try:
         (length,) = struct.unpack_from(">I", body)
         items = json.loads(body[4 : 4 + length].decode("ascii"))
@@ -35,27 +43,15 @@ def unpacked(request: Request) -> Tuple[List[Item], bytes]:
         raise Refusal("bad-request", "not a batch") from error
     if length > len(body) - 4 or not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise Refusal("bad-request", "not a batch")
-    content = body[4 + length :]
-    inline = sum(count(item, "size") for item in items if item.get("do") == "file" and "staged" not in item)
-    if inline != len(content):
-        raise Refusal("bad-request", "the contents do not add up")
-    return items, content
+    return items, body[4 + length :]
 
 
 def inflated(request: Request) -> bytes:
     """The body, decompressed when the header's *packed* gives its unpacked size."""
-    size = request.header.get("packed")
-    if size is None:
-        return request.body
-    if not isinstance(size, int) or not 0 <= size <= MAX_BYTES:
-        raise Refusal("bad-request", "a body unpacks to at most %d bytes" % MAX_BYTES)
     try:
-        data = zlib.decompressobj().decompress(request.body, size + 1)
-    except zlib.error as error:
-        raise Refusal("bad-request", "not zlib data") from error
-    if len(data) != size:
-        raise Refusal("bad-request", "the body does not unpack to the size it names")
-    return data
+        return packing.unpack(request.body, request.header, MAX_BYTES)
+    except ValueError as error:
+        raise Refusal("bad-request", str(error)) from error
 
 
 def count(fields: Dict[str, Any], key: str) -> int:

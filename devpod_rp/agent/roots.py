@@ -58,7 +58,7 @@ class Area:
         key = hashlib.blake2b(self.root, digest_size=8).hexdigest().encode()
         self.record = os.path.join(self.state, b"roots", key, b"root-id")
         self.stage = os.path.join(self.state, b"stage", key)
-        self.trash = os.path.join(self.state, b"trash")
+        self.trash = os.path.join(self.state, b"trash", key)
 
     def prepare(self) -> None:
         """Make the folder and our own beside it, and clear what an earlier run left unfinished."""

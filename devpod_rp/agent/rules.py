@@ -119,6 +119,22 @@ class Rules:
         rule = self.decide(path, is_folder)
         return rule is None or not rule.leaves_out
 
+    def deciding(self, path: str, is_folder: bool) -> Optional[Rule]:
+        """The rule that decides about *path* when nothing is known of its folders: one that leaves out a folder above
+        it, else its own."""
+        cut = path.find("/")
+        while cut > 0:
+            rule = self.decide(path[:cut], True)
+            if rule is not None and rule.leaves_out:
+                return rule
+            cut = path.find("/", cut + 1)
+        return self.decide(path, is_folder)
+
+    def ignored(self, path: str, is_folder: bool) -> bool:
+        """Whether *path* or a folder above it is left out."""
+        rule = self.deciding(path, is_folder)
+        return rule is not None and rule.leaves_out
+
     def to_wire(self) -> List[List[List[Any]]]:
         """Plain lists for a frame's header: layers of [folder, [rule, …]]."""
         return [

@@ -11,12 +11,13 @@ import os
 import re
 import time
 import zlib
+from contextlib import suppress
 from typing import Any, Dict, Iterator, List, Tuple
 
 from devpod_rp.agent import tree
 from devpod_rp.agent.batch import inflated
 from devpod_rp.agent.roots import Area, Root
-from devpod_rp.agent.rules import from_wire
+from devpod_rp.agent.rules import Rules, from_wire
 from devpod_rp.agent.wire import Refusal, Request
 
 ROWS_PER_FRAME = 4000
@@ -26,25 +27,39 @@ Reply = Iterator[Tuple[Dict[str, Any], bytes]]
 
 
 def survey(request: Request) -> Reply:
-    """Op ``files.survey {root, state, ino, packed}``, body: the ignore rules (rules.Rules.to_wire) as JSON.
+    """Op ``files.survey {root, state, ino, packed}``, body: JSON ``{rules, paths}`` (rules as in Rules.to_wire).
 
-    Answers with frames whose bodies are zlib-compressed JSON lists of rows ``[path, kind, size, executable, link
-    target, mtime_ns, stamp or null]``; the last one is ``{"unknown": {path: reason}, "special": {path: what}}``.
+    With *paths* (relative) only these and what is below them are looked at, else everything. Answers with frames whose
+    bodies are zlib-compressed JSON lists of rows ``[path, kind, size, executable, link target, mtime_ns, stamp or
+    null]``; the last one is ``{"unknown": {path: reason}, "special": {path: what}}``.
     """
     try:
-        rules = from_wire(json.loads(inflated(request).decode("ascii")))
-    except (ValueError, TypeError, re.error) as error:
+        wishes = json.loads(inflated(request).decode("ascii"))
+        rules, paths = from_wire(wishes["rules"]), wishes["paths"]
+    except (ValueError, TypeError, KeyError, re.error) as error:
         raise Refusal("bad-request", "not a set of ignore rules") from error
+    if paths is not None and not all(isinstance(path, str) and tree.relative(path) for path in paths):
+        raise Refusal("bad-request", "not a list of relative paths")
     area = Area(request.header)
     unknown: Dict[str, str] = {}
     special: Dict[str, str] = {}
     with Root(area, request.header.get("ino")):
         walk = tree.Walk(os.fsdecode(area.root), keep=rules.keep, reads=False)
-        for _step in walk.steps():
+        for _step in walk.steps() if paths is None else _below(walk, rules, paths):
             if walk.waiting >= ROWS_PER_FRAME:
                 yield {}, _taken(walk, unknown, special)
     yield {}, _taken(walk, unknown, special)
     yield {}, _packed({"unknown": unknown, "special": special})
+
+
+def _below(walk: tree.Walk, rules: Rules, paths: List[str]) -> Iterator[None]:
+    walk.look(path for path in paths if not (rules.ignored(path, False) and rules.ignored(path, True)))
+    found = walk.found()
+    for path in [path for path, entry in found.items() if rules.ignored(path, entry.kind == tree.FOLDER)]:
+        del found[path]
+    for folder in [path for path, entry in found.items() if entry.kind == tree.FOLDER]:
+        with suppress(OSError):  # gone again: then there is nothing in it
+            yield from walk.steps(folder)
 
 
 def _taken(walk: tree.Walk, unknown: Dict[str, str], special: Dict[str, str]) -> bytes:

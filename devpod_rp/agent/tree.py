@@ -107,8 +107,10 @@ def scan(
     known: Optional[Known] = None,
     progress: Optional[Progress] = None,
     now_ns: Optional[int] = None,
+    below: str = "",
 ) -> Snapshot:
     """Everything below *root* that *keep* (path, is_folder) and *prune_names* let in; a pruned folder is not entered.
+    With *below* only what is in that folder of it; paths stay relative to *root*.
 
     Digests are taken from *known* (`Snapshot.digests` of an earlier scan) where the stamp is the same. *progress* is
     told entries seen and bytes hashed, at most ten times a second. *now_ns* is the file system's clock when it is not
@@ -119,7 +121,7 @@ def scan(
     """
     walk = Walk(root, keep=keep, prune_names=prune_names, known=known, progress=progress, now_ns=now_ns)
     with collector.paused():
-        for _step in walk.steps():
+        for _step in walk.steps(below):
             pass
     return walk.take()
 
@@ -198,24 +200,32 @@ class Walk:
         self._found = Snapshot({}, {}, {}, {}, self._fresh)
         return found
 
+    def found(self) -> Dict[str, Entry]:
+        """The entries that the next `take` would return, open to correction."""
+        return self._found.entries
+
     @property
     def waiting(self) -> int:
         """How many entries the next `take` would return."""
         return len(self._found.entries)
 
-    def steps(self) -> Iterator[None]:
+    def steps(self, below: str = "") -> Iterator[None]:
         """Walk; control comes back after every folder listed and every file hashed.
 
+        *below* limits the walk to what is in that folder (relative, reached without following links). Paths stay
+        relative to the root.
+
         Raises:
-            OSError: the root is no folder or cannot be listed.
+            OSError: the root (or *below*) is no folder or cannot be listed.
         """
-        top = places.enter(self._root)
+        top = self._enter_below(below)
+        start = below + "/" if below else ""
         stack: List[Tuple[Place, str, List[str]]] = []
         try:
-            folders, files = self._list(top, "")
-            stack.append((top, "", folders))
+            folders, files = self._list(top, start)
+            stack.append((top, start, folders))
             for name in files:
-                self._hash(top, name, name)
+                self._hash(top, name, start + name)
                 yield
             while stack:
                 place, prefix, folders = stack[-1]
@@ -228,8 +238,8 @@ class Walk:
                 inside = self._enter(place, name, path)
                 if inside is None:
                     continue
-                child, below, files = inside
-                stack.append((child, path + "/", below))
+                child, deeper, files = inside
+                stack.append((child, path + "/", deeper))
                 for name in files:
                     self._hash(child, name, path + "/" + name)
                     yield
@@ -246,6 +256,16 @@ class Walk:
                 self._look_at(top, path)
         finally:
             top.close()
+
+    def _enter_below(self, below: str) -> Place:
+        place = places.enter(self._root)
+        for part in below.split("/") if below else ():
+            try:
+                inside = place.enter(part)
+            finally:
+                place.close()
+            place = inside
+        return place
 
     def _look_at(self, top: Place, path: str) -> None:
         if not relative(path):

@@ -26,7 +26,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ssh": ("devpod_rp.cli.connect:ssh", "A shell on the pod, or one command."),
     "open": ("devpod_rp.cli.connect:open_", "Open the pod in an editor."),
     "logs": ("devpod_rp.cli.connect:logs", "The container's log, or the keeper's."),
-    "sync": ("devpod_rp.cli.sync:sync", "status · flush · pause · resume · conflicts"),
+    "sync": (
+        "devpod_rp.cli.sync:sync",
+        "status · flush · pause · resume · conflicts · resolve · pull · undo · plan · why",
+    ),
     "gpus": ("devpod_rp.cli.catalog:gpus", "GPU types with price and stock."),
     "volumes": ("devpod_rp.cli.catalog:volumes", "list · create · delete network volumes."),
     "templates": ("devpod_rp.cli.catalog:templates", "list · show templates."),

@@ -14,4 +14,5 @@ yes_option = click.option("--yes", "-y", is_flag=True, help="Answer every questi
 cloud_option = click.option(
     "--cloud", type=click.Choice(["runpod", "local"]), help="Which cloud; default: RunPod if there is an API key."
 )
+name_option = click.option("--name", help="The environment; default: the one of this folder.")
 name_argument = click.argument("name", required=False)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Any
 
 import click
 
-from devpod_rp.cli import pick, render
-from devpod_rp.cli.options import json_option, name_argument
+from devpod_rp.cli import pick, render, ui
+from devpod_rp.cli.options import json_option, name_argument, name_option
 from devpod_rp.cli.overview import sync_line
 
 _FLUSH_SECONDS = 3600.0
@@ -46,7 +47,10 @@ def conflicts(name: str | None, as_json: bool) -> int:
     if as_json:
         render.document({"conflicts": found["conflicts"]})
     elif found["conflicts"]:
-        _show_remarks("conflicts", found)
+        for each in found["conflicts"]:
+            click.echo(f"{each['path']}: {each['reason']}")
+            render.facts([("here", _version(each["local"])), ("pod", _version(each["pod"]))])
+        click.echo("hint: devpod-rp sync resolve PATH --keep local|pod|both", err=True)
     else:
         click.echo("No conflicts.")
     return int(ExitCode.SYNC if found["conflicts"] else ExitCode.DONE)
@@ -76,6 +80,119 @@ def resume(name: str | None, as_json: bool) -> None:
     _tell(name, "resume", as_json, "Synchronising")
 
 
+@sync.command()
+@click.argument("path")
+@click.option("--keep", type=click.Choice(["local", "pod", "both"]), required=True, help="Whose version stands.")
+@name_option
+@json_option
+def resolve(path: str, keep: str, name: str | None, as_json: bool) -> None:
+    """End the conflict at PATH (relative to the folder); the version that loses goes to its side's trash.
+
+    `both` keeps the local version under its name, and puts the pod's beside it.
+    """
+    answer = _ask(name, "resolve", as_json, path=_relative(path), keep=keep)
+    _told(answer, "written", as_json, "Resolved; written:")
+
+
+@sync.command()
+@click.argument("paths", nargs=-1)
+@name_option
+@json_option
+def pull(paths: tuple[str, ...], name: str | None, as_json: bool) -> None:
+    """Fetch what only the pod has or changed (outputs, notebooks): all of it, or what is below PATHS."""
+    answer = _ask(name, "pull", as_json, paths=[_relative(path) for path in paths])
+    _told(answer, "pulled", as_json, "Pulled:", nothing="The pod has nothing that is not here.")
+
+
+@sync.command()
+@click.argument("path", required=False)
+@name_option
+@json_option
+def undo(path: str | None, name: str | None, as_json: bool) -> None:
+    """Bring back what the synchronisation replaced or deleted last: PATH, or everything of that moment.
+
+    What is here now goes to the trash in turn, so a second undo takes the first one back.
+    """
+    answer = _ask(name, "undo", as_json, path=None if path is None else _relative(path))
+    _told(answer, "restored", as_json, "Brought back:")
+
+
+@sync.command()
+@name_option
+@json_option
+def plan(name: str | None, as_json: bool) -> None:
+    """What the synchronisation would do now, on each side; changes nothing if it is halted."""
+    found = _ask(name, "plan", as_json)["plan"]
+    if as_json:
+        render.document(found)
+        return
+    rows = [(side, kind, path) for side in ("pod", "here") for kind, paths in found[side].items() for path in paths]
+    if not rows:
+        click.echo("Nothing to do.")
+    for side, kind, path in rows:
+        click.echo(f"  {'on the pod' if side == 'pod' else 'here':<11} {kind:<9} {path}")
+
+
+@sync.command()
+@click.argument("path")
+@name_option
+@json_option
+def why(path: str, name: str | None, as_json: bool) -> None:
+    """Which rule decided about PATH, what follows from it, and what each side holds."""
+    reason = _ask(name, "why", as_json, path=_relative(path))["why"]
+    if as_json:
+        render.document(reason)
+        return
+    click.echo(f"{reason['path']}: {reason['rule']}")
+    render.facts(
+        [
+            ("therefore", reason["outcome"]),
+            ("here", reason["here"]),
+            ("pod", reason["pod"]),
+            ("last equal", reason["last_agreed"]),
+        ]
+    )
+
+
+def _ask(name: str | None, op: str, as_json: bool, **fields: Any) -> dict[str, Any]:
+    """What the environment's keeper answers to *op*; a keeper is started for a pod that runs."""
+    from devpod_rp import control
+
+    environment = pick.environment(name, as_json=as_json)
+    if not control.keeper_running(environment.name) and environment.status == "RUNNING":
+        control.start_keeper(environment.name)
+    return control.keeper_request(environment.name, op, timeout=_FLUSH_SECONDS, **fields)
+
+
+def _relative(path: str) -> str:
+    """*path* as the synchronisation names it: below the project folder, with slashes."""
+    from devpod_rp.errors import UsageError
+
+    given = PurePath(path)
+    if given.is_absolute() or ".." in given.parts:
+        raise UsageError(f"{path} is not relative to the project folder.", hint="say it as in src/train.py.")
+    return given.as_posix()
+
+
+def _told(answer: dict[str, Any], key: str, as_json: bool, heading: str, nothing: str = "Nothing.") -> None:
+    if as_json:
+        render.document({key: answer[key]})
+    elif not answer[key]:
+        click.echo(nothing)
+    else:
+        click.echo(heading)
+        for path in answer[key]:
+            click.echo(f"  {path}")
+
+
+def _version(version: dict[str, Any] | None) -> str:
+    if version is None:
+        return "absent"
+    size = f", {ui.size(version['size'])}" if version["kind"] == "file" else ""
+    changed = f", changed {render.age(version['modified'])} ago" if version["modified"] else ""
+    return f"{version['kind']}{size}{changed}"
+
+
 def _status(name: str | None, as_json: bool) -> dict[str, Any]:
     from devpod_rp.lifecycle.overview import sync_status
 
@@ -83,12 +200,7 @@ def _status(name: str | None, as_json: bool) -> dict[str, Any]:
 
 
 def _tell(name: str | None, op: str, as_json: bool, done: str) -> None:
-    from devpod_rp import control
-
-    environment = pick.environment(name, as_json=as_json)
-    if not control.keeper_running(environment.name) and environment.status == "RUNNING":
-        control.start_keeper(environment.name)
-    answer = control.keeper_request(environment.name, op, timeout=_FLUSH_SECONDS)
+    answer = _ask(name, op, as_json)
     if as_json:
         render.document(answer)
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ class Request:
     """An operation for the loop to carry out, and the promise of its result."""
 
     op: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
     answer: Future[dict[str, Any]] = field(default_factory=Future)
 
     def refuse(self, error: DevpodError) -> None:
@@ -35,13 +37,13 @@ class Desk:
         self._lock = threading.Lock()
         self._open: set[Request] | None = set()
 
-    def hand_in(self, op: str) -> Request:
+    def hand_in(self, op: str, fields: Mapping[str, Any]) -> Request:
         """Put *op* before the loop.
 
         Raises:
             UnreachableError: the keeper is ending.
         """
-        request = Request(op)
+        request = Request(op, fields)
         with self._lock:
             if self._open is None:
                 raise _ended()

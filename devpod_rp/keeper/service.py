@@ -6,6 +6,7 @@ import logging
 import os
 import queue
 import threading
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from devpod_rp import environments
 from devpod_rp.control import ControlServer
 from devpod_rp.errors import DevpodError, SyncError, UnreachableError, UsageError
 from devpod_rp.keeper import memory
+from devpod_rp.keeper.choices import CHOICES, explain
 from devpod_rp.keeper.clock import Drift
 from devpod_rp.keeper.connecting import ConnectFailed, Linked, PodRests
 from devpod_rp.keeper.connection import Connection, LinkDead
@@ -67,7 +69,7 @@ class Keeper:
         self._inbox.put(None)
         self._connection.break_off()
 
-    def handle(self, op: str, _fields: dict[str, Any]) -> dict[str, Any]:
+    def handle(self, op: str, fields: dict[str, Any]) -> dict[str, Any]:
         """Answer one request of the control socket."""
         if op == "status":
             return self.status()
@@ -77,13 +79,14 @@ class Keeper:
         if op == "pause":
             # On disk first: a pause outlives whatever happens now.
             memory.remember_paused(self._name, True)
-            waiting = self._desk.hand_in(op)
+            waiting = self._desk.hand_in(op, fields)
             if self._working:
                 self._connection.break_off()
             return self._desk.result_of(waiting)
-        if op in ("flush", "resume"):
-            return self._desk.result_of(self._desk.hand_in(op))
-        raise UsageError(f"A keeper cannot {op!r}.", hint="it can status, flush, pause, resume, stop.")
+        if op in ("flush", "resume", "why", *CHOICES):
+            return self._desk.result_of(self._desk.hand_in(op, fields))
+        known = ", ".join(("status", "flush", "pause", "resume", "stop", "why", *CHOICES))
+        raise UsageError(f"A keeper cannot {op!r}.", hint=f"it can {known}.")
 
     def status(self) -> dict[str, Any]:
         """How things stand, at once, also in the middle of a cycle."""
@@ -208,7 +211,10 @@ class Keeper:
             self._lose(message.reason)
 
     def _take_request(self, request: Request) -> None:
-        if request.op == "flush":
+        if request.op == "why":
+            self._answer(request, lambda: explain(self._session, request.fields))
+            return
+        if request.op == "flush" or request.op in CHOICES:
             if self._state.paused:
                 request.refuse(SyncError("The synchronisation is paused.", hint="devpod-rp sync resume"))
                 return
@@ -261,7 +267,10 @@ class Keeper:
             if halt.reason.startswith("local-"):
                 self._ears.close()  # what is watched may be another folder by the next cycle
             self._become(self._state.halt(halt.message, self._clock.monotonic()))
-            self._refuse(waiting, halt)
+            # Who asks for the plan wants to know just what the halt is about.
+            plans = [each for each in waiting if each.op == "plan" and self._session.attached]
+            self._refuse([each for each in waiting if each not in plans], halt)
+            self._choose(plans)
         except VolumeFullError as error:
             after = self._state.synchronised(frozenset(), full, self._clock.monotonic(), remark=error.message)
             self._become(after)
@@ -272,7 +281,29 @@ class Keeper:
             self._refuse(waiting, error)
         else:
             self._become(self._state.synchronised(done.deferred, full, self._clock.monotonic()))
-            self._fulfil(waiting, done)
+            self._fulfil([each for each in waiting if each.op == "flush"], done)
+            self._choose([each for each in waiting if each.op in CHOICES])
+
+    def _choose(self, requests: list[Request]) -> None:
+        """Carry out what was decided, now that both sides are as they were last seen."""
+        self._forget(requests)
+        for request in requests:
+            try:
+                request.fulfil({**CHOICES[request.op](self._session, request.fields), **self.status()})
+            except UnreachableError as lost:
+                request.refuse(lost)
+                self._lose(lost.message)
+            except SyncHalted as halt:
+                request.refuse(halt)
+                self._become(self._state.halt(halt.message, self._clock.monotonic()))
+            except DevpodError as error:
+                request.refuse(error)
+
+    def _answer(self, request: Request, work: Callable[[], dict[str, Any]]) -> None:
+        try:
+            request.fulfil({**work(), **self.status()})
+        except DevpodError as error:
+            request.refuse(error)
 
     def _lose(self, reason: str, *, expected: bool = True) -> None:
         self._cycles.detach()

@@ -55,8 +55,18 @@ def up(plan: Plan, progress: Progress, *, wait_seconds: float = 0.0) -> Ready:
             if created:
                 _undo(plan, client, progress)
             raise
+    environment = _with_wishes(environment, plan)
     sync = _synchronise(environment, progress)
     return Ready(environment, sync, created)
+
+
+def _with_wishes(environment: Environment, plan: Plan) -> Environment:
+    """The record with what is asked of the synchronisation now; a keeper that works by older wishes is ended."""
+    wishes = plan.spec.sync.model_dump(mode="json")
+    if environment.spec["sync"] == wishes:
+        return environment
+    control.stop_keeper(environment.name)
+    return environments.save(dataclasses.replace(environment, spec={**environment.spec, "sync": wishes}))
 
 
 def _still_true(plan: Plan, client: RunPod, progress: Progress) -> Plan:

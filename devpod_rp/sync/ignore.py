@@ -87,24 +87,14 @@ class IgnoreRules:
 
     def ignored(self, path: str, is_folder: bool) -> bool:
         """Whether *path* or a folder above it is left out; for single paths, with what the last scan has read."""
-        return self._deciding(path, is_folder)[0]
+        return self.rules.ignored(path, is_folder)
 
     def explain(self, path: str, is_folder: bool) -> Explanation:
         """Name the line that decides about *path*."""
-        ignored, rule = self._deciding(path, is_folder)
+        rule = self.rules.deciding(path, is_folder)
         if rule is None:
             return Explanation(path, False, None, "no rule speaks about it")
-        return Explanation(path, ignored, rule.line, rule.source)
-
-    def _deciding(self, path: str, is_folder: bool) -> tuple[bool, Rule | None]:
-        cut = path.find("/")
-        while cut > 0:
-            rule = self.rules.decide(path[:cut], True)
-            if rule is not None and rule.leaves_out:
-                return True, rule
-            cut = path.find("/", cut + 1)
-        rule = self.rules.decide(path, is_folder)
-        return rule is not None and rule.leaves_out, rule
+        return Explanation(path, rule.leaves_out, rule.line, rule.source)
 
     def _read(self, folder: str) -> None:
         for name, files in ((".gitignore", self._git), (".devpodignore", self._devpod)):

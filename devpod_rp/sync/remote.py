@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from devpod_rp.agent import packing
 from devpod_rp.agent.rules import Rules
 from devpod_rp.agent.tree import Entry, Stamp, relative
 from devpod_rp.errors import SyncError
 from devpod_rp.pod.link import AgentLink
+from devpod_rp.sync.here import at_or_below
 from devpod_rp.sync.journal import Cache
 
 _DIGEST = re.compile(r"[0-9a-f]{32}")
@@ -42,10 +44,16 @@ class RemoteTree:
     special: dict[str, str] = field(default_factory=dict)
 
 
-def survey(link: AgentLink, destination: Destination, rules: list[Any]) -> RemoteTree:
-    """Walk the pod's folder; raises AgentRefused "changed" when it is no longer the one we know."""
+def survey(
+    link: AgentLink, destination: Destination, rules: list[Any], paths: Collection[str] | None = None
+) -> RemoteTree:
+    """Walk the pod's folder, or look at *paths* and what is below them.
+
+    Raises:
+        AgentRefused: "changed", when it is no longer the folder we know.
+    """
     tree = RemoteTree()
-    body, fields = _request(rules)
+    body, fields = _request({"rules": rules, "paths": None if paths is None else sorted(paths)})
     for frame in link.stream("files.survey", body, **destination.fields(), **fields):
         rows = _reply(frame.body)
         if isinstance(rows, dict):
@@ -58,6 +66,22 @@ def survey(link: AgentLink, destination: Destination, rules: list[Any]) -> Remot
             if stamp is not None:
                 tree.stamps[path] = stamp
     return tree
+
+
+def look_again(
+    link: AgentLink, destination: Destination, rules: list[Any], paths: set[str], tree: RemoteTree
+) -> set[str]:
+    """Bring *tree* up to date at *paths* and below; returns every path that may differ now."""
+    seen = survey(link, destination, rules, paths)
+    stale = at_or_below(paths, tree.entries) | {path for path in paths if path in tree.unknown or path in tree.special}
+    for path in stale:
+        for part in (tree.entries, tree.stamps, tree.unknown, tree.special):
+            part.pop(path, None)
+    tree.entries.update(seen.entries)
+    tree.stamps.update(seen.stamps)
+    tree.unknown.update(seen.unknown)
+    tree.special.update(seen.special)
+    return stale | seen.entries.keys() | seen.unknown.keys() | seen.special.keys() | paths
 
 
 def learn_digests(
@@ -92,6 +116,18 @@ def learn_digests(
                 cache.forget(path)
     for path in missing:
         tree.unknown[path] = "it is being written on the pod, or cannot be read there"
+
+
+def trashed(link: AgentLink, destination: Destination) -> list[list[Any]]:
+    """What the pod's trash holds: ``[moment, path, kind, size, mtime_ns, link target]``, newest moment first."""
+    rows: list[list[Any]] = []
+    for frame in link.stream("trash.list", **destination.fields()):
+        try:
+            found = json.loads(packing.unpack(frame.body, frame.header, _MAX_REPLY).decode("ascii"))
+            rows += [[str(row[0]), str(row[1]), str(row[2]), int(row[3]), int(row[4]), str(row[5])] for row in found]
+        except (ValueError, TypeError, IndexError) as error:
+            raise _nonsense() from error
+    return rows
 
 
 def _file(stamp: Stamp, digest: str) -> Entry:

@@ -29,8 +29,10 @@ def unexpected_deletions(
         and action.old.kind != "dir"
         and not _was_seen(action.path, seen)
     )
+    if len(deleted) <= FEW_FILES:
+        return ()
     files = sum(1 for entry in ancestor.values() if entry.kind != "dir")
-    return deleted if len(deleted) > max(FEW_FILES, LARGE_SHARE * files) else ()
+    return deleted if len(deleted) > LARGE_SHARE * files else ()
 
 
 def was_emptied(ancestor: Collection[str], now: Collection[str]) -> bool:

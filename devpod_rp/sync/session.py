@@ -9,25 +9,41 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import filelock
 
+from devpod_rp.agent.tree import Entry
 from devpod_rp.errors import ConfigurationError, SyncError, UnreachableError
 from devpod_rp.pod.link import AgentLink, AgentRefused
 from devpod_rp.progress import Progress, silent
 from devpod_rp.sync import identity
+from devpod_rp.sync.choices import Choices
 from devpod_rp.sync.cycle import Cycles, Tally
 from devpod_rp.sync.ignore import IGNORE_FILES, Explanation, IgnoreRules
 from devpod_rp.sync.journal import Journal
-from devpod_rp.sync.reconcile import Mode
+from devpod_rp.sync.local import LocalFolder
+from devpod_rp.sync.reconcile import Mode, Plan
 from devpod_rp.sync.remote import Destination
-from devpod_rp.sync.status import CycleResult, Halts, Remark, SyncHalted, SyncStatus, VolumeFullError
+from devpod_rp.sync.status import (
+    Conflict,
+    CycleResult,
+    Halts,
+    Remark,
+    SyncHalted,
+    SyncStatus,
+    VolumeFullError,
+    version,
+)
+from devpod_rp.sync.why import Reason, why
 
 log = logging.getLogger(__name__)
+
+_MEANT = ("mass-deletion", "replica-asks")
+"""Halts that ask whether a plan is meant; all others ask whether the folders are the right ones."""
 
 _PASSES = 3
 """How often a cycle looks again because the pod changed under it, before it leaves the rest to the next one."""
@@ -41,7 +57,7 @@ class Session:
     system; by default beside it.
 
     Raises:
-        ConfigurationError: an unknown mode, or one that is not supported yet.
+        ConfigurationError: an unknown mode, or one that this system cannot carry out.
     """
 
     def __init__(
@@ -61,9 +77,14 @@ class Session:
         self._remote_state = remote_state or _state_beside(self._remote_root)
         self._halts = Halts(str(self._local_root), self._remote_root)
         self._rules = IgnoreRules(self._local_root, ignore)
+        self._folder = LocalFolder(self._local_root, state_dir)
+        if self._mode is Mode.TWO_WAY_SAFE:
+            LocalFolder.demand_support()
         self._process_lock = filelock.FileLock(state_dir / "sync.lock", timeout=0)
         self._journal = Journal(state_dir)
-        self._cycles = Cycles(self._local_root, self._mode, self._rules, self._journal, self._halts, progress)
+        self._cycles = Cycles(
+            self._local_root, self._folder, self._mode, self._rules, self._journal, self._halts, progress
+        )
         self._cycle_lock = threading.Lock()
         self._link: AgentLink | None = None
         self._destination: Destination | None = None
@@ -92,7 +113,7 @@ class Session:
                 raise
             self._link = link
             self._cycles.forget_remote()
-            self._forget_halt(but="mass-deletion")
+            self._forget_halt(but=_MEANT)
 
     @property
     def attached(self) -> bool:
@@ -122,8 +143,18 @@ class Session:
 
     # Synchronising.
 
-    def synchronise(self, paths: frozenset[str] | None = None) -> CycleResult:
-        """Bring the pod up to date: with *paths* (observed changes, relative) only those, else after looking at all.
+    @property
+    def follows_the_pod(self) -> bool:
+        """Whether what happens on the pod calls for a cycle."""
+        return self._mode is not Mode.ONE_WAY_SAFE
+
+    def synchronise(
+        self, paths: frozenset[str] | None = None, remote_paths: frozenset[str] = frozenset()
+    ) -> CycleResult:
+        """Bring both sides together as far as the mode allows.
+
+        With *paths* (observed changes here, relative; and *remote_paths*, those on the pod) only these are looked at,
+        else everything.
 
         Raises:
             SyncHalted: something looks like an accident; nothing was deleted, and status() says what to do.
@@ -137,7 +168,7 @@ class Session:
             tally = Tally()
             try:
                 destination = self._joined(link, destination)
-                full = self._run(link, destination, paths, tally)
+                full = self._run(link, destination, paths, remote_paths, tally)
             except UnreachableError:
                 self.detach()
                 raise
@@ -160,6 +191,60 @@ class Session:
                 raise self._volume_full(tally)
             return self._result(full, tally)
 
+    # What the user decides; each looks at both sides first and raises as `synchronise` does.
+
+    def plan(self) -> Plan:
+        """What a full cycle would do now; nothing is changed."""
+        with self._cycle_lock:
+            link, destination = self._attached()
+            try:
+                return self._cycles.look(link, destination)
+            except UnreachableError:
+                self.detach()
+                raise
+            finally:
+                self._cycles.activity = "watching"
+
+    def resolve(self, path: str, keep: str) -> list[str]:
+        """End the conflict at *path* by keeping "local", "pod" or "both"; returns the paths written."""
+        return self._choose(lambda choices, tally: choices.resolve(path, keep, tally))
+
+    def pull(self, paths: Sequence[str] = ()) -> list[str]:
+        """Bring here what only the pod has or changed, below *paths* or all of it; returns what came."""
+        return self._choose(lambda choices, tally: choices.pull(paths, tally))
+
+    def undo(self, path: str | None = None) -> list[str]:
+        """Bring back the version of *path* (or everything of the moment) that was replaced or deleted last."""
+        return self._choose(lambda choices, _tally: choices.undo(path))
+
+    def why(self, path: str) -> Reason:
+        """Which rule decided about *path*; from memory when nothing is attached."""
+        cycles, explanation = self._cycles, self.explain(path)
+        ignored_by = f"{explanation.rule} ({explanation.source})" if explanation.ignored else None
+        remote = cycles.remote
+        frozen = {**cycles.here.unknown, **(remote.unknown if remote else {}), **(remote.special if remote else {})}
+        here = cycles.here.entries or cycles.ancestor
+        pod = remote.entries if remote else None
+        return why(path, cycles.ancestor, here, pod, self._mode, frozen, ignored_by, connected=self.attached)
+
+    def _choose(self, work: Callable[[Choices, Tally], list[str]]) -> list[str]:
+        self.synchronise()
+        with self._cycle_lock:
+            link, destination = self._attached()
+            tally = Tally()
+            try:
+                written = work(Choices(self._cycles, self._folder, link, destination), tally)
+            except UnreachableError:
+                self.detach()
+                raise
+            finally:
+                self._cycles.activity = "watching"
+                self._write_status()
+        if tally.no_space:
+            raise self._volume_full(tally)
+        self.synchronise()
+        return written
+
     def ignored(self, path: str, is_folder: bool) -> bool:
         """Whether a relative path takes no part, by the rules that the last scan has read."""
         return self._rules.ignored(path, is_folder)
@@ -180,7 +265,7 @@ class Session:
             remote_files=counts.get("remote", 0),
             pending=len(self._cycles.pending | self._observed),
             pod_only=counts.get("pod_only", 0),
-            conflicts=_remarks(self._journal.get("conflicts", {})),
+            conflicts=self._conflicts(),
             problems=_remarks(self._journal.get("problems", {})),
             last_synced_at=self._journal.get("last_synced_at"),
             halted=halted,
@@ -188,17 +273,24 @@ class Session:
 
     # One cycle.
 
-    def _run(self, link: AgentLink, destination: Destination, paths: frozenset[str] | None, tally: Tally) -> bool:
+    def _run(
+        self,
+        link: AgentLink,
+        destination: Destination,
+        paths: frozenset[str] | None,
+        remote_paths: frozenset[str],
+        tally: Tally,
+    ) -> bool:
         """Run a quick or a full cycle, and look again while the pod changes under us; True when it was a full one."""
         rules_changed = any(path.rpartition("/")[2] in IGNORE_FILES for path in paths or ())
         full = paths is None or rules_changed or self._cycles.remote is None
         if not full:
-            self._cycles.quick(link, destination, paths or (), tally)
+            self._cycles.quick(link, destination, paths or (), remote_paths, self._observed, tally)
         for _ in range(_PASSES):
             if not full and not tally.stale:
                 break
             full, tally.stale = True, False
-            trusted = self._journal.get("accepted") == "mass-deletion"
+            trusted = self._journal.get("accepted") in _MEANT
             self._cycles.full(link, destination, self._observed, tally, trusted)
             self._journal.put(accepted=None)
             if not tally.stale:
@@ -211,7 +303,10 @@ class Session:
             uploaded_files=tally.files,
             uploaded_bytes=tally.bytes,
             deleted=tally.deleted,
-            conflicts=_remarks(self._cycles.conflicts),
+            downloaded_files=tally.files_here,
+            downloaded_bytes=tally.bytes_here,
+            deleted_here=tally.deleted_here,
+            conflicts=self._conflicts(),
             problems=_remarks(self._cycles.problems),
             deferred=frozenset(tally.deferred),
             seconds=time.monotonic() - tally.started,
@@ -221,6 +316,11 @@ class Session:
             full, tally.files, tally.bytes, tally.deleted, len(result.conflicts), len(result.deferred), result.seconds,
         )  # fmt: skip
         return result
+
+    def _conflicts(self) -> tuple[Conflict, ...]:
+        versions = self._journal.get("versions", {})
+        found = sorted(self._journal.get("conflicts", {}).items())
+        return tuple(Conflict(path, reason, *versions.get(path, (None, None))) for path, reason in found)
 
     def _volume_full(self, tally: Tally) -> VolumeFullError:
         missing = sum(result.action.new.size for result in tally.no_space if result.action.new is not None)
@@ -233,12 +333,15 @@ class Session:
     def _write_status(self) -> None:
         cycles = self._cycles
         cycles.save_digests()
-        remote = cycles.remote.entries if cycles.remote is not None else None
-        counts = self._journal.get("counts", {})
-        counts.update(local=sum(entry.kind != "dir" for entry in cycles.local.values()), pod_only=len(cycles.pod_only))
-        if remote is not None:
-            counts.update(remote=sum(entry.kind != "dir" for entry in remote.values()))
-        self._journal.put(counts=counts, conflicts=cycles.conflicts, problems=cycles.problems)
+        counts = {**self._journal.get("counts", {}), "local": files_in(cycles.here.entries)}
+        counts["pod_only"] = len(cycles.pod_only)
+        if cycles.remote is not None:
+            counts["remote"] = files_in(cycles.remote.entries)
+        theirs = cycles.remote.entries if cycles.remote is not None else {}
+        versions = {
+            path: [version(cycles.here.entries.get(path)), version(theirs.get(path))] for path in cycles.conflicts
+        }
+        self._journal.put(counts=counts, conflicts=cycles.conflicts, problems=cycles.problems, versions=versions)
 
     # Who the folders are.
 
@@ -263,7 +366,7 @@ class Session:
     def _joined(self, link: AgentLink, destination: Destination) -> Destination:
         """After the user accepted a halt while attached: join both folders as they are now."""
         accepted = self._journal.get("accepted")
-        if accepted in (None, "mass-deletion"):
+        if accepted is None or accepted in _MEANT:
             return destination
         self._cycles.void()
         self._destination = self._recognise(link, accept_fresh_remote=True)
@@ -289,23 +392,18 @@ class Session:
         log.warning("sync=halted reason=%s message=%s", halt.reason, halt.message)
         self._journal.put(halted={"reason": halt.reason, "message": halt.message, "hint": halt.hint})
 
-    def _forget_halt(self, but: str = "") -> None:
+    def _forget_halt(self, but: tuple[str, ...] = ()) -> None:
         halted = self._journal.get("halted")
-        if halted is not None and halted["reason"] != but:
+        if halted is not None and halted["reason"] not in but:
             self._journal.put(halted=None)
 
 
 def _supported(mode: str) -> Mode:
     try:
-        wanted = Mode(mode)
+        return Mode(mode)
     except ValueError:
         names = ", ".join(known.value for known in Mode)
         raise ConfigurationError(f"Unknown sync mode {mode!r}.", hint=f"Known modes: {names}.") from None
-    if wanted is not Mode.ONE_WAY_SAFE:
-        raise ConfigurationError(
-            f"The sync mode {mode!r} is not supported yet.", hint=f'Use mode = "{Mode.ONE_WAY_SAFE.value}".'
-        )
-    return wanted
 
 
 def _state_beside(remote_root: str) -> str:
@@ -318,3 +416,7 @@ def _state_beside(remote_root: str) -> str:
 
 def _remarks(found: dict[str, Any]) -> tuple[Remark, ...]:
     return tuple(Remark(path, reason) for path, reason in sorted(found.items()))
+
+
+def files_in(entries: Mapping[str, Entry]) -> int:
+    return sum(entry.kind != "dir" for entry in entries.values())

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import Any
 
+from devpod_rp.agent.tree import Entry
 from devpod_rp.errors import SyncError
 
 RESUME = "devpod-rp sync resume"
@@ -17,6 +19,25 @@ class Remark:
 
     path: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Conflict(Remark):
+    """A path that changed on both sides. *local* and *pod* say what each holds, as :func:`version` puts it."""
+
+    local: Mapping[str, Any] | None = None
+    pod: Mapping[str, Any] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return {"path": self.path, "reason": self.reason, "local": self.local, "pod": self.pod}
+
+
+def version(entry: Entry | None) -> dict[str, Any] | None:
+    """``{kind, size, modified}`` (bytes, ISO 8601 in UTC by that side's clock); None for what is absent."""
+    if entry is None:
+        return None
+    modified = datetime.fromtimestamp(entry.mtime_ns / 1e9, timezone.utc).isoformat(timespec="seconds")
+    return {"kind": entry.kind, "size": entry.size, "modified": modified if entry.mtime_ns else None}
 
 
 @dataclass(frozen=True)
@@ -34,7 +55,7 @@ class SyncStatus:
     remote_files: int
     pending: int
     pod_only: int
-    conflicts: tuple[Remark, ...]
+    conflicts: tuple[Conflict, ...]
     problems: tuple[Remark, ...]
     last_synced_at: str | None
     halted: Mapping[str, str] | None = None
@@ -47,7 +68,7 @@ class SyncStatus:
             "remote_files": self.remote_files,
             "pending": self.pending,
             "pod_only": self.pod_only,
-            "conflicts": [{"path": remark.path, "reason": remark.reason} for remark in self.conflicts],
+            "conflicts": [conflict.as_json() for conflict in self.conflicts],
             "problems": [{"path": remark.path, "reason": remark.reason} for remark in self.problems],
             "last_synced_at": self.last_synced_at,
             "halted": dict(self.halted) if self.halted else None,
@@ -56,13 +77,19 @@ class SyncStatus:
 
 @dataclass(frozen=True)
 class CycleResult:
-    """What one cycle did. *deferred* are paths to be tried again soon: they were being written while we looked."""
+    """What one cycle did: sent to the pod, *deleted* there, fetched from it, deleted here.
+
+    *deferred* are paths to be tried again soon: they were being written while we looked.
+    """
 
     full: bool
     uploaded_files: int
     uploaded_bytes: int
     deleted: int
-    conflicts: tuple[Remark, ...]
+    downloaded_files: int
+    downloaded_bytes: int
+    deleted_here: int
+    conflicts: tuple[Conflict, ...]
     problems: tuple[Remark, ...]
     deferred: frozenset[str]
     seconds: float
@@ -139,4 +166,24 @@ class Halts:
             "They were not deleted on the pod.",
             hint=f"If you deleted them: `{RESUME}` deletes them on the pod too (they go to its trash).",
             paths=paths,
+        )
+
+    def mass_deletion_there(self, paths: tuple[str, ...]) -> SyncHalted:
+        shown = ", ".join(paths[:3]) + (", …" if len(paths) > 3 else "")
+        return SyncHalted(
+            "mass-deletion",
+            f"Many files disappeared from {self.remote_root} on the pod ({len(paths)} at once: {shown}). "
+            "They were not deleted here.",
+            hint=f"If you deleted them there: `{RESUME}` deletes them here too (`sync undo` has them).",
+            paths=paths,
+        )
+
+    def replica_asks(self, deleted: tuple[str, ...], replaced: tuple[str, ...]) -> SyncHalted:
+        shown = ", ".join((*deleted, *replaced)[:3]) + (", …" if len(deleted) + len(replaced) > 3 else "")
+        return SyncHalted(
+            "replica-asks",
+            f"As an exact copy of {self.local_root}, {self.remote_root} would lose what only the pod has: "
+            f"{len(deleted)} files deleted, {len(replaced)} replaced ({shown}). Nothing was changed.",
+            hint=f"`devpod-rp sync plan` lists them; `{RESUME}` goes ahead (they go to the pod's trash).",
+            paths=(*deleted, *replaced),
         )

@@ -7,19 +7,18 @@ import hashlib
 import json
 import os
 import uuid
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from devpod_rp.agent import batch
+from devpod_rp.agent import batch, packing
 from devpod_rp.agent.tree import Entry, Stamp
 from devpod_rp.pod.link import AgentLink, AgentRefused
 from devpod_rp.progress import Event, Progress
 from devpod_rp.sync.reconcile import Action
 from devpod_rp.sync.remote import Destination
+from devpod_rp.sync.steps import Result, batches, bytes_of, carries_content, groups, item_for, refused
 
 BATCH_BYTES = 512 << 10
 """Content of one batch before compression; an edit waits for at most one of them."""
@@ -31,30 +30,8 @@ PART_BYTES = 1 << 20
 _UNDER_WAY = 3
 _SETTLE_FILES = 4000
 _SETTLE_BYTES = 64 << 20
-_PROBE_BYTES = 64 << 10
-_PACKED_SUFFIXES = frozenset(
-    (".7z", ".avi", ".bz2", ".ckpt", ".docx", ".gif", ".gz", ".h5", ".heic", ".jpeg", ".jpg", ".lz4", ".mkv", ".mov",
-     ".mp3", ".mp4", ".npz", ".onnx", ".parquet", ".pdf", ".png", ".pt", ".pth", ".safetensors", ".tgz", ".webm",
-     ".webp", ".whl", ".woff2", ".xz", ".zip", ".zst")
-)  # fmt: skip
-
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Result:
-    """What became of one action: *code* is None when it was done and acknowledged.
-
-    Codes are the protocol's (changed, no-space, not-permitted, not-found, busy, bad-request, unexpected), "occupied"
-    for a folder that keeps ignored files, and "unstable" when the local file changed while it was read. *stamp* is
-    the written file's on the pod, when any later write would show in it.
-    """
-
-    action: Action
-    code: str | None = None
-    message: str = ""
-    stamp: Stamp | None = None
 
 
 class UnstableError(Exception):
@@ -87,14 +64,14 @@ class Upload:
 
     def run(self, actions: Sequence[Action]) -> None:
         """Carry out *actions*, which are in an order that works (see reconcile.Plan)."""
-        self._bytes_total = sum(_bytes_of(action) for action in actions)
-        self._files_total = sum(_carries_content(action) for action in actions)
+        self._bytes_total = sum(bytes_of(action) for action in actions)
+        self._files_total = sum(carries_content(action) for action in actions)
         if self._bytes_total <= BATCH_BYTES and len(actions) <= BATCH_ITEMS:
             self._report(self._send(actions, more_follows=False))
             return
         try:
             # Folders go ahead of the files in them, deletions follow everything: each group waits for the one before.
-            for group in _groups(actions):
+            for group in groups(actions):
                 self._run_group(group)
         finally:
             if self._link.alive:
@@ -102,10 +79,11 @@ class Upload:
 
     def _run_group(self, group: Sequence[Action]) -> None:
         with _Pipeline(self._take) as pipeline:
-            for some in _batches([action for action in group if _bytes_of(action) <= PART_BYTES]):
+            small = [action for action in group if bytes_of(action) <= PART_BYTES]
+            for some in batches(small, BATCH_BYTES, BATCH_ITEMS):
                 pipeline.submit(self._send, some)
         for action in group:
-            if _bytes_of(action) > PART_BYTES:
+            if bytes_of(action) > PART_BYTES:
                 self._send_large(action)
 
     # Small files.
@@ -127,24 +105,22 @@ class Upload:
             ready.append(action)
             items.append(item)
         if ready:
-            incompressible = all(_is_packed(action.path) for action in ready if _carries_content(action))
+            incompressible = all(packing.is_packed(action.path) for action in ready if carries_content(action))
             answers = self._apply(batch.packed(items, contents), more_follows, incompressible)
             results.extend(_result(action, given) for action, given in zip(ready, answers, strict=True))
         return results
 
     def _apply(self, raw: bytes, more_follows: bool, incompressible: bool) -> list[dict[str, Any]]:
-        body, fields = _compressed(raw, incompressible)
+        body, fields = packing.pack(raw, incompressible)
         fields.update(self._destination.fields(), more_follows=more_follows)
         answers: list[dict[str, Any]] = json.loads(self._link.call("files.apply", body, **fields).body)
         return answers
 
     def _take(self, results: list[Result]) -> None:
-        self._files_done += sum(_carries_content(result.action) for result in results)
-        self._bytes_done += sum(
-            _bytes_of(result.action) for result in results if _bytes_of(result.action) <= PART_BYTES
-        )
+        self._files_done += sum(carries_content(result.action) for result in results)
+        self._bytes_done += sum(bytes_of(result.action) for result in results if bytes_of(result.action) <= PART_BYTES)
         self._unsettled.extend(results)
-        self._unsettled_bytes += sum(_bytes_of(result.action) for result in results)
+        self._unsettled_bytes += sum(bytes_of(result.action) for result in results)
         if len(self._unsettled) >= _SETTLE_FILES or self._unsettled_bytes >= _SETTLE_BYTES:
             self._settle()
         self._show()
@@ -169,7 +145,7 @@ class Upload:
         try:
             with _Pipeline(self._show_bytes) as pipeline:
                 for offset, part in _parts(f"{self._root}/{action.path}", action.new):
-                    pipeline.submit(self._stage, staged, offset, part, _is_packed(action.path))
+                    pipeline.submit(self._stage, staged, offset, part, packing.is_packed(action.path))
             (answer,) = self._apply(batch.packed([{**item_for(action), "staged": staged}], []), True, True)
             self._take([_result(action, answer)])
         except (UnstableError, OSError, AgentRefused) as error:
@@ -181,7 +157,7 @@ class Upload:
         self._show()
 
     def _stage(self, staged: str, offset: int, part: bytes, packed: bool) -> int:
-        body, fields = _compressed(part, packed)
+        body, fields = packing.pack(part, packed)
         self._link.call("files.stage", body, staged=staged, offset=offset, **self._destination.fields(), **fields)
         return len(part)
 
@@ -214,27 +190,6 @@ class _Pipeline(Generic[T]):
                     self._take(future.result())
                 else:
                     future.cancel()
-
-
-def item_for(action: Action) -> dict[str, Any]:
-    """The action in the words of ``files.apply``."""
-    old, new = action.old, action.new
-    item: dict[str, Any] = {"path": action.path, "old": None if old is None else _version(old)}
-    if new is None:
-        return {**item, "do": "remove"}
-    if new.kind == "dir":
-        return {**item, "do": "dir"}
-    if new.kind == "symlink":
-        return {**item, "do": "symlink", "target": new.target}
-    only_mode = old is not None and old.kind == "file" and old.digest == new.digest
-    item.update(digest=new.digest, executable=new.executable, size=new.size, mtime_ns=new.mtime_ns)
-    return {**item, "do": "mode" if only_mode else "file"}
-
-
-def _version(entry: Entry) -> dict[str, Any]:
-    if entry.kind == "file":
-        return {"kind": "file", "digest": entry.digest, "executable": entry.executable}
-    return {"kind": entry.kind, "target": entry.target} if entry.kind == "symlink" else {"kind": entry.kind}
 
 
 def read_exactly(path: str, entry: Entry) -> bytes:
@@ -275,58 +230,4 @@ def _result(action: Action, given: dict[str, Any]) -> Result:
     if given.get("ok") is True:
         stamp = given.get("stamp")
         return Result(action, stamp=Stamp(*stamp[:5]) if stamp and stamp[5] else None)
-    return Result(action, str(given.get("code", "unexpected")), str(given.get("message", "")))
-
-
-def _carries_content(action: Action) -> bool:
-    old, new = action.old, action.new
-    if new is None or new.kind != "file":
-        return False
-    return old is None or old.kind != "file" or old.digest != new.digest
-
-
-def _bytes_of(action: Action) -> int:
-    return action.new.size if action.new is not None and _carries_content(action) else 0
-
-
-def _groups(actions: Sequence[Action]) -> Iterator[list[Action]]:
-    """Split at each change of purpose: clearing the way, folders, content, deletions."""
-    clearing: list[Action] = []
-    folders: list[Action] = []
-    content: list[Action] = []
-    deleting: list[Action] = []
-    for action in actions:
-        if action.new is None:
-            (deleting if folders or content else clearing).append(action)
-        else:
-            (folders if action.new.kind == "dir" else content).append(action)
-    return (group for group in (clearing, folders, content, deleting) if group)
-
-
-def _batches(actions: Sequence[Action]) -> Iterator[list[Action]]:
-    batch: list[Action] = []
-    size = 0
-    for action in actions:
-        bytes_here = _bytes_of(action)
-        if batch and (len(batch) >= BATCH_ITEMS or size + bytes_here > BATCH_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(action)
-        size += bytes_here
-    if batch:
-        yield batch
-
-
-def _is_packed(path: str) -> bool:
-    return path[path.rfind(".") :].lower() in _PACKED_SUFFIXES
-
-
-def _compressed(raw: bytes, packed: bool) -> tuple[bytes, dict[str, Any]]:
-    """The body to send and the header fields that say how to read it; compression only where it pays."""
-    if packed or len(raw) < 128:
-        return raw, {}
-    probe = raw[:_PROBE_BYTES]
-    if len(raw) > 2 * _PROBE_BYTES and len(zlib.compress(probe, 1)) > 0.9 * len(probe):
-        return raw, {}
-    body = zlib.compress(raw, 1)
-    return (body, {"packed": len(raw)}) if len(body) < len(raw) else (raw, {})
+    return refused(action, given)

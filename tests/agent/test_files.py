@@ -46,7 +46,7 @@ class Pod:
 
     def trash(self) -> dict[str, bytes]:
         found = {}
-        for moment in (self.volume / ".devpod_rp/trash").iterdir():
+        for moment in (self.volume / ".devpod_rp/trash").glob("*/*"):
             for path in moment.rglob("*"):
                 if path.is_file() and not path.is_symlink():
                     found[str(path.relative_to(moment))] = path.read_bytes()

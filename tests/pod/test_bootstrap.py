@@ -127,7 +127,8 @@ def test_a_latin_1_locale_does_not_change_the_names_of_files(tmp_path: Path, ope
     link = opened(LocalConnection({**os.environ, "LC_ALL": "de_DE.ISO-8859-1", "LANG": "de_DE.ISO-8859-1"}))
     state = tmp_path.parent / "state"
     identity = link.call("root.open", root=str(tmp_path), state=str(state), adopt="t" * 32).header
-    frames = list(link.stream("files.survey", b"[]", root=str(tmp_path), state=str(state), ino=identity["ino"]))
+    wishes = json.dumps({"rules": [], "paths": None}).encode()
+    frames = list(link.stream("files.survey", wishes, root=str(tmp_path), state=str(state), ino=identity["ino"]))
     assert json.loads(zlib.decompress(frames[0].body))[0][0] == "köln"
 
 

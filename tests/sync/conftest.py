@@ -85,7 +85,7 @@ class Folder:
 class Pair:
     """A local folder, a pod's folder on a volume, and a session between them."""
 
-    def __init__(self, tmp_path: Path) -> None:
+    def __init__(self, tmp_path: Path, mode: str = "one-way-safe") -> None:
         self.tmp_path = tmp_path
         self.local = Folder(tmp_path / "project")
         self.local.root.mkdir()
@@ -93,6 +93,7 @@ class Pair:
         self.volume.mkdir()
         self.pod = Folder(self.volume / "project")
         self.ignore: tuple[str, ...] = ()
+        self.mode = mode
         self.session: Session = self.new_session()
         self.link: AgentLink | None = None
         self.machine = Machine()
@@ -103,6 +104,7 @@ class Pair:
             remote_root=str(self.pod.root),
             state_dir=self.tmp_path / "state",
             ignore=self.ignore,
+            mode=self.mode,
             **more,
         )
 
@@ -125,10 +127,11 @@ class Pair:
         self.session.close()
         self.session = self.new_session()
 
-    def sync(self, *paths: str) -> CycleResult:
+    def sync(self, *paths: str, pod: tuple[str, ...] = ()) -> CycleResult:
+        """Look at *paths* here and at *pod* there, or at everything when none are named."""
         if self.link is None or not self.link.alive or not self.session.attached:
             self.connect()
-        return self.session.synchronise(frozenset(paths) if paths else None)
+        return self.session.synchronise(frozenset(paths) if paths or pod else None, frozenset(pod))
 
     def both(self, files: dict[str, str]) -> Pair:
         for path, content in files.items():
@@ -148,12 +151,19 @@ class Pair:
 
     def trash(self) -> dict[str, str]:
         found = {}
-        for moment in (self.volume / ".devpod_rp/trash").iterdir():
+        for moment in (self.volume / ".devpod_rp/trash").glob("*/*"):
+            found.update({path: text for path, text in Folder(moment).files().items() if text != "/"})
+        return found
+
+    def trash_here(self) -> dict[str, str]:
+        found = {}
+        for moment in (self.tmp_path / "state/local/trash").glob("*/*"):
             found.update({path: text for path, text in Folder(moment).files().items() if text != "/"})
         return found
 
     def litter(self) -> list[str]:
-        return [str(path) for path in (self.volume / ".devpod_rp/stage").rglob("*") if not path.is_dir()]
+        stages = [self.volume / ".devpod_rp/stage", self.tmp_path / "state/local/stage"]
+        return [str(path) for stage in stages for path in stage.rglob("*") if not path.is_dir()]
 
     def close(self) -> None:
         with contextlib.suppress(Exception):
@@ -164,6 +174,20 @@ class Pair:
 @pytest.fixture
 def pair(tmp_path: Path) -> Iterator[Pair]:
     pair = Pair(tmp_path)
+    yield pair
+    pair.close()
+
+
+@pytest.fixture
+def two_way(tmp_path: Path) -> Iterator[Pair]:
+    pair = Pair(tmp_path, "two-way-safe")
+    yield pair
+    pair.close()
+
+
+@pytest.fixture
+def replica(tmp_path: Path) -> Iterator[Pair]:
+    pair = Pair(tmp_path, "one-way-replica")
     yield pair
     pair.close()
 

@@ -1,0 +1,201 @@
+"""Carrying a plan's actions from the pod to the folder here: fetched, verified, staged, then renamed into place."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from devpod_rp.agent import batch, packing
+from devpod_rp.agent.fetch import LARGEST_WHOLE, MAX_SLICE
+from devpod_rp.agent.tree import Entry, Stamp
+from devpod_rp.agent.wire import Frame, Refusal
+from devpod_rp.errors import SyncError
+from devpod_rp.pod.link import AgentLink, AgentRefused
+from devpod_rp.progress import Event, Progress
+from devpod_rp.sync.local import LocalFolder
+from devpod_rp.sync.reconcile import Action
+from devpod_rp.sync.remote import Destination
+from devpod_rp.sync.steps import Result, batches, bytes_of, carries_content, groups, item_for, refused
+
+_RUN_BYTES = 16 << 20
+_RUN_FILES = 2000
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Download:
+    """One plan on its way here.
+
+    Results come back through *report* as they are done. Raises LinkLost when the connection dies: everything reported
+    until then is done, nothing else is.
+    """
+
+    def __init__(
+        self,
+        link: AgentLink,
+        destination: Destination,
+        folder: LocalFolder,
+        report: Callable[[list[Result]], None],
+        progress: Progress,
+    ) -> None:
+        self._link = link
+        self._destination = destination
+        self._folder = folder
+        self._report = report
+        self._progress = progress
+        self._files_done = self._files_total = self._bytes_done = self._bytes_total = 0
+
+    def run(self, actions: Sequence[Action]) -> None:
+        """Carry out *actions*, which are in an order that works (see reconcile.Plan)."""
+        self._files_total = sum(carries_content(action) for action in actions)
+        self._bytes_total = sum(bytes_of(action) for action in actions)
+        for group in groups(actions):
+            plain = [action for action in group if not carries_content(action)]
+            for some in batches(plain, _RUN_BYTES, _RUN_FILES):
+                self._apply(some, [item_for(action) for action in some], [None] * len(some), b"")
+            content = [action for action in group if carries_content(action)]
+            for some in batches([a for a in content if bytes_of(a) <= LARGEST_WHOLE], _RUN_BYTES, _RUN_FILES):
+                self._fetch(some)
+            for action in content:
+                if bytes_of(action) > LARGEST_WHOLE:
+                    self._fetch_large(action)
+
+    # Small files: many in one request, applied as the frames come.
+
+    def _fetch(self, actions: list[Action]) -> None:
+        wanted = {action.path: action for action in actions}
+        body, fields = packing.pack(json.dumps(list(wanted)).encode("ascii"))
+        for frame in self._link.stream("files.fetch", body, **self._destination.fields(), **fields):
+            rows, content = _unpacked(frame)
+            ready: list[Action] = []
+            stamps: list[Stamp | None] = []
+            failed: list[Result] = []
+            for row in rows:
+                action = wanted.pop(str(row.get("path")), None)
+                if action is None:
+                    raise _nonsense()
+                if row.get("ok") is True:
+                    found, settled = _stamp(row)
+                    new = Entry("file", found.size, bool(found.mode & 0o100), str(row["digest"]), "", found.mtime_ns)
+                    ready.append(Action(action.path, action.side, action.old, new))
+                    stamps.append(found if settled else None)
+                else:
+                    failed.append(refused(action, row))
+            if sum(action.new.size for action in ready if action.new) != len(content):
+                raise _nonsense()
+            # A version that differs from ours in its executable bit only came with its content all the same.
+            self._apply(ready, [{**item_for(action), "do": "file"} for action in ready], stamps, content)
+            self._report(failed)
+        if wanted:
+            raise _nonsense()
+
+    def _apply(
+        self, actions: list[Action], items: list[dict[str, Any]], stamps: Sequence[Stamp | None], content: bytes
+    ) -> None:
+        if not actions:
+            return
+        try:
+            answers = self._folder.apply(items, content, durable=len(actions) <= 1)
+        except Refusal as refusal:
+            answers = [{"ok": False, "code": refusal.code, "message": refusal.message}] * len(actions)
+        self._files_done += sum(carries_content(action) for action in actions)
+        self._bytes_done += len(content)
+        self._show()
+        self._report(
+            [
+                Result(action, stamp=stamp) if answer.get("ok") is True else refused(action, answer)
+                for action, stamp, answer in zip(actions, stamps, answers, strict=True)
+            ]
+        )
+
+    # Large files: slice by slice, into a file of ours, checked to be one version from the first byte to the last.
+
+    def _fetch_large(self, action: Action) -> None:
+        staged = uuid.uuid4().hex
+        part = self._folder.part(staged)
+        try:
+            new, stamp = read_version(self._link, self._destination, action.path, None, self._writer(staged))
+            done = Action(action.path, action.side, action.old, new)
+            (answer,) = self._folder.apply([{**item_for(done), "do": "file", "staged": staged}], b"", durable=True)
+            self._files_done += 1
+            self._report([Result(done, stamp=stamp) if answer.get("ok") is True else refused(done, answer)])
+        except AgentRefused as refusal:
+            self._report([Result(action, refusal.code, refusal.message)])
+        except OSError as error:
+            code = "no-space" if error.errno in _FULL else "not-permitted"
+            self._report([Result(action, code, f"cannot be written here: {error.strerror}")])
+        finally:
+            part.unlink(missing_ok=True)
+
+    def _writer(self, staged: str) -> Callable[[int, bytes], None]:
+        def write(offset: int, data: bytes) -> None:
+            self._folder.write_part(staged, offset, data)
+            self._bytes_done += len(data)
+            self._show()
+
+        return write
+
+    def _show(self) -> None:
+        if self._files_total:
+            message = f"{min(self._files_done, self._files_total)} of {self._files_total} files"
+            self._progress(Event("download", message, self._bytes_done, self._bytes_total, "bytes"))
+
+
+def read_version(
+    link: AgentLink, destination: Destination, path: str, moment: str | None, write: Callable[[int, bytes], None]
+) -> tuple[Entry, Stamp | None]:
+    """Read a file of the pod through *write* (offset, data): the present version, or that in the trash at *moment*.
+
+    Returns what was read, and its stamp if any later write would show in it.
+
+    Raises:
+        AgentRefused: it is not there, or was written meanwhile ("busy").
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    where = destination.fields() if moment is None else {**destination.fields(), "moment": moment}
+    first: Stamp | None = None
+    offset = 0
+    while True:
+        frame = link.call("files.read", path=path, offset=offset, size=MAX_SLICE, **where)
+        data = _data(frame)
+        found, settled = _stamp(frame.header)
+        if first is not None and found != first:
+            raise AgentRefused("busy", "it is being written on the pod")
+        first = found
+        if offset + len(data) > found.size or (not data and offset < found.size):
+            raise _nonsense()
+        digest.update(data)
+        write(offset, data)
+        offset += len(data)
+        if offset == found.size:
+            entry = Entry("file", found.size, bool(found.mode & 0o100), digest.hexdigest(), "", found.mtime_ns)
+            return entry, found if settled else None
+
+
+def _unpacked(frame: Frame) -> tuple[list[dict[str, Any]], bytes]:
+    try:
+        return batch.split(packing.unpack(frame.body, frame.header, batch.MAX_BYTES))
+    except (Refusal, ValueError) as error:
+        raise _nonsense() from error
+
+
+def _data(frame: Frame) -> bytes:
+    try:
+        return packing.unpack(frame.body, frame.header, MAX_SLICE)
+    except ValueError as error:
+        raise _nonsense() from error
+
+
+def _stamp(fields: dict[str, Any]) -> tuple[Stamp, bool]:
+    try:
+        ino, size, mtime_ns, ctime_ns, mode, settled = fields["stamp"]
+        return Stamp(int(ino), int(size), int(mtime_ns), int(ctime_ns), int(mode)), bool(settled)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _nonsense() from error
+
+
+def _nonsense() -> SyncError:
+    return SyncError("The agent on the pod sent an answer that makes no sense; nothing was changed.")

@@ -1,0 +1,119 @@
+"""The folder here as it was last seen: scanned as a whole, or looked at again where something was heard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from devpod_rp.agent import tree
+from devpod_rp.agent.tree import Entry, Snapshot
+from devpod_rp.progress import Event, Progress
+from devpod_rp.sync.ignore import IgnoreRules
+from devpod_rp.sync.journal import Cache
+from devpod_rp.sync.links import leaves_the_folder
+from devpod_rp.sync.status import Halts
+
+
+class Here:
+    """*entries* can travel; about *unknown* paths (with the reason) and what is below them nothing may be decided."""
+
+    def __init__(self, root: Path, rules: IgnoreRules, digests: Cache, halts: Halts, progress: Progress) -> None:
+        self._root = root
+        self._rules = rules
+        self._halts = halts
+        self._progress = progress
+        self.digests = digests
+        self.entries: dict[str, Entry] = {}
+        self.unknown: dict[str, str] = {}
+
+    def scan(self) -> Snapshot:
+        """Read the folder; nothing of the picture changes before :meth:`take`. Raises SyncHalted when it is gone."""
+
+        def tell(seen: int, hashed: int) -> None:
+            self._progress(Event("scan", f"{seen} names, {hashed >> 20} MiB read", seen, None, "files"))
+
+        try:
+            return tree.scan(str(self._root), keep=self._rules.keep, known=self.digests, progress=tell)
+        except OSError as error:
+            raise self._halts.local_missing() from error
+
+    def take(self, snapshot: Snapshot) -> None:
+        """Believe a scan."""
+        self.entries, self.unknown = _portable(snapshot)
+        self.digests.learn_all(snapshot.digests())
+        self.digests.keep_only(snapshot.stamps)
+
+    def written(self, path: str, entry: Entry | None) -> None:
+        """We wrote *entry* there ourselves, or removed what was there."""
+        self.digests.forget(path)
+        if entry is None:
+            self.entries.pop(path, None)
+        else:
+            self.entries[path] = entry
+
+    def look_again(self, paths: set[str]) -> set[str]:
+        """Bring the picture up to date at *paths* and below; returns every path that may differ now."""
+        seen = tree.look(str(self._root), paths, known=self.digests)
+        for path in {*seen.entries, *seen.unknown, *seen.special}:
+            if self._rules.ignored(path, _is_folder(seen, path)):
+                for part in seen[:4]:
+                    part.pop(path, None)
+        self.digests.learn_all(seen.digests())
+        for folder in [path for path in seen.entries if _is_folder(seen, path)]:
+            below = self._scan_below(folder)
+            if below is not None:
+                seen.entries.update(below.entries)
+                seen.unknown.update(below.unknown)
+                seen.special.update(below.special)
+                self.digests.learn_all(below.digests())
+        found, unknown = _portable(seen)
+        # What was at a path or below it and was not found now is gone, or is something else.
+        stale = at_or_below(paths, self.entries) | {path for path in paths if path in self.unknown}
+        for path in stale - found.keys():
+            self.entries.pop(path, None)
+            self.digests.forget(path)
+        for path in stale:
+            self.unknown.pop(path, None)
+        self.entries.update(found)
+        self.unknown.update(unknown)
+        return stale | found.keys() | unknown.keys() | paths
+
+    def _scan_below(self, folder: str) -> Snapshot | None:
+        self._rules.keep(folder, True)  # reads the folder's own ignore files
+        try:
+            return tree.scan(str(self._root), keep=self._rules.keep, known=self.digests, below=folder)
+        except OSError:
+            return None  # gone again: the event of that follows
+
+
+def at_or_below(paths: set[str], entries: dict[str, Entry]) -> set[str]:
+    """The paths of *entries* that are among *paths*, or inside a folder among them."""
+    stale = {path for path in paths if path in entries}
+    containers = {path for path in stale if entries[path].kind == "dir"}
+    if containers:
+        stale |= {path for path in entries if any(above in containers for above in folders_above(path))}
+    return stale
+
+
+def folders_above(path: str) -> Iterable[str]:
+    """The folders that hold *path*, nearest first."""
+    cut = path.rfind("/")
+    while cut > 0:
+        yield path[:cut]
+        cut = path.rfind("/", 0, cut)
+
+
+def _portable(snapshot: Snapshot) -> tuple[dict[str, Entry], dict[str, str]]:
+    frozen = {path: f"cannot be read here: {why}" for path, why in snapshot.unknown.items()}
+    frozen.update({path: f"a {what} cannot be synchronised" for path, what in snapshot.special.items()})
+    for path, entry in snapshot.entries.items():
+        if entry.kind == "symlink" and leaves_the_folder(path, entry.target):
+            frozen[path] = f"the link points out of the folder ({entry.target})"
+    if not frozen:
+        return snapshot.entries, frozen
+    return {path: entry for path, entry in snapshot.entries.items() if path not in frozen}, frozen
+
+
+def _is_folder(snapshot: Snapshot, path: str) -> bool:
+    entry = snapshot.entries.get(path)
+    return entry is not None and entry.kind == "dir"

@@ -1,0 +1,93 @@
+"""One action in the words of ``files.apply``, and what became of it; the same for both directions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from devpod_rp.agent.tree import Entry, Stamp
+from devpod_rp.sync.reconcile import Action
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one action: *code* is None when it was done and acknowledged.
+
+    Codes are the protocol's (changed, no-space, not-permitted, not-found, busy, bad-request, unexpected), "occupied"
+    for a folder that keeps ignored files, and "unstable" when the file changed while it was read. *stamp* is the
+    file's on the pod, when any later write would show in it. The new version in *action* is the one that was really
+    carried: a file that came from the pod may be newer than the plan.
+    """
+
+    action: Action
+    code: str | None = None
+    message: str = ""
+    stamp: Stamp | None = None
+
+
+def item_for(action: Action) -> dict[str, Any]:
+    """The action in the words of ``files.apply``."""
+    old, new = action.old, action.new
+    item: dict[str, Any] = {"path": action.path, "old": None if old is None else _version(old)}
+    if new is None:
+        return {**item, "do": "remove"}
+    if new.kind == "dir":
+        return {**item, "do": "dir"}
+    if new.kind == "symlink":
+        return {**item, "do": "symlink", "target": new.target}
+    only_mode = old is not None and old.kind == "file" and old.digest == new.digest
+    item.update(digest=new.digest, executable=new.executable, size=new.size, mtime_ns=new.mtime_ns)
+    return {**item, "do": "mode" if only_mode else "file"}
+
+
+def _version(entry: Entry) -> dict[str, Any]:
+    if entry.kind == "file":
+        return {"kind": "file", "digest": entry.digest, "executable": entry.executable}
+    return {"kind": entry.kind, "target": entry.target} if entry.kind == "symlink" else {"kind": entry.kind}
+
+
+def refused(action: Action, given: dict[str, Any]) -> Result:
+    """The result of an action that was answered with a code instead of being done."""
+    return Result(action, str(given.get("code", "unexpected")), str(given.get("message", ""))[:500])
+
+
+def carries_content(action: Action) -> bool:
+    """Whether the action has to bring a file's content to the other side."""
+    old, new = action.old, action.new
+    if new is None or new.kind != "file":
+        return False
+    return old is None or old.kind != "file" or old.digest != new.digest
+
+
+def bytes_of(action: Action) -> int:
+    return action.new.size if action.new is not None and carries_content(action) else 0
+
+
+def groups(actions: Sequence[Action]) -> Iterator[list[Action]]:
+    """Split at each change of purpose: clearing the way, folders, content, deletions; each waits for the one before."""
+    clearing: list[Action] = []
+    folders: list[Action] = []
+    content: list[Action] = []
+    deleting: list[Action] = []
+    for action in actions:
+        if action.new is None:
+            (deleting if folders or content else clearing).append(action)
+        else:
+            (folders if action.new.kind == "dir" else content).append(action)
+    return (group for group in (clearing, folders, content, deleting) if group)
+
+
+def batches(actions: Sequence[Action], most_bytes: int, most_items: int) -> Iterator[list[Action]]:
+    """Split into runs of at most *most_items* actions and *most_bytes* of content (one larger file is a run)."""
+    batch: list[Action] = []
+    size = 0
+    for action in actions:
+        bytes_here = bytes_of(action)
+        if batch and (len(batch) >= most_items or size + bytes_here > most_bytes):
+            yield batch
+            batch, size = [], 0
+        batch.append(action)
+        size += bytes_here
+    if batch:
+        yield batch
