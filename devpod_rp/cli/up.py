@@ -40,6 +40,8 @@ _SHOWN_MACHINES = 6
 @click.option("--volume", metavar="KIND[:NAME][:GB]", help="As in network:data:20, disk:100 or none.")
 @click.option("--volume-kind", help="disk, network or none.")
 @click.option("--volume-size", type=int, help="Volume size in GB; a network volume grows, and never shrinks.")
+@click.option("--spot", is_flag=True, help="Rent by bid: cheaper, and ended whenever somebody pays more.")
+@click.option("--bid", type=float, help="USD per GPU and hour for a spot pod; default: a tenth above the lowest.")
 @click.option("--shared", is_flag=True, help="Allow a network volume that another pod has attached, too.")
 @click.option("--no-volume", is_flag=True, help="The same as --volume-kind none.")
 @click.option("--env", "variables", multiple=True, metavar="NAME=VALUE", help="An environment variable of the pod.")
@@ -60,6 +62,8 @@ def up(
     volume_size: int | None,
     no_volume: bool,
     shared: bool,
+    spot: bool,
+    bid: float | None,
     wait_capacity: str | None,
     variables: tuple[str, ...],
     **flags: Any,
@@ -78,6 +82,8 @@ def up(
     stated = {"volume.kind": "none" if no_volume else volume_kind, "volume.size_gb": volume_size}
     flags.update({key: value for key, value in stated.items() if value is not None})
     flags["volume.shared"] = shared or None
+    flags["spot.enabled"] = spot or bid is not None or None
+    flags["spot.bid"] = bid
     flags["env"] = _variables(variables)
     target = _target(name, folder)
     known = _known(name, target)
@@ -184,10 +190,12 @@ def _show_plan(plan: Plan) -> None:
     volume = plan.spec.volume
     simulated = "  (simulated)" if plan.cloud.simulated else ""
     verb = {"create": "New pod", "start": "Start pod", "resume": "Running pod"}[plan.action]
+    kind = "spot, ended whenever somebody pays more" if plan.spot else "on demand, never interrupted"
     rows = [
         (verb, f"{plan.name}: {plan.machine}"),
         ("Image", plan.spec.image),
         ("Price", f"{_price(plan)}{simulated}, ${plan.parked_per_month:.2f} a month while stopped"),
+        ("Kind", kind),
         ("Container disk", f"{plan.spec.container_disk_gb} GB, wiped at every stop"),
         ("Volume", "none" if volume.kind == "none" else f"{plan.volume_gb} GB {volume.kind} at {volume.path}"),
         ("A stop keeps", plan.keeps),

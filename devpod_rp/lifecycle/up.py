@@ -137,7 +137,7 @@ def _start(
     while True:
         progress(Event("boot", f"Starting pod {environment.pod_id}"))
         try:
-            client.start_pod(environment.pod_id)
+            _order_start(environment, client)
             return
         except NoCapacity as error:
             left = deadline - clock()
@@ -147,6 +147,15 @@ def _start(
             pause = min(_START_PAUSE_SECONDS, left)
             progress(Event("boot", f"{error.detail}; asking again in {pause:.0f} s, for {left / 60:.0f} minutes"))
             sleep(pause)
+
+
+def _order_start(environment: Environment, client: RunPod) -> None:
+    """Start the stopped pod on the terms it was rented on."""
+    assert environment.pod_id is not None
+    if environment.bid_per_gpu is None:
+        client.start_pod(environment.pod_id)
+    else:
+        client.spot.resume(environment.pod_id, environment.bid_per_gpu, int(environment.spec["gpu_count"]))
 
 
 def _synchronise(environment: Environment, progress: Progress) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from devpod_rp.spec.images import cuda_floor
 from devpod_rp.spec.wishes import smallest_memory_gb
 
+OnPreempt = Literal["wait", "on-demand"]
 SyncMode = Literal["one-way-safe", "two-way-safe", "one-way-replica"]
 Tier = Literal["secure", "community", "any"]
 VolumeKind = Literal["disk", "network", "none"]
@@ -56,6 +57,20 @@ class SyncSpec(_Part):
     ignore: tuple[str, ...] = ()
 
 
+class SpotSpec(_Part):
+    """Renting by bid: up to 90 % cheaper, and ended by the market whenever somebody pays more.
+
+    *bid* is USD per hour for one GPU; without one it is a tenth above the lowest bid that gets a pod, and never more
+    than the on-demand price. When the pod is outbid, *hook* runs on it (a shell command, two seconds), and the keeper
+    brings it back: *on_preempt* says whether it waits for the same bid or pays for on-demand.
+    """
+
+    enabled: bool = False
+    bid: Annotated[float, Field(gt=0)] | None = None
+    on_preempt: OnPreempt = "wait"
+    hook: str | None = None
+
+
 class EnvironmentSpec(_Part):
     """Everything an environment needs, complete and checked.
 
@@ -84,6 +99,7 @@ class EnvironmentSpec(_Part):
     workspace: str | None = None
     volume: VolumeSpec = VolumeSpec()
     sync: SyncSpec = SyncSpec()
+    spot: SpotSpec = SpotSpec()
 
     @field_validator("gpu")
     @classmethod

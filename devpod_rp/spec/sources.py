@@ -38,6 +38,7 @@ _FLAGS: dict[Keys, str] = {
     ("volume", "kind"): "--volume (or --volume-kind)",
     ("volume", "size_gb"): "--volume (or --volume-size)",
     ("volume", "name"): "--volume",
+    ("spot", "enabled"): "--spot",
     ("data_centers",): "--data-center",
     ("container_disk_gb",): "--disk",
 }
