@@ -79,7 +79,7 @@ def real_parts() -> Parts:
     from devpod_rp.lifecycle.syncing import open_session
     from devpod_rp.sync.watch import Watcher
 
-    return Parts(open_session=open_session, watch=Watcher, refresh=_refresh, open_link=open_link)
+    return Parts(open_session=open_session, watch=Watcher, refresh=_refresh, revive=_revive, open_link=open_link)
 
 
 def _refresh(environment: Environment) -> Environment:
@@ -89,6 +89,12 @@ def _refresh(environment: Environment) -> Environment:
     if environment.cloud == "local" and clouds.local_cloud_running() is None:
         raise UnreachableError("the local cloud does not run")
     return address.refresh(environment)
+
+
+def _revive(environment: Environment) -> Environment:
+    from devpod_rp.lifecycle import preemption
+
+    return preemption.revive(environment)
 
 
 def _log_to_file(name: str) -> None:
