@@ -82,7 +82,14 @@ def real_parts() -> Parts:
     from devpod_rp.sync.watch import Watcher
 
     oversight = Oversight(limits_of=limits.limits_of, deliver=limits.deliver, end=_end_pod)
-    return Parts(open_session=open_session, watch=Watcher, refresh=_refresh, open_link=open_link, oversight=oversight)
+    return Parts(
+        open_session=open_session,
+        watch=Watcher,
+        refresh=_refresh,
+        revive=_revive,
+        open_link=open_link,
+        oversight=oversight,
+    )
 
 
 def _end_pod(name: str) -> str | None:
@@ -102,6 +109,12 @@ def _refresh(environment: Environment) -> Environment:
     if environment.cloud == "local" and clouds.local_cloud_running() is None:
         raise UnreachableError("the local cloud does not run")
     return address.refresh(environment)
+
+
+def _revive(environment: Environment) -> Environment:
+    from devpod_rp.lifecycle import preemption
+
+    return preemption.revive(environment)
 
 
 def _log_to_file(name: str) -> None:

@@ -203,5 +203,5 @@ def _below(path: str, parent: str) -> bool:
 
 def field_names() -> dict[str, tuple[str, ...]]:
     """Every key of the configuration, with the keys of those that are tables."""
-    tables: dict[str, type[_Part]] = {"volume": VolumeSpec, "sync": SyncSpec}
+    tables: dict[str, type[_Part]] = {"volume": VolumeSpec, "sync": SyncSpec, "spot": SpotSpec}
     return {name: tuple(tables[name].model_fields) if name in tables else () for name in EnvironmentSpec.model_fields}
