@@ -17,7 +17,19 @@ import threading
 import traceback
 from typing import Any, BinaryIO, Callable, Dict, Iterator, Mapping, Optional, Tuple
 
-from devpod_rp.agent import container, exposure, fetch, files, holdings, machine, rescue, roots, survey, watching
+from devpod_rp.agent import (
+    container,
+    exposure,
+    fetch,
+    files,
+    holdings,
+    machine,
+    rescue,
+    roots,
+    survey,
+    watch_post,
+    watching,
+)
 from devpod_rp.agent.wire import (
     PROTOCOL,
     Frame,
@@ -75,6 +87,7 @@ OPERATIONS: Dict[str, Handler] = {
     **rescue.OPERATIONS,
     **holdings.OPERATIONS,
     **machine.OPERATIONS,
+    **watch_post.OPERATIONS,
 }
 STANDING: Dict[str, Standing] = {**watching.OPERATIONS}
 

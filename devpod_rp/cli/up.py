@@ -40,10 +40,16 @@ _SHOWN_MACHINES = 6
 @click.option("--volume", metavar="KIND[:NAME][:GB]", help="As in network:data:20, disk:100 or none.")
 @click.option("--volume-kind", help="disk, network or none.")
 @click.option("--volume-size", type=int, help="Volume size in GB; a network volume grows, and never shrinks.")
+@click.option("--spot", is_flag=True, help="Rent by bid: cheaper, and ended whenever somebody pays more.")
+@click.option("--bid", type=float, help="USD per GPU and hour for a spot pod; default: a tenth above the lowest.")
 @click.option("--shared", is_flag=True, help="Allow a network volume that another pod has attached, too.")
 @click.option("--no-volume", is_flag=True, help="The same as --volume-kind none.")
 @click.option("--env", "variables", multiple=True, metavar="NAME=VALUE", help="An environment variable of the pod.")
 @click.option("--folder", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Instead of this one.")
+@click.option("--idle-stop", metavar="TIME", help="Stop the pod when nothing has used it for so long (30m); or never.")
+@click.option("--max-runtime", metavar="TIME", help="Stop the pod when it has run for so long (8h); or never.")
+@click.option("--max-cost", metavar="USD", help="Stop the pod when this run has cost so much; or never.")
+@click.option("--lid-stop", metavar="TIME", help="Stop the pod when the laptop is gone for so long (20m); or never.")
 @click.option("--wait-capacity", metavar="TIME", help="Keep asking for so long (30m, 2h) while nothing is free.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @yes_option
@@ -60,6 +66,8 @@ def up(
     volume_size: int | None,
     no_volume: bool,
     shared: bool,
+    spot: bool,
+    bid: float | None,
     wait_capacity: str | None,
     variables: tuple[str, ...],
     **flags: Any,
@@ -78,6 +86,8 @@ def up(
     stated = {"volume.kind": "none" if no_volume else volume_kind, "volume.size_gb": volume_size}
     flags.update({key: value for key, value in stated.items() if value is not None})
     flags["volume.shared"] = shared or None
+    flags["spot.enabled"] = spot or bid is not None or None
+    flags["spot.bid"] = bid
     flags["env"] = _variables(variables)
     target = _target(name, folder)
     known = _known(name, target)
@@ -184,10 +194,12 @@ def _show_plan(plan: Plan) -> None:
     volume = plan.spec.volume
     simulated = "  (simulated)" if plan.cloud.simulated else ""
     verb = {"create": "New pod", "start": "Start pod", "resume": "Running pod"}[plan.action]
+    kind = "spot, ended whenever somebody pays more" if plan.spot else "on demand, never interrupted"
     rows = [
         (verb, f"{plan.name}: {plan.machine}"),
         ("Image", plan.spec.image),
         ("Price", f"{_price(plan)}{simulated}, ${plan.parked_per_month:.2f} a month while stopped"),
+        ("Kind", kind),
         ("Container disk", f"{plan.spec.container_disk_gb} GB, wiped at every stop"),
         ("Volume", "none" if volume.kind == "none" else f"{plan.volume_gb} GB {volume.kind} at {volume.path}"),
         ("A stop keeps", plan.keeps),
@@ -264,7 +276,7 @@ def _variables(pairs: tuple[str, ...]) -> dict[str, str]:
 def _document(ready: Ready) -> dict[str, Any]:
     from devpod_rp.lifecycle.overview import describe
 
-    return {**describe(ready.environment, ready.sync), "created": ready.created}
+    return {**describe(ready.environment, ready.sync), "created": ready.created, "limits": ready.watch.as_json()}
 
 
 def _summary(ready: Ready) -> None:
@@ -275,6 +287,8 @@ def _summary(ready: Ready) -> None:
     machine, price = environment.gpu or "its machine", render.money(environment.cost_per_hour)
     click.echo(f"{environment.name} is running on {machine}, {price}.")
     render.facts([("SSH host", environment.host_alias), ("Workspace", environment.workspace), ("Sync", state)])
+    if ready.watch.limits.any:
+        click.echo(f"  It stops by itself: {ready.watch.spoken}")
     if sync.get("conflicts"):
         click.echo(f"  {len(sync['conflicts'])} conflicts: devpod-rp sync conflicts")
     click.echo("Try next:")

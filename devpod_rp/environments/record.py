@@ -46,7 +46,8 @@ class Environment:
     *status* is a pod status of RunPod's REST v2 (RUNNING, EXITED, …) or HIBERNATED: no pod, the volume lives on.
     *spec* is what was asked for, as plain JSON; its ``env`` values are secrets and therefore not in the repr. *flags*
     are the flags among it, by dotted key: who asked once with ``--gpu`` means it the next time, too. *used_pod* is the
-    pod that was handed over last: only what is on that one can be anybody's work.
+    pod that was handed over last: only what is on that one can be anybody's work. *bid_per_gpu* (USD per hour) is what
+    a spot pod was rented for, None for one on demand.
     Times are ISO 8601 in UTC. Two records are equal if they differ in nothing but *updated_at*.
     """
 
@@ -68,6 +69,7 @@ class Environment:
     updated_at: str = field(compare=False)
     flags: Mapping[str, Any] = field(default_factory=dict, repr=False)
     used_pod: str | None = None
+    bid_per_gpu: float | None = None
 
     @property
     def half_made(self) -> bool:
@@ -112,6 +114,7 @@ def encode(environment: Environment) -> bytes:
         "updated_at": environment.updated_at,
         "flags": dict(environment.flags),
         "used_pod": environment.used_pod,
+        "bid_per_gpu": environment.bid_per_gpu,
         "spec": dict(environment.spec),
     }
     return json.dumps(fields, indent=2).encode("utf-8") + b"\n"
@@ -151,6 +154,7 @@ def decode(data: bytes, path: Path) -> Environment:
         flags=fields.optional("flags", dict) or {},
         # A record from before this key may belong to a pod in use.
         used_pod=fields.optional("used_pod" if fields.has("used_pod") else "pod_id", str),
+        bid_per_gpu=fields.number("bid_per_gpu") if fields.has("bid_per_gpu") else None,
     )
 
 

@@ -6,6 +6,7 @@ backoff (POST /v2/pods, "retry guidance"). Before every call an intent is on dis
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from devpod_rp.progress import Event, Progress
 
 if TYPE_CHECKING:
     from devpod_rp.runpod.client import RunPod
-    from devpod_rp.runpod.model import Pod
+    from devpod_rp.runpod.model import CreatePodRequest, Pod
     from devpod_rp.spec.model import EnvironmentSpec
 
 _SAME_AGAIN = 4
@@ -161,7 +162,8 @@ class Search:
             if not provision.may_have_happened(error):
                 environments.clear_intent(environment.name)
             raise
-        created = provision.remember(environment, pod, gpu=candidate.machine)
+        asked = dataclasses.replace(environment, bid_per_gpu=candidate.bid_per_gpu)
+        created = provision.remember(asked, pod, gpu=candidate.machine)
         environments.clear_intent(environment.name)
         quoted = candidate.price_per_hour
         if pod.cost > quoted + _PRICE_TOLERANCE:
@@ -179,7 +181,9 @@ class Search:
         pause = _FIRST_PAUSE_SECONDS
         for left in reversed(range(_SAME_AGAIN)):
             try:
-                return self._client.create_pod(request)
+                if candidate.bid_per_gpu is None:
+                    return self._client.create_pod(request)
+                return self._rented(request, candidate.bid_per_gpu)
             except Ambiguous as error:
                 self._progress(Event("place", f"{candidate.machine}: {error.message}", warning=True))
                 found = provision.sole_pod(environment, self._client, self._progress)
@@ -193,6 +197,16 @@ class Search:
                 if found is not None:
                     return found
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _rented(self, request: CreatePodRequest, bid_per_gpu: float) -> Pod:
+        """A spot pod. Raises Ambiguous if it was made and cannot be looked at."""
+        from devpod_rp.runpod.errors import Ambiguous
+
+        pod_id = self._client.spot.rent(request, bid_per_gpu)
+        try:
+            return self._client.get_pod(pod_id)
+        except DevpodError as error:
+            raise Ambiguous(f"Pod {pod_id} was made and cannot be looked at: {error.message}") from error
 
     def _discard(self, created: Environment, candidate: Candidate, error: UnfitHost) -> None:
         """Terminate a pod whose host is no good, and remember the host."""
@@ -213,7 +227,6 @@ class Search:
 
 def _asking(candidate: Candidate, number: int, total: int) -> str:
     where = f" in {', '.join(candidate.data_centers)}" if candidate.data_centers else ""
-    return (
-        f"Asking for {candidate.machine}{where}, {candidate.tier.lower()} cloud, ${candidate.price_per_hour:.2f}/h, "
-        f"stock {candidate.stock} ({number} of {total})"
-    )
+    spot = " as a spot pod" if candidate.bid_per_gpu is not None else ""
+    price = f"${candidate.price_per_hour:.2f}/h, stock {candidate.stock}"
+    return f"Asking for {candidate.machine}{spot}{where}, {candidate.tier.lower()} cloud, {price} ({number} of {total})"

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from devpod_rp.spec.model import EnvironmentSpec
 
 Tier = Literal["SECURE", "COMMUNITY"]
+TIERS: tuple[Tier, ...] = ("SECURE", "COMMUNITY")
+_ABOVE_LOWEST = 1.1
 # RunPod's four levels (GET /v2/catalog/gpus, availability), as points: what they add up to ranks data centers.
 POINTS: Mapping[str, int] = {"HIGH": 3, "MEDIUM": 2, "LOW": 1, "NONE": 0}
 
@@ -23,7 +25,8 @@ class Candidate:
     """One kind of machine to ask the cloud for.
 
     *count* is the number of GPUs, or of vCPUs for a CPU machine; *price_per_hour* is USD for the whole pod. *stock* is
-    the best level in *data_centers* (empty: anywhere); *stock_by_center* is the level in each that offers it.
+    the best level in *data_centers* (empty: anywhere); *stock_by_center* is the level in each that offers it. With
+    *bid_per_gpu* (USD per hour) it is asked for as a spot pod, which costs its bid.
     """
 
     kind: Literal["gpu", "cpu"]
@@ -35,6 +38,7 @@ class Candidate:
     stock: str
     data_centers: tuple[str, ...] = ()
     stock_by_center: Mapping[str, str] = field(default_factory=dict)
+    bid_per_gpu: float | None = None
 
     @property
     def machine(self) -> str:
@@ -54,6 +58,7 @@ class Candidate:
             "id": self.id,
             "tier": self.tier,
             "cost_per_hour": self.price_per_hour,
+            "bid_per_gpu": self.bid_per_gpu,
             "stock": self.stock,
             "data_centers": list(self.data_centers),
         }
@@ -171,6 +176,36 @@ def _ranking(candidates: Sequence[Candidate], ruled_out: Sequence[RuledOut]) -> 
         "No offer fits: " + "; ".join(f"{each.machine}: {each.reason}" for each in ruled_out) + ".",
         hint="widen the wish (--gpu 'any>=24GB', --tier any, --max-price); devpod-rp gpus lists prices and stock.",
     )
+
+
+def by_bid(
+    ranking: Ranking, lowest: Mapping[tuple[str, Tier], float], bid: float | None, max_price: float | None
+) -> Ranking:
+    """The same machines as spot pods, best first; *lowest* is the lowest bid (USD per hour and GPU) that each takes.
+
+    Without *bid* a tenth more than the lowest is offered, so that the next small rise does not end the pod.
+
+    Raises:
+        NoCapacityError: no machine can be had for that bid or within *max_price* (USD per hour for the whole pod).
+    """
+    offers: list[Candidate] = []
+    ruled_out = list(ranking.ruled_out)
+    for each in ranking.candidates:
+        floor = lowest.get((each.id, each.tier))
+        on_demand = each.price_per_hour / each.count
+        offered = bid if bid is not None else min(round(floor * _ABOVE_LOWEST, 3), on_demand) if floor else 0.0
+        price = round(offered * each.count, 4)
+        if floor is None:
+            ruled_out.append(RuledOut(each.machine, f"not offered by bid in the {each.tier.lower()} cloud"))
+        elif offered < floor:
+            ruled_out.append(
+                RuledOut(each.machine, f"takes ${floor:.3f} per GPU and hour at least, not ${offered:.3f}")
+            )
+        elif max_price is not None and price > max_price:
+            ruled_out.append(RuledOut(each.machine, f"${price:.2f}/h is above max_price ${max_price:.2f}/h"))
+        else:
+            offers.append(dataclasses.replace(each, bid_per_gpu=offered, price_per_hour=price))
+    return _ranking(offers, ruled_out)
 
 
 def in_center(ranking: Ranking, center: str) -> Ranking:

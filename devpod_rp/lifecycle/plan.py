@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from devpod_rp.environments import Environment
 from devpod_rp.errors import ConfigurationError
-from devpod_rp.lifecycle import address, placement, provision, volumes
+from devpod_rp.lifecycle import address, placement, prices, provision, volumes
 from devpod_rp.lifecycle.clouds import Cloud
 from devpod_rp.lifecycle.placement import Candidate, Ranking, RuledOut
 from devpod_rp.lifecycle.volumes import VolumePlan
@@ -21,12 +21,6 @@ if TYPE_CHECKING:
     from devpod_rp.spec.model import EnvironmentSpec
 
 Action = Literal["create", "start", "resume"]
-
-# USD per GB and month (docs.runpod.io, pods/pricing and storage/types).
-CONTAINER_DISK_PRICE = 0.10
-VOLUME_DISK_STOPPED_PRICE = 0.20
-NETWORK_VOLUME_PRICE = 0.07
-_HOURS_PER_MONTH = 730
 
 
 @dataclass(frozen=True)
@@ -67,13 +61,18 @@ class Plan:
     @property
     def parked_per_month(self) -> float:
         """USD for a month in which the pod is stopped: only the volume is billed."""
-        volume = self.spec.volume
-        price = {"disk": VOLUME_DISK_STOPPED_PRICE, "network": NETWORK_VOLUME_PRICE, "none": 0.0}[volume.kind]
-        return round(price * self.volume_gb, 2)
+        return round(prices.volume_per_month(self.spec.volume.kind, self.volume_gb, running=False), 2)
 
     @property
     def running_per_month(self) -> float:
-        return round(self.price_per_hour * _HOURS_PER_MONTH, 2)
+        return round(self.price_per_hour * prices.HOURS_PER_MONTH, 2)
+
+    @property
+    def spot(self) -> bool:
+        """Whether it is about a spot pod, which the market may end at any moment."""
+        if self.candidates:
+            return self.candidates[0].bid_per_gpu is not None
+        return self.environment is not None and self.environment.bid_per_gpu is not None
 
     @property
     def machine(self) -> str:
@@ -109,6 +108,7 @@ class Plan:
             "keeps": self.keeps,
             "folder": str(self.folder),
             "workspace": self.workspace,
+            "spot": self.spot,
             "candidates": [each.as_json() for each in self.candidates],
             "ruled_out": [dict(vars(each)) for each in self.ruled_out],
             "highest_cost_per_hour": self.highest_price,
@@ -150,7 +150,7 @@ def make_plan(
         assert environment is not None
         running = str(pod.status.value) in ("RUNNING", "PROVISIONING", "STARTING")
         environment = address.observe(environment, client)
-        price = pod.cost if running else _price_when_running(pod, client)
+        price = pod.cost if running else _price_when_running(environment, pod, client)
         action: Action = "resume" if running else "start"
         return Plan(name, cloud, action, spec, folder, workspace, environment, (), price, flags=flags or {})
     if environment is not None:
@@ -203,8 +203,21 @@ def rank(spec: EnvironmentSpec, client: RunPod) -> Ranking:
         NoCapacityError: there are none.
     """
     if spec.cpu:
+        if spec.spot.enabled:
+            raise ConfigurationError("Spot pods have GPUs.", hint="drop --spot, or name a GPU instead of a CPU.")
         return placement.rank_cpus(spec, client.cpu_types())
-    return placement.rank_gpus(spec, client.gpu_types(count=spec.gpu_count, min_cuda=spec.cuda_floor))
+    gpus = client.gpu_types(count=spec.gpu_count, min_cuda=spec.cuda_floor)
+    if not spec.spot.enabled:
+        return placement.rank_gpus(spec, gpus)
+    # What counts is the bid, not the price on demand.
+    ranking = placement.rank_gpus(spec.model_copy(update={"max_price": None}), gpus)
+    lowest = {
+        (gpu, tier): floor
+        for gpu, price in client.spot.prices().items()
+        for tier in placement.TIERS
+        if (floor := price.of(tier)) is not None
+    }
+    return placement.by_bid(ranking, lowest, spec.spot.bid, spec.max_price)
 
 
 def _live_pod(environment: Environment, client: RunPod) -> Pod | None:
@@ -226,8 +239,10 @@ def _why_new(environment: Environment) -> str:
     return f"pod {environment.pod_id} no longer exists{lost}"
 
 
-def _price_when_running(pod: Pod, client: RunPod) -> float:
-    """USD per hour once a stopped pod runs again, by the catalog of today; 0 if its machine is no longer listed."""
+def _price_when_running(environment: Environment, pod: Pod, client: RunPod) -> float:
+    """USD per hour once a stopped pod runs again: its bid, or by the catalog of today; 0 if that no longer lists it."""
+    if environment.bid_per_gpu is not None:
+        return round(environment.bid_per_gpu * int(environment.spec["gpu_count"]), 4)
     if pod.cpu is not None:
         flavor = next((each for each in client.cpu_types() if pod.cpu and each.id == pod.cpu.id), None)
         return round(flavor.price.secure_per_vcpu * pod.cpu.vcpu_count, 4) if flavor else 0.0

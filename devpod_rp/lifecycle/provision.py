@@ -88,7 +88,8 @@ def settle(environment: Environment, client: RunPod, progress: Progress) -> Envi
         pod = sole_pod(environment, client, progress)
         if pod is None and _age_seconds(intent) <= SETTLING_SECONDS:
             return environment
-        if pod is not None and environment.pod_id is None:
+        # The record may still name a pod that ended before this one was asked for.
+        if pod is not None and environment.pod_id != pod.id:
             environment = remember(environment, pod, gpu=environment.gpu or intent.details.get("candidate"))
             progress(Event("recover", f"Found the pod that an interrupted command made: {pod.id}, now recorded."))
     environments.clear_intent(environment.name)

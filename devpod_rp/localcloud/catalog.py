@@ -53,7 +53,10 @@ class DataCenter:
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU type. Prices are USD per hour for one GPU; *vcpus* and *ram_gb* are what its host gives per GPU."""
+    """A GPU type. Prices are USD per hour for one GPU; *vcpus* and *ram_gb* are what its host gives per GPU.
+
+    *spot_share* is the part of the price that the lowest bid must reach.
+    """
 
     id: str
     name: str
@@ -69,6 +72,7 @@ class Gpu:
     manufacturer: str = "NVIDIA"
     pool: str | None = None
     serverless_usd: float | None = None
+    spot_share: float = 0.5
 
     def price_usd(self, cloud: str) -> float:
         return self.secure_usd if cloud == "SECURE" else self.community_usd

@@ -22,6 +22,14 @@ class Market:
         """USD per hour for one GPU."""
         return self.faults.prices.get(gpu.id, {}).get(cloud.lower(), gpu.price_usd(cloud))
 
+    def minimum_bid_usd(self, gpu: Gpu, cloud: str) -> float:
+        """The lowest bid (USD per hour for one GPU) that gets a spot pod now."""
+        return round(self.gpu_price_usd(gpu, cloud) * gpu.spot_share, 3)
+
+    def price_without_gpu_usd(self) -> float:
+        """USD per hour for a GPU pod that is started without a GPU, to fetch its data."""
+        return 2 * min(cpu.secure_usd_per_vcpu for cpu in self.catalog.cpus.values())
+
     def cpu_price_usd(self, cpu: Cpu) -> float:
         """USD per hour for one vCPU."""
         return self.faults.prices.get(cpu.id, {}).get("secure", cpu.secure_usd_per_vcpu)

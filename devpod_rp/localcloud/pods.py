@@ -9,13 +9,19 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from devpod_rp.localcloud import drafts, templates
+from devpod_rp.localcloud import drafts, templates, terms
 from devpod_rp.localcloud.catalog import Catalog
 from devpod_rp.localcloud.faults import Faults, parse
 from devpod_rp.localcloud.ledger import Books, Ledger
 from devpod_rp.localcloud.market import Market
 from devpod_rp.localcloud.placement import place
-from devpod_rp.localcloud.problems import NoFreeGpus, bad_request, conflict, insufficient_balance, not_found
+from devpod_rp.localcloud.problems import (
+    NoFreeGpus,
+    bad_request,
+    conflict,
+    insufficient_balance,
+    not_found,
+)
 from devpod_rp.localcloud.records import NetworkVolume, Pod, Status
 
 _ACTIONS: Mapping[Status, tuple[str, ...]] = {
@@ -64,8 +70,10 @@ class Pods:
             return _existing(books, pod_id)
 
     # -- orders -----------------------------------------------------------------------------------------------------
-    def create(self, body: Mapping[str, Any], *, price_factor: float = 1.0) -> Pod:
+    def create(self, body: Mapping[str, Any], *, price_factor: float = 1.0, bid_per_gpu: float | None = None) -> Pod:
         """A new pod, PROVISIONING, for the validated create body *body*, at *price_factor* times the catalog's price.
+
+        With *bid_per_gpu* (USD per hour) it is a spot pod, which costs its bid.
 
         Raises:
             Problem: 400, 402, 404 or 422 as RunPod refuses it.
@@ -79,9 +87,13 @@ class Pods:
             volume = _network_volume(request, books)
             market = self._market(books)
             found = place(request, market, volume)
-            found = dataclasses.replace(found, price_per_hour=found.price_per_hour * price_factor)
+            price = found.price_per_hour
+            if bid_per_gpu is not None:
+                price = terms.spot_price(found.gpu, request.get("cloud", "SECURE"), bid_per_gpu, market)
+            found = dataclasses.replace(found, price_per_hour=price * price_factor)
             _check_credit(books, market.faults, found.price_per_hour)
             pod = drafts.new_pod(request, found, now, books.get("ssh_keys", []))
+            pod = dataclasses.replace(pod, bid_per_gpu=bid_per_gpu)
             books.save_pod(pod)
             books.note(pod.id, now, f"allocating a machine in {pod.data_center}")
         self._wake(pod.id)
@@ -105,9 +117,49 @@ class Pods:
             if action not in actions(pod):
                 reason = "pod is locked" if pod.locked else f"pod is {pod.status.value}"
                 raise conflict(f"Action '{action}' is not valid for the current pod status: {reason}.")
-            changed = self._after(action, pod, books)
+            asked = pod if action == "stop" else dataclasses.replace(pod, without_gpu=False)
+            changed = self._after(action, asked, books)
             books.save_pod(changed)
             books.note(pod_id, now, f"{action} requested")
+        self._wake(pod_id)
+        return changed
+
+    def start(self, pod_id: str, *, bid_per_gpu: float | None = None, without_gpu: bool = False) -> Pod:
+        """Start a stopped pod on other terms than REST v2 knows: as a spot pod with that bid (USD per hour), on demand
+        whatever it was before, or without its GPUs.
+
+        Raises:
+            Problem: as `act`.
+        """
+        self._require_support()
+        now = self._clock()
+        with self._ledger.transaction() as books:
+            books.settle(now)
+            pod = _existing(books, pod_id)
+            if "start" not in actions(pod):
+                raise conflict(f"Action 'start' is not valid for the current pod status: pod is {pod.status.value}.")
+            wanted = dataclasses.replace(pod, bid_per_gpu=bid_per_gpu, without_gpu=without_gpu)
+            changed = self._after("start", wanted, books)
+            books.save_pod(changed)
+            books.note(pod_id, now, "start requested" + (" without GPUs" if without_gpu else ""))
+        self._wake(pod_id)
+        return changed
+
+    def preempt(self, pod_id: str) -> Pod:
+        """What happens to a spot pod that is outbid: SIGTERM, five seconds later SIGKILL, then EXITED.
+
+        Raises:
+            Problem: 404; 409 for a pod that is not a running spot pod.
+        """
+        now = self._clock()
+        with self._ledger.transaction() as books:
+            books.settle(now)
+            pod = _existing(books, pod_id)
+            if pod.bid_per_gpu is None or not pod.status.active:
+                raise conflict("Only a running spot pod can be preempted.")
+            changed = dataclasses.replace(_stopped(pod), preempted=True)
+            books.save_pod(changed)
+            books.note(pod_id, now, "preempted: outbid")
         self._wake(pod_id)
         return changed
 
@@ -183,24 +235,16 @@ class Pods:
         if action == "stop":
             return _stopped(pod)
         market = self._market(books)
-        if market.faults.start == "not-enough-gpus" or market.faults.hosts.get(pod.data_center) == "maintenance":
+        scarce = market.faults.start == "not-enough-gpus" and not pod.without_gpu
+        if scarce or market.faults.hosts.get(pod.data_center) == "maintenance":
             raise NoFreeGpus
         if action == "restart":
             return dataclasses.replace(_reset(pod), status=Status.STARTING)
-        price = self._price_at_start(pod, market)
+        pod = dataclasses.replace(pod, preempted=False)
+        price = terms.price_at_start(pod, market)
         _check_credit(books, market.faults, price)
         gpu = {**pod.gpu, "count": 0} if pod.gpu and market.faults.hosts.get(pod.data_center) == "no-gpu" else pod.gpu
         return dataclasses.replace(_reset(pod), status=Status.STARTING, price_per_hour=price, failure=None, gpu=gpu)
-
-    def _price_at_start(self, pod: Pod, market: Market) -> float:
-        """Today's price for a stopped pod. It stays bound to its host, so that host must have its GPUs free."""
-        if pod.gpu and (gpu := self._catalog.gpus.get(pod.gpu["id"])):
-            if market.free_gpus(gpu, pod.data_center) < pod.gpu_count:
-                raise NoFreeGpus
-            return market.gpu_price_usd(gpu, pod.cloud) * pod.gpu_count
-        if pod.cpu and (cpu := self._catalog.cpus.get(pod.cpu["id"])):
-            return market.cpu_price_usd(cpu) * int(pod.cpu["vcpuCount"])
-        return pod.price_per_hour
 
     def _market(self, books: Books) -> Market:
         return Market(self._catalog, faults_of(books), books.pods())

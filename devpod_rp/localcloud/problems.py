@@ -9,6 +9,10 @@ from typing import Any
 NO_CAPACITY = (
     "There are no longer any instances available with the requested specifications. Please refresh and try again."
 )
+# As a bid below the market is answered (dstack issue #1740).
+NO_SPOT_CAPACITY = (
+    "There are no longer any instances available with the request specifications. Please try again later."
+)
 NO_FREE_GPUS = "not enough free GPUs on the host machine"
 MAX_BODY_BYTES = 102_400
 
@@ -53,6 +57,11 @@ class NoFreeGpus(Problem):
 
     def body(self) -> dict[str, Any]:
         return {"error": self.detail}
+
+
+def no_spot_capacity() -> Problem:
+    """Nobody rents out a machine for that bid."""
+    return Problem(400, NO_SPOT_CAPACITY)
 
 
 def bad_request(detail: str) -> Problem:

@@ -36,7 +36,8 @@ class Pod:
 
     *generation* counts the orders given (start, stop, restart, edit, terminate): a container that runs under an older
     generation is not the one that was asked for. *wipe* is True from the moment an order dooms the container disk until
-    the disk is really empty, so that a crash in between cannot resurrect it.
+    the disk is really empty, so that a crash in between cannot resurrect it. *bid_per_gpu* (USD per hour) makes it a
+    spot pod; *preempted* says that the market ended it; *without_gpu* that it was started to fetch data only.
     """
 
     id: str
@@ -69,11 +70,14 @@ class Pod:
     hostname: str = ""
     started_at: float | None = None
     failure: str | None = None
+    bid_per_gpu: float | None = None
+    preempted: bool = False
+    without_gpu: bool = False
     purged: bool = False
 
     @property
     def gpu_count(self) -> int:
-        return int(self.gpu["count"]) if self.gpu else 0
+        return int(self.gpu["count"]) if self.gpu and not self.without_gpu else 0
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ async def serve(ready: int) -> None:
         server_host_keys=[str(path) for path in HOST_KEYS.values() if path.exists()],
         process_factory=sessions.run,
         encoding=None,
-        sftp_factory=True,
+        sftp_factory=Files,
         allow_scp=True,
         agent_forwarding=True,
         password_auth=False,
@@ -123,6 +123,13 @@ async def serve(ready: int) -> None:
     os.write(ready, b"listening")
     os.close(ready)
     await ended.wait()
+
+
+class Files(asyncssh.SFTPServer):
+    """SFTP that ends with an exit status, without which OpenSSH's scp reports a failure after every success."""
+
+    def exit(self) -> None:
+        self.channel.exit(0)
 
 
 class Gate(asyncssh.SSHServer):

@@ -23,6 +23,8 @@ from devpod_rp.localcloud.storage import Storage
 log = logging.getLogger(__name__)
 
 _WATCH_SECONDS = 0.5
+# What RunPod leaves a spot pod between SIGTERM and SIGKILL.
+_PREEMPTION_GRACE_SECONDS = 5.0
 _STOP_GRACE_SECONDS = 10.0
 _CLOSE_GRACE_SECONDS = 3.0
 _FIRST_BACKOFF_SECONDS = 1.0
@@ -119,7 +121,7 @@ class Worker:
         self._order = pod.generation
         if self._container is not None and (self._generation != pod.generation or not pod.status.active):
             self._note("stopping container")
-            self._end_container(_STOP_GRACE_SECONDS)
+            self._end_container(_PREEMPTION_GRACE_SECONDS if pod.preempted else _STOP_GRACE_SECONDS)
         if pod.wipe:
             self._wipe(pod)
         elif pod.status is Status.TERMINATED:

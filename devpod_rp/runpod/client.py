@@ -30,6 +30,7 @@ from devpod_rp.runpod.model import (
     UpdateNetworkVolumeRequest,
     UpdatePodRequest,
 )
+from devpod_rp.runpod.spot import Spot
 
 _PAGE = 100
 
@@ -37,7 +38,7 @@ Wire = TypeVar("Wire", bound=BaseModel)
 
 
 class RunPod:
-    """RunPod, or whatever speaks its API at *url*.
+    """RunPod, or whatever speaks its API at *url*. *spot* is the part of it that REST v2 has no words for.
 
     Raises everywhere: the errors of ``runpod.errors``, each with RunPod's own words and what to do next.
     """
@@ -52,6 +53,7 @@ class RunPod:
     ) -> None:
         self._http = Http(url, key, transport=transport, sleep=sleep)
         self._sleep = sleep
+        self.spot = Spot(self._http)
 
     def __enter__(self) -> RunPod:
         return self

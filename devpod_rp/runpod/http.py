@@ -88,6 +88,10 @@ class Http:
         """
         return self._repeated("POST", path, body, creates=True)
 
+    def ask(self, path: str, body: Mapping[str, Any]) -> Any:
+        """A POST that changes nothing (a GraphQL query), repeated like a GET."""
+        return self._repeated("POST", path, body)
+
     def stream(
         self, path: str, query: Mapping[str, Any], headers: Mapping[str, str]
     ) -> AbstractContextManager[httpx.Response]:

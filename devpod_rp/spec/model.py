@@ -8,9 +8,14 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from devpod_rp.spec import dollars, durations
 from devpod_rp.spec.images import cuda_floor
 from devpod_rp.spec.wishes import smallest_memory_gb
 
+NEVER = "never"
+"""What a limit says to be none, where a lower layer sets one."""
+
+OnPreempt = Literal["wait", "on-demand"]
 SyncMode = Literal["one-way-safe", "two-way-safe", "one-way-replica"]
 Tier = Literal["secure", "community", "any"]
 VolumeKind = Literal["disk", "network", "none"]
@@ -56,12 +61,27 @@ class SyncSpec(_Part):
     ignore: tuple[str, ...] = ()
 
 
+class SpotSpec(_Part):
+    """Renting by bid: up to 90 % cheaper, and ended by the market whenever somebody pays more.
+
+    *bid* is USD per hour for one GPU; without one it is a tenth above the lowest bid that gets a pod, and never more
+    than the on-demand price. When the pod is outbid, *hook* runs on it (a shell command, two seconds), and the keeper
+    brings it back: *on_preempt* says whether it waits for the same bid or pays for on-demand.
+    """
+
+    enabled: bool = False
+    bid: Annotated[float, Field(gt=0)] | None = None
+    on_preempt: OnPreempt = "wait"
+    hook: str | None = None
+
+
 class EnvironmentSpec(_Part):
     """Everything an environment needs, complete and checked.
 
     *gpu* lists GPU types in the order wished for, or ``any>=24GB``. *max_price* is USD per hour for the whole pod;
     *container_disk_gb* is wiped at every stop; *ssh_timeout_s* is how long a running host may take to answer over SSH
-    before it is given up. ``env`` values may be secrets and are never shown by ``repr``.
+    before it is given up. *idle_stop*, *max_runtime* and *lid_stop* are durations, *max_cost* is USD for one run; each
+    stops the pod, None never does. ``env`` values may be secrets and are never shown by ``repr``.
     """
 
     template: str = "pytorch"
@@ -82,8 +102,13 @@ class EnvironmentSpec(_Part):
     ports: tuple[str, ...] = ("22/tcp",)
     env: dict[str, str] = Field(default_factory=dict, repr=False)
     workspace: str | None = None
+    idle_stop: str | None = None
+    max_runtime: str | None = None
+    max_cost: Annotated[float, Field(gt=0)] | None = None
+    lid_stop: str | None = None
     volume: VolumeSpec = VolumeSpec()
     sync: SyncSpec = SyncSpec()
+    spot: SpotSpec = SpotSpec()
 
     @field_validator("gpu")
     @classmethod
@@ -130,6 +155,21 @@ class EnvironmentSpec(_Part):
             raise ValueError("must be an absolute path on the pod, such as /workspace/project")
         return workspace.rstrip("/")
 
+    @field_validator("idle_stop", "max_runtime", "lid_stop")
+    @classmethod
+    def _duration(cls, text: str | None) -> str | None:
+        if text is None or text.strip().lower() == NEVER:
+            return None
+        durations.seconds(text)
+        return text
+
+    @field_validator("max_cost", mode="before")
+    @classmethod
+    def _money(cls, amount: object) -> object:
+        if isinstance(amount, str):
+            return None if amount.strip().lower() == NEVER else dollars.amount(amount)
+        return amount
+
     @property
     def cuda_floor(self) -> str | None:
         """The least CUDA version of the host: as asked for, else what the image's name says it was built for."""
@@ -163,5 +203,5 @@ def _below(path: str, parent: str) -> bool:
 
 def field_names() -> dict[str, tuple[str, ...]]:
     """Every key of the configuration, with the keys of those that are tables."""
-    tables: dict[str, type[_Part]] = {"volume": VolumeSpec, "sync": SyncSpec}
+    tables: dict[str, type[_Part]] = {"volume": VolumeSpec, "sync": SyncSpec, "spot": SpotSpec}
     return {name: tuple(tables[name].model_fields) if name in tables else () for name in EnvironmentSpec.model_fields}

@@ -29,7 +29,7 @@ Keys = tuple[str, ...]
 _LISTS = {("gpu",), ("data_centers",), ("ports",), ("start_command",), ("sync", "ignore")}
 # A pod has GPUs or a CPU flavor: who asks for one no longer wants the other of a lower layer.
 _EITHER_OR: tuple[tuple[Keys, tuple[Keys, ...]], ...] = (
-    (("cpu",), (("gpu",), ("gpu_count",), ("min_cuda",))),
+    (("cpu",), (("gpu",), ("gpu_count",), ("min_cuda",), ("spot", "enabled"), ("spot", "bid"))),
     (("gpu",), (("cpu",), ("vcpu",))),
 )
 _CLOUDS = ("runpod", "local")
@@ -38,6 +38,7 @@ _FLAGS: dict[Keys, str] = {
     ("volume", "kind"): "--volume (or --volume-kind)",
     ("volume", "size_gb"): "--volume (or --volume-size)",
     ("volume", "name"): "--volume",
+    ("spot", "enabled"): "--spot",
     ("data_centers",): "--data-center",
     ("container_disk_gb",): "--disk",
 }

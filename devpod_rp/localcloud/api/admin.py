@@ -30,6 +30,7 @@ def routes(stop: Callable[[], None]) -> Mapping[str, Mapping[str, Handler]]:
         "/local/stop": {"POST": stop_server},
         "/local/reset": {"POST": reset},
         "/local/faults": {"GET": faults, "PUT": set_faults},
+        "/local/pods/{id}/preempt": {"POST": preempt},
         "/local/account": {"PUT": set_account},
     }
 
@@ -52,6 +53,12 @@ def faults(cloud: Cloud, _call: Call) -> Reply:
 def set_faults(cloud: Cloud, call: Call) -> Reply:
     """Replace all faults; ``{}`` ends them."""
     return Reply(document=cloud.set_faults(call.body).document())
+
+
+def preempt(cloud: Cloud, call: Call) -> Reply:
+    """Let the market outbid a spot pod, with real signals."""
+    pod = cloud.pods.preempt(call.path["id"])
+    return Reply(document={"id": pod.id, "status": pod.status.value})
 
 
 def set_account(cloud: Cloud, call: Call) -> Reply:

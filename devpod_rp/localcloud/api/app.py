@@ -11,6 +11,7 @@ from devpod_rp.localcloud.api import account, admin, billing, catalog, logs, pod
 from devpod_rp.localcloud.api.call import Handler
 from devpod_rp.localcloud.api.gate import Gate, Resource
 from devpod_rp.localcloud.cloud import Cloud
+from devpod_rp.localcloud.graphql import endpoint as graphql
 
 ROUTES: Mapping[str, Mapping[str, Handler]] = {
     "/v2/pods": {"GET": pods.list_pods, "POST": pods.create},
@@ -43,7 +44,7 @@ def build(
 ) -> Starlette:
     """The application. *stop* asks the process to end; *on_request* hears of every request."""
     gate = Gate(cloud, token, on_request)
-    table = {**ROUTES, **admin.routes(stop)}
+    table = {**ROUTES, "/graphql": {"POST": graphql.answer}, **admin.routes(stop)}
     routes = [Route(path, Resource(gate, handlers)) for path, handlers in table.items()]
     routes.append(Route("/{path:path}", Resource(gate, {})))
     app = Starlette(routes=routes)

@@ -68,7 +68,7 @@ class Gate:
     async def _admitted(self, request: Request, handlers: Mapping[str, Handler], headers: dict[str, str]) -> Reply:
         raw = await _body(request)
         await run_in_threadpool(self._authenticate, request)
-        public = request.url.path.startswith("/v2/")
+        public = request.url.path.startswith("/v2/") or request.url.path == "/graphql"
         faults = None
         if public:
             headers.update(self._limits.count())
@@ -93,6 +93,8 @@ class Gate:
 
     def _authenticate(self, request: Request) -> None:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        if request.url.path == "/graphql" and "api_key" in request.query_params:
+            scheme, key = "bearer", request.query_params["api_key"]
         if scheme.lower() != "bearer" or not key.strip():
             raise problems.unauthorized()
         offered = key.strip().encode()

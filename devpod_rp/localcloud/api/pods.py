@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable, Mapping
 from typing import Any
 
-from devpod_rp.localcloud import problems, schemas
+from devpod_rp.localcloud import schemas
 from devpod_rp.localcloud.api import views
 from devpod_rp.localcloud.api.call import NO_CONTENT, Call, Reply
+from devpod_rp.localcloud.api.rehearsal import rehearsed
 from devpod_rp.localcloud.cloud import Cloud
-from devpod_rp.localcloud.problems import Problem, invalid
+from devpod_rp.localcloud.problems import invalid
 from devpod_rp.localcloud.records import Pod
 
 _DEFAULT_LIMIT = 100
@@ -41,24 +41,10 @@ def list_pods(cloud: Cloud, call: Call) -> Reply:
     )
 
 
-_DEARER = 1.5
-_SCRIPTED: Mapping[str, Callable[[], Problem]] = {
-    "no-capacity": problems.no_capacity,
-    "forbidden": problems.forbidden,
-    "insufficient-balance": problems.insufficient_balance,
-    "server-error": lambda: Problem(503, "Something went wrong. Please try again later or contact support."),
-}
-
-
 def create(cloud: Cloud, call: Call) -> Reply:
     """A new pod, or what the rehearsed script has for this create."""
     body = call.checked(schemas.CREATE_POD)
-    step = cloud.next_create_step()
-    if step in _SCRIPTED:
-        raise _SCRIPTED[step]()
-    pod = cloud.pods.create(body, price_factor=_DEARER if step == "dearer" else 1.0)
-    if step == "lost-answer":
-        raise Problem(502, "Bad gateway: the response was lost.")
+    pod = rehearsed(cloud, lambda factor: cloud.pods.create(body, price_factor=factor))
     return Reply(201, _shown(cloud, pod))
 
 

@@ -47,7 +47,7 @@ def pod(record: Pod, now: float, *, stale_port_seconds: float = 0.0) -> dict[str
         "createdAt": timestamps.rfc3339(record.created_at),
         "startedAt": timestamps.rfc3339(record.started_at) if record.started_at else None,
     }
-    if record.gpu:
+    if record.gpu and not record.without_gpu:
         shown["gpu"] = dict(record.gpu)
     if record.cpu:
         shown["cpu"] = dict(record.cpu)

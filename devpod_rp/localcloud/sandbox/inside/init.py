@@ -2,8 +2,11 @@
 
 usage: init.py MARKER COMMAND [ARGUMENT...]
 
-The pod ends when the command does, as a container does. It also ends when the other end of descriptor 3 is closed,
-because then the server that this pod belongs to is dead. MARKER is for those who look at the process list.
+The pod ends when the command does, as a container does; after SIGTERM it waits for everybody else to end as well: the
+start command of RunPod's images never reacts, and so leaves the others the whole grace. It also ends when the other
+end of descriptor 3 is closed, because then the server that this pod belongs to is dead.
+
+MARKER is for those who look at the process list.
 """
 
 from __future__ import annotations
@@ -29,16 +32,18 @@ def main(command: list[str]) -> NoReturn:
     poll = select.poll()
     poll.register(woken, select.POLLIN)
     poll.register(_LIFELINE, 0)  # only the hang-up is of interest; what is said there is for the supervisor
+    ending = False
     while True:
         ready = dict(poll.poll())
         if _LIFELINE in ready:
             os._exit(128 + signal.SIGKILL)  # the kernel kills the rest of the namespace
         for number in os.read(woken, 512):
             if number == signal.SIGTERM:
+                ending = True
                 _ask_everybody_to_end()
             elif number != signal.SIGCHLD:
                 _pass_on(child, number)
-        _reap(child)
+        _reap(child, wait_for_all=ending)
 
 
 def _wake_on(*signals: signal.Signals) -> int:
@@ -92,15 +97,15 @@ def _pass_on(pid: int, number: int) -> None:
         return  # it ended meanwhile; its SIGCHLD is on the way
 
 
-def _reap(child: int) -> None:
+def _reap(child: int, *, wait_for_all: bool) -> None:
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
-            return
+            os._exit(128 + signal.SIGTERM)  # nobody is left of those who were asked to end
         if pid == 0:
             return
-        if pid == child:
+        if pid == child and not wait_for_all:
             code = os.waitstatus_to_exitcode(status)
             os._exit(code if code >= 0 else 128 - code)
 

@@ -12,6 +12,7 @@ import struct
 import subprocess
 import termios
 from collections.abc import Mapping
+from typing import Any
 
 import asyncssh
 
@@ -94,14 +95,21 @@ class Child:
             for outlet, writer in zip(self._outlets, writers, strict=False)
         ]
         reading = asyncio.ensure_future(self._carry_in(session))
+        gone = asyncio.ensure_future(session.wait_closed())
         try:
-            await asyncio.gather(*carrying)
+            # Silent processes are left as well when the client is gone: closing our ends is their hang-up.
+            shown = asyncio.gather(*carrying)
+            waiting: set[asyncio.Future[Any]] = {shown, gone}
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            shown.cancel()
+            await asyncio.gather(*carrying, return_exceptions=True)
             if not session.is_closing():
                 await self._ended.wait()
                 self._tell_the_end(session)
         finally:
-            reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
+            for task in (reading, gone):
+                task.cancel()
+            await asyncio.gather(reading, gone, return_exceptions=True)
             session.close()
 
     def _see_the_end(self) -> None:

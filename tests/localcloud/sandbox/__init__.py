@@ -1,0 +1,1 @@
+"""Pods as real machines: what they see, keep, lose and run."""
