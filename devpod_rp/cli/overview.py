@@ -125,20 +125,25 @@ def _overview(cloud: str | None, *, everything: bool = False) -> Overview:
 
 
 def _show(seen: Overview) -> None:
+    from devpod_rp.lifecycle import bills
+
     if seen.environments:
         render.table(
-            ["NAME", "STATUS", "MACHINE", ">PRICE", "CLOUD", "SSH HOST", "FOLDER"],
+            ["NAME", "STATUS", "MACHINE", ">PRICE", ">SPENT", ">STOPPED", "CLOUD", "SSH HOST", "FOLDER"],
             [
                 [
                     each.name,
                     each.status,
                     each.gpu or "-",
-                    render.money(each.cost_per_hour),
+                    render.money(cost.price.per_hour),
+                    f"${cost.in_all.total:.2f}",
+                    f"${cost.price.stopped_per_month:.2f}/month",
                     f"{each.cloud} (simulated)" if each.cloud == "local" else each.cloud,
                     each.host_alias,
                     each.folder,
                 ]
                 for each in seen.environments
+                for cost in (bills.cost_of(each),)
             ],
         )
     else:
@@ -160,7 +165,8 @@ def _show(seen: Overview) -> None:
                 for each in seen.strangers
             ],
         )
-    click.echo(f"Running now: {render.money(seen.cost_per_hour)}")
+    simulated = "  (simulated)" if set(seen.accounts) == {"local"} else ""
+    click.echo(f"Running now: {render.money(seen.cost_per_hour)}{simulated}")
     for cloud, runway in seen.accounts.items():
         click.echo(f"Balance ({cloud}{', simulated' if cloud == 'local' else ''}): {runway.spoken}")
         _warn(runway)

@@ -9,6 +9,7 @@ from devpod_rp import control, environments, paths
 from devpod_rp.environments import Environment
 from devpod_rp.errors import DevpodError
 from devpod_rp.lifecycle import address, bills, clouds, hosts, limits, ownership, provision, syncing
+from devpod_rp.lifecycle import runway as runways
 from devpod_rp.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -102,8 +103,11 @@ def look_at(environment: Environment, progress: Progress = silent) -> Environmen
 
 def money_of(environment: Environment) -> tuple[Cost, Runway]:
     """What *environment* costs and has cost, by the bills where they can be read, and how long the money lasts."""
-    with clouds.client_of(environment) as client:
-        return bills.cost_of(environment, client), bills.runway_of(client)
+    try:
+        with clouds.client_of(environment) as client:
+            return bills.cost_of(environment, client), bills.runway_of(client)
+    except DevpodError as error:
+        return bills.cost_of(environment), runways.runway(None, 0.0, (), unknown=error.message)
 
 
 def sync_status(environment: Environment) -> dict[str, Any]:
