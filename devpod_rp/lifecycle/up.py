@@ -62,12 +62,15 @@ def up(plan: Plan, progress: Progress, *, wait_seconds: float = 0.0) -> Ready:
 
 
 def _with_wishes(environment: Environment, plan: Plan) -> Environment:
-    """The record with what is asked of the synchronisation now; a keeper that works by older wishes is ended."""
-    wishes = plan.spec.sync.model_dump(mode="json")
-    if environment.spec["sync"] == wishes:
-        return environment
-    control.stop_keeper(environment.name)
-    return environments.save(dataclasses.replace(environment, spec={**environment.spec, "sync": wishes}))
+    """The record with what is asked now of those who look after a pod that runs already.
+
+    A keeper that synchronises by older wishes is ended.
+    """
+    asked = plan.spec.model_dump(mode="json")
+    wishes = {key: asked[key] for key in ("sync", "spot")}
+    if environment.spec["sync"] != wishes["sync"]:
+        control.stop_keeper(environment.name)
+    return environments.save(dataclasses.replace(environment, spec={**environment.spec, **wishes}))
 
 
 def _still_true(plan: Plan, client: RunPod, progress: Progress) -> Plan:

@@ -61,18 +61,19 @@ def test_while_nothing_is_free_the_keeper_waits_and_says_so(spot: World) -> None
     fault(spot, **NOTHING_FREE)
     outbid(spot)
     status = eventually(
-        lambda: "outbid" in (told := spot.run("sync", "status", "--json").json).get("reason", "") and told,
+        lambda: "outbid" in ((told := spot.run("sync", "status", "--json").json).get("reason") or "") and told,
         "the keeper says that the pod was outbid",
         seconds=60,
     )
     assert "$0.500" in status["reason"]
+    assert "outbid" in spot.run("status").stdout
     assert spot.run("status", "--json").json["status"] == "EXITED"
     fault(spot)
     until_running(spot)
 
 
 def test_a_stop_by_the_user_is_not_undone(spot: World) -> None:
-    assert spot.run("stop", "--force", "--yes", "--json").exit_code == 0
+    assert spot.run("stop", "--force", "--json").exit_code == 0
     assert spot.run("local", "preempt", "proj").exit_code != 0
     spot.run("sync", "status")
     assert spot.run("status", "--json").json["status"] == "EXITED"
@@ -85,7 +86,7 @@ def test_up_starts_it_again_on_its_bid(spot: World) -> None:
 def test_on_demand_can_be_what_follows(spot: World) -> None:
     (spot.folder / "devpod-rp.toml").write_text('gpu = ["4090"]\n[spot]\nenabled = true\non_preempt = "on-demand"\n')
     spot.up()
-    fault(spot, create="no-capacity")
+    fault(spot, prices={"NVIDIA GeForce RTX 4090": {"secure": 1.2}})
     outbid(spot)
     until_running(spot)
-    assert spot.run("status", "--json").json["cost_per_hour"] == 0.5
+    assert spot.run("status", "--json").json["cost_per_hour"] == 1.2
