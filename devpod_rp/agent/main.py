@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, Callable, Dict, Iterator, Mapping, Optional, T
 
 from devpod_rp.agent import (
     container,
+    emergency,
     exposure,
     fetch,
     files,
@@ -85,6 +86,7 @@ OPERATIONS: Dict[str, Handler] = {
     **fetch.OPERATIONS,
     **exposure.OPERATIONS,
     **rescue.OPERATIONS,
+    **emergency.OPERATIONS,
     **holdings.OPERATIONS,
     **machine.OPERATIONS,
     **watch_post.OPERATIONS,
