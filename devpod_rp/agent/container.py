@@ -6,12 +6,13 @@ import os
 import stat
 import time
 from pathlib import Path
-from typing import Collection, List, NamedTuple, Sequence, Tuple
+from typing import Collection, List, NamedTuple, Optional, Sequence, Tuple
 
 _NANOSECONDS = 1_000_000_000
 _START_TIME_FIELD = 22  # of /proc/PID/stat, proc(5): clock ticks after boot
 _CAP_DAC_READ_SEARCH = 1 << 2  # capabilities(7)
 _PARENT_FIELD = 4
+_CPU_FIELDS = slice(14 - 3, 17 - 3 + 1)  # utime, stime, cutime, cstime
 _SSH_NAMES = frozenset(("sshd", "sshd-session", "sshd-auth", "sftp-server"))
 _SHELLS = frozenset(("bash", "dash", "fish", "sh", "zsh"))
 _ENDLESS = (("sleep", "infinity"), ("tail", "-f", "/dev/null"))
@@ -70,6 +71,15 @@ def processes(proc: Path = Path("/proc")) -> List[Process]:
             parent, began = int(fields[_PARENT_FIELD - 3]), int(fields[_START_TIME_FIELD - 3])
             found.append(Process(int(name), parent, began, command))
     return sorted(found)
+
+
+def cpu_seconds(pid: int, proc: Path = Path("/proc")) -> Optional[float]:
+    """What process *pid* and its children that ended have computed, in processor seconds; None if it is gone."""
+    try:
+        fields = _stat_fields((proc / str(pid) / "stat").read_bytes().decode("utf-8", "surrogateescape"))
+    except OSError:
+        return None
+    return sum(int(each) for each in fields[_CPU_FIELDS]) / os.sysconf("SC_CLK_TCK")
 
 
 def running_work(running: Sequence[Process], at_boot: Collection[Tuple[int, int]], us: int) -> List[Process]:

@@ -16,6 +16,7 @@ from devpod_rp.errors import ConfigurationError, DevpodError, ExitCode, Interrup
 COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("devpod_rp.cli.up:up", "Create or resume a pod for this folder, connect, sync, keep in sync."),
     "stop": ("devpod_rp.cli.end:stop", "Save what matters, then stop the pod."),
+    "snooze": ("devpod_rp.cli.later:snooze", "Let the pod run on, used or not, for a while."),
     "delete": ("devpod_rp.cli.end:delete", "Save what matters, then terminate the pod and forget the environment."),
     "check": ("devpod_rp.cli.end:check", "Say what a stop would destroy."),
     "rescue": ("devpod_rp.cli.end:rescue", "Copy what a stop would destroy to the volume."),
@@ -35,7 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "templates": ("devpod_rp.cli.catalog:templates", "list · show templates."),
     "init": ("devpod_rp.cli.init:init", "Write a commented devpod-rp.toml for this folder."),
     "doctor": ("devpod_rp.cli.doctor:doctor", "Check this machine and say how to fix it."),
-    "local": ("devpod_rp.cli.local:local", "status · start · stop · reset · fault of the local cloud."),
+    "local": ("devpod_rp.cli.local:local", "status · start · stop · reset · fault · preempt of the local cloud."),
 }
 
 

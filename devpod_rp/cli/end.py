@@ -23,15 +23,25 @@ force_option = click.option("--force", is_flag=True, help="Go on even if somethi
 @name_argument
 @rescue_option
 @force_option
+@click.option("--in", "after", metavar="TIME", help="Not now: after so long (2h). The pod does it, laptop or not.")
+@click.option("--at", "at", metavar="TIME", help="Not now: at this time (22:00). The pod does it, laptop or not.")
+@click.option("--not-later", is_flag=True, help="Take back an earlier --in or --at.")
 @json_option
-def stop(name: str | None, save: bool, force: bool, as_json: bool) -> None:
+def stop(
+    name: str | None, save: bool, force: bool, after: str | None, at: str | None, not_later: bool, as_json: bool
+) -> None:
     """Save what matters, then stop the pod.
 
-    Without a terminal it refuses (exit code 7) while something exists only on the container disk.
+    Without a terminal it refuses (exit code 7) while something exists only on the container disk. A later stop
+    (--in, --at) saves that to the volume first; if it cannot be saved, the pod runs on and says so.
     """
+    from devpod_rp.cli import later
     from devpod_rp.lifecycle.stop import stop as end
 
     environment = pick.environment(name, as_json=as_json)
+    if after or at or not_later:
+        later.plan_stop(environment, after=after, at=at, as_json=as_json)
+        return
     with ui.progress() as progress:
         stopped = end(environment.name, _decider(save, as_json), progress, force=force)
     ended = stopped.environment

@@ -99,3 +99,17 @@ def fault(faults: str | None, as_json: bool) -> None:
         render.document(found)
     else:
         click.echo(json.dumps(found, indent=2))
+
+
+@local.command()
+@click.argument("name")
+@json_option
+def preempt(name: str, as_json: bool) -> None:
+    """Let somebody outbid the spot pod of environment NAME: SIGTERM, five seconds later SIGKILL, as on RunPod."""
+    from devpod_rp.lifecycle import localcloud
+
+    ended = localcloud.preempt(name)
+    if as_json:
+        render.document(ended)
+    else:
+        click.echo(f"{name} was outbid; its keeper brings it back when there is a GPU for its bid.")

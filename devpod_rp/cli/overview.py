@@ -64,6 +64,8 @@ def sync_line(sync: dict[str, Any]) -> str:
     parts = [f"{sync['state']}, {sync['local_files']} files"]
     if sync["pending"]:
         parts.append(f"{sync['pending']} pending")
+    if sync.get("reason"):
+        parts.append(str(sync["reason"]))
     if sync.get("pod_only"):
         parts.append(f"{sync['pod_only']} only on the pod")
     if sync["conflicts"]:

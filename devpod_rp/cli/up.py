@@ -46,6 +46,10 @@ _SHOWN_MACHINES = 6
 @click.option("--no-volume", is_flag=True, help="The same as --volume-kind none.")
 @click.option("--env", "variables", multiple=True, metavar="NAME=VALUE", help="An environment variable of the pod.")
 @click.option("--folder", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Instead of this one.")
+@click.option("--idle-stop", metavar="TIME", help="Stop the pod when nothing has used it for so long (30m); or never.")
+@click.option("--max-runtime", metavar="TIME", help="Stop the pod when it has run for so long (8h); or never.")
+@click.option("--max-cost", metavar="USD", help="Stop the pod when this run has cost so much; or never.")
+@click.option("--lid-stop", metavar="TIME", help="Stop the pod when the laptop is gone for so long (20m); or never.")
 @click.option("--wait-capacity", metavar="TIME", help="Keep asking for so long (30m, 2h) while nothing is free.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @yes_option
@@ -272,7 +276,7 @@ def _variables(pairs: tuple[str, ...]) -> dict[str, str]:
 def _document(ready: Ready) -> dict[str, Any]:
     from devpod_rp.lifecycle.overview import describe
 
-    return {**describe(ready.environment, ready.sync), "created": ready.created}
+    return {**describe(ready.environment, ready.sync), "created": ready.created, "limits": ready.watch.as_json()}
 
 
 def _summary(ready: Ready) -> None:
@@ -283,6 +287,8 @@ def _summary(ready: Ready) -> None:
     machine, price = environment.gpu or "its machine", render.money(environment.cost_per_hour)
     click.echo(f"{environment.name} is running on {machine}, {price}.")
     render.facts([("SSH host", environment.host_alias), ("Workspace", environment.workspace), ("Sync", state)])
+    if ready.watch.limits.any:
+        click.echo(f"  It stops by itself: {ready.watch.spoken}")
     if sync.get("conflicts"):
         click.echo(f"  {len(sync['conflicts'])} conflicts: devpod-rp sync conflicts")
     click.echo("Try next:")

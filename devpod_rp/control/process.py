@@ -57,6 +57,13 @@ def spawn_detached(arguments: list[str], log: Path) -> int:
     return _spawn(arguments, log).pid
 
 
+def run_detached(arguments: list[str], log: Path) -> tuple[int, str]:
+    """As `spawn_detached`, but wait for the end: the exit code and the last that the process wrote."""
+    log.unlink(missing_ok=True)
+    code = _spawn(arguments, log).wait()
+    return code, _tail(log)
+
+
 def start_keeper(name: str, *, timeout_seconds: float = START_SECONDS) -> None:
     """Return when a keeper of environment *name* answers, starting one if there is none.
 

@@ -35,6 +35,7 @@ class Matcher(Generic[Subject]):
             for pattern in patterns:
                 for expanded in _expand(pattern):
                     by_top.setdefault(_top(expanded), []).append((len(self._subjects) - 1, expanded))
+        self._patterns = sorted(entry for entries in by_top.values() for entry in entries)
         anywhere = by_top.pop(_ANY_TOP, [])
         self._anywhere = _alternation(anywhere)
         # The order of the table must hold across both groups, so each directory's patterns include the general ones.
@@ -43,6 +44,10 @@ class Matcher(Generic[Subject]):
         for index, pattern in sorted(entry for entries in (*by_top.values(), anywhere) for entry in entries):
             if _WORD.search(pattern):
                 self._words.setdefault(index, []).append(re.compile(_regex(pattern, named=True), re.DOTALL))
+
+    def expressions(self) -> list[tuple[str, Subject]]:
+        """Every pattern as a regular expression for whole paths, with its subject, in the order of the table."""
+        return [(_regex(pattern, named=False), self._subjects[index]) for index, pattern in self._patterns]
 
     def match(self, path: str) -> Match[Subject] | None:
         """The first subject, in the order of the table, whose pattern matches *path* as a whole."""

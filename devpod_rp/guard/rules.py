@@ -59,6 +59,15 @@ def builtin() -> Rules:
     return parse(text)
 
 
+def no_loss(rules: Rules) -> list[list[tuple[str, bool]]]:
+    """The part of *rules* that says what is no loss, as plain data for the pod (``agent/keepsakes.py``)."""
+    return [
+        [(expression, rule.boot) for expression, rule in rules.noise.expressions()],
+        [(expression, rule.boot) for expression, rule in rules.history.expressions()],
+        [(expression, False) for expression, _ in rules.rebuildable.expressions()],
+    ]
+
+
 def parse(text: str) -> Rules:
     """Rules from the text of such a table.
 

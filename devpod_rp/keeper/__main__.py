@@ -16,10 +16,11 @@ from collections.abc import Sequence
 
 from filelock import FileLock, Timeout
 
-from devpod_rp import environments
-from devpod_rp.control import keeper_lock_file, keeper_log_file
+from devpod_rp import environments, paths
+from devpod_rp.control import keeper_lock_file, keeper_log_file, run_detached
 from devpod_rp.environments import Environment
 from devpod_rp.errors import DevpodError, ExitCode, UnreachableError
+from devpod_rp.keeper.overseer import Oversight
 from devpod_rp.keeper.parts import Parts
 from devpod_rp.keeper.service import Keeper
 
@@ -75,11 +76,30 @@ def _serve(name: str) -> int:
 
 def real_parts() -> Parts:
     """The cloud, SSH, the session and the watcher as they are; imported here, so that tests need none of them."""
+    from devpod_rp.lifecycle import limits
     from devpod_rp.lifecycle.connect import open_link
     from devpod_rp.lifecycle.syncing import open_session
     from devpod_rp.sync.watch import Watcher
 
-    return Parts(open_session=open_session, watch=Watcher, refresh=_refresh, open_link=open_link)
+    oversight = Oversight(limits_of=limits.limits_of, deliver=limits.deliver, end=_end_pod)
+    return Parts(
+        open_session=open_session,
+        watch=Watcher,
+        refresh=_refresh,
+        revive=_revive,
+        open_link=open_link,
+        oversight=oversight,
+    )
+
+
+def _end_pod(name: str) -> str | None:
+    """Stop the pod as its user would, in a process that outlives this keeper, which the stop ends."""
+    stop = [sys.executable, "-m", "devpod_rp", "stop", name, "--rescue"]
+    code, said = run_detached(stop, paths.environment_dir(name) / "limit-stop.log")
+    if code == 0:
+        return None
+    lines = [line for line in said.splitlines() if line.startswith("error: ")]
+    return lines[-1].removeprefix("error: ") if lines else f"devpod-rp stop ended with code {code}"
 
 
 def _refresh(environment: Environment) -> Environment:
@@ -89,6 +109,12 @@ def _refresh(environment: Environment) -> Environment:
     if environment.cloud == "local" and clouds.local_cloud_running() is None:
         raise UnreachableError("the local cloud does not run")
     return address.refresh(environment)
+
+
+def _revive(environment: Environment) -> Environment:
+    from devpod_rp.lifecycle import preemption
+
+    return preemption.revive(environment)
 
 
 def _log_to_file(name: str) -> None:

@@ -44,9 +44,12 @@ Outcome = Linked | PodRests | ConnectFailed
 class Connector:
     """Connects in the background and hands each outcome to *deliver*; one attempt at a time."""
 
-    def __init__(self, name: str, refresh: Refresh, open_link: OpenLink, deliver: Callable[[Outcome], None]) -> None:
+    def __init__(
+        self, name: str, refresh: Refresh, revive: Refresh, open_link: OpenLink, deliver: Callable[[Outcome], None]
+    ) -> None:
         self._name = name
         self._refresh = refresh
+        self._revive = revive
         self._open_link = open_link
         self._deliver = deliver
         self._fresh_record = True
@@ -77,14 +80,21 @@ class Connector:
         return Linked(self._open_link(environment))
 
     def _refreshed(self, environment: Environment) -> Environment:
-        """The record after a look at the cloud, or as it is if the look fails: the old address may still be good."""
+        """The record after a look at the cloud; a spot pod that the market ended is brought back."""
         try:
             with environments.locked(self._name, timeout_seconds=0):
-                return self._refresh(environments.load(self._name))
+                seen = self._looked_up(environments.load(self._name))
+                # Only what the market ended is started from here: nobody else's stop is ours to undo.
+                return self._revive(seen) if seen.bid_per_gpu is not None and seen.status == "EXITED" else seen
         except EnvironmentBusy as busy:
             # A command is changing the environment; it writes the record, and we read what it wrote.
             log.info("refresh=left-to holder=%s", busy.holder)
             return environments.load(self._name)
+
+    def _looked_up(self, environment: Environment) -> Environment:
+        """The record as the cloud has it, or as it is if the look fails: the old address may still be good."""
+        try:
+            return self._refresh(environment)
         except DevpodError as error:
             if environment.status != "RUNNING":
                 raise

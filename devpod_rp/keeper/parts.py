@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from devpod_rp.environments import Environment
 from devpod_rp.keeper.clock import Clock, SystemClock
+from devpod_rp.keeper.overseer import Oversight
 from devpod_rp.keeper.state import Timing
 
 if TYPE_CHECKING:
@@ -31,13 +32,16 @@ Deliver = Callable[["Batch"], None]
 class Parts:
     """The edges of a keeper.
 
-    *refresh* asks the cloud where the pod is now and returns the record, saved; it never starts a pod. *watch* raises
-    OSError when the folder cannot be watched.
+    *refresh* asks the cloud where the pod is now and returns the record, saved; it never starts a pod. *revive*
+    brings back a spot pod that the market ended, and no other. *watch* raises OSError when the folder cannot be
+    watched. Without *oversight* nobody here enforces the pod's limits.
     """
 
     open_session: Callable[[Environment], Session]
     watch: Callable[[Path, Keep, Deliver], Watching]
     refresh: Callable[[Environment], Environment]
+    revive: Callable[[Environment], Environment]
     open_link: Callable[[Environment], AgentLink]
     clock: Clock = field(default_factory=SystemClock)
     timing: Timing = field(default_factory=Timing)
+    oversight: Oversight | None = None

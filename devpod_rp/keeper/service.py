@@ -21,6 +21,7 @@ from devpod_rp.keeper.connecting import ConnectFailed, Linked, PodRests
 from devpod_rp.keeper.connection import Connection, LinkDead
 from devpod_rp.keeper.cycles import Cycles, Done
 from devpod_rp.keeper.ears import Ears
+from devpod_rp.keeper.overseer import Overseer
 from devpod_rp.keeper.parts import Parts
 from devpod_rp.keeper.requests import Desk, Request
 from devpod_rp.keeper.state import Line, State, Step
@@ -60,6 +61,7 @@ class Keeper:
         self._promised: list[Request] = []
         self._working = False
         self._ending = threading.Event()
+        self._overseer: Overseer | None = None
 
     # What other threads call.
 
@@ -99,6 +101,7 @@ class Keeper:
             "attempts": state.failures,
             "pid": os.getpid(),
             "since": self._started_at,
+            "limits": self._overseer.status() if self._overseer else None,
         }
 
     # The loop.
@@ -106,11 +109,17 @@ class Keeper:
     def run(self) -> None:
         """Keep going until the end; the session is closed and every request answered when this returns."""
         server = ControlServer(self._name, self.handle)
+        if self._parts.oversight is not None:
+            self._overseer = Overseer(
+                self._name, self._parts.oversight, lambda: self._connection.link, self._clock.wall
+            )
         log.info("keeper=started name=%s pid=%d", self._name, os.getpid())
         try:
             while not self._ending.is_set():
                 self._guarded_turn()
         finally:
+            if self._overseer is not None:
+                self._overseer.close()
             self._desk.close()
             server.close()
             self._connection.close()

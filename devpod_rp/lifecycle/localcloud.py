@@ -81,6 +81,19 @@ def faults(wanted: dict[str, Any] | None) -> dict[str, Any]:
     return _ask("GET" if wanted is None else "PUT", "/local/faults", endpoint, wanted)
 
 
+def preempt(name: str) -> dict[str, Any]:
+    """Let the market outbid the spot pod of environment *name*, with real signals: SIGTERM, 5 s later SIGKILL.
+
+    Raises:
+        UsageError: it has no pod in the local cloud.
+        Conflict: it is no spot pod, or does not run.
+    """
+    environment = environments.load(name)
+    if environment.cloud != "local" or environment.pod_id is None:
+        raise UsageError(f"{name} has no pod in the local cloud.", hint="only simulated spot pods can be outbid.")
+    return _ask("POST", f"/local/pods/{environment.pod_id}/preempt", _running())
+
+
 def _running() -> dict[str, Any]:
     endpoint = clouds.local_cloud_running()
     if endpoint is None:

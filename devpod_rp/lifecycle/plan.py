@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from devpod_rp.environments import Environment
 from devpod_rp.errors import ConfigurationError
+<<<<<<< HEAD
 from devpod_rp.lifecycle import address, localcloud, placement, provision, volumes
+=======
+from devpod_rp.lifecycle import address, placement, prices, provision, volumes
+>>>>>>> main
 from devpod_rp.lifecycle.clouds import Cloud
 from devpod_rp.lifecycle.placement import Candidate, Ranking, RuledOut
 from devpod_rp.lifecycle.volumes import VolumePlan
@@ -21,12 +25,6 @@ if TYPE_CHECKING:
     from devpod_rp.spec.model import EnvironmentSpec
 
 Action = Literal["create", "start", "resume"]
-
-# USD per GB and month (docs.runpod.io, pods/pricing and storage/types).
-CONTAINER_DISK_PRICE = 0.10
-VOLUME_DISK_STOPPED_PRICE = 0.20
-NETWORK_VOLUME_PRICE = 0.07
-_HOURS_PER_MONTH = 730
 
 
 @dataclass(frozen=True)
@@ -67,13 +65,11 @@ class Plan:
     @property
     def parked_per_month(self) -> float:
         """USD for a month in which the pod is stopped: only the volume is billed."""
-        volume = self.spec.volume
-        price = {"disk": VOLUME_DISK_STOPPED_PRICE, "network": NETWORK_VOLUME_PRICE, "none": 0.0}[volume.kind]
-        return round(price * self.volume_gb, 2)
+        return round(prices.volume_per_month(self.spec.volume.kind, self.volume_gb, running=False), 2)
 
     @property
     def running_per_month(self) -> float:
-        return round(self.price_per_hour * _HOURS_PER_MONTH, 2)
+        return round(self.price_per_hour * prices.HOURS_PER_MONTH, 2)
 
     @property
     def spot(self) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from devpod_rp import control, environments
 from devpod_rp.environments import Environment, VolumeRecord
 from devpod_rp.errors import DevpodError
-from devpod_rp.lifecycle import boot, clouds, connect, hosts, placement, provision, syncing, volumes
+from devpod_rp.lifecycle import boot, clouds, connect, hosts, limits, placement, provision, syncing, volumes
 from devpod_rp.lifecycle.acquire import Search
 from devpod_rp.lifecycle.placement import Ranking
 from devpod_rp.lifecycle.plan import Plan, make_plan, rank
@@ -31,6 +31,7 @@ class Ready:
     environment: Environment
     sync: dict[str, Any]
     created: bool
+    watch: limits.Watch
 
 
 def up(plan: Plan, progress: Progress, *, wait_seconds: float = 0.0) -> Ready:
@@ -57,16 +58,19 @@ def up(plan: Plan, progress: Progress, *, wait_seconds: float = 0.0) -> Ready:
             raise
     environment = _with_wishes(environment, plan)
     sync = _synchronise(environment, progress)
-    return Ready(environment, sync, created)
+    return Ready(environment, sync, created, _watched(environment, progress))
 
 
 def _with_wishes(environment: Environment, plan: Plan) -> Environment:
-    """The record with what is asked of the synchronisation now; a keeper that works by older wishes is ended."""
-    wishes = plan.spec.sync.model_dump(mode="json")
-    if environment.spec["sync"] == wishes:
-        return environment
-    control.stop_keeper(environment.name)
-    return environments.save(dataclasses.replace(environment, spec={**environment.spec, "sync": wishes}))
+    """The record with what is asked now of those who look after a pod that runs already.
+
+    A keeper that synchronises by older wishes is ended.
+    """
+    asked = plan.spec.model_dump(mode="json")
+    wishes = {key: asked[key] for key in ("sync", "spot")}
+    if environment.spec["sync"] != wishes["sync"]:
+        control.stop_keeper(environment.name)
+    return environments.save(dataclasses.replace(environment, spec={**environment.spec, **wishes}))
 
 
 def _still_true(plan: Plan, client: RunPod, progress: Progress) -> Plan:
@@ -102,6 +106,7 @@ def _bring_up(
         environment = boot.wait_until_running(environment, client, progress)
         arrive = boot.reach if handed_over else boot.hand_over
         environment = arrive(environment, plan.spec, client, progress)
+    environment = limits.with_limits(environment, plan.spec.model_dump(mode="json"))
     environment = _status(environment, "RUNNING", used_pod=environment.pod_id)
     hosts.write_ssh_config()
     return environment
@@ -179,6 +184,27 @@ def _synchronise(environment: Environment, progress: Progress) -> dict[str, Any]
     control.start_keeper(environment.name)
     # A flush answers when the keeper has connected and watches, so "up" leaves nothing half started.
     return control.keeper_request(environment.name, "flush", timeout=_KEEPER_SECONDS)
+
+
+def _watched(environment: Environment, progress: Progress) -> limits.Watch:
+    """Who sees to it that the pod's limits hold; a pod that cannot stop itself is worth a warning, not a failure."""
+    wanted = limits.limits_of(environment)
+    if not wanted.any:
+        return limits.Watch(wanted, in_pod=False)
+    progress(Event("limits", "Starting the watchdog in the pod"))
+    try:
+        watch = limits.deliver_again(environment.name)
+    except DevpodError as error:
+        watch = limits.Watch(wanted, in_pod=False, refusal=error.message)
+    if not watch.in_pod:
+        progress(
+            Event(
+                "limits",
+                f"The pod cannot stop itself ({watch.refusal}): only the keeper on this machine enforces its limits.",
+                warning=True,
+            )
+        )
+    return watch
 
 
 def _new_record(plan: Plan) -> Environment:

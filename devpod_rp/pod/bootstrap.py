@@ -57,6 +57,11 @@ def payload(nonce: str) -> bytes:
     return zlib.compress((_program() + start).encode("utf-8"), 6)
 
 
+def watchdog_program() -> bytes:
+    """The program of the watchdog, as the agent's op ``watchdog.order`` takes it."""
+    return zlib.compress((_program() + "from devpod_rp.agent.watchdog import main\nmain()\n").encode("utf-8"), 6)
+
+
 @functools.lru_cache(maxsize=1)
 def _program() -> str:
     sources = {"devpod_rp": "", _AGENT: ""}

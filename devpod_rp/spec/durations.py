@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 
+from devpod_rp.agent.limits import spoken
+
+__all__ = ["seconds", "spoken"]
+
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
 
@@ -22,14 +26,3 @@ def seconds(text: str) -> float:
     if total <= 0:
         raise ValueError(f"{text!r} is no time at all")
     return total
-
-
-def spoken(duration: float) -> str:
-    """*duration* seconds in at most two units: ``2h 5m``, ``45s``."""
-    left = round(duration)
-    words = []
-    for unit in ("d", "h", "m", "s"):
-        count, left = divmod(left, _UNITS[unit])
-        if count:
-            words.append(f"{count}{unit}")
-    return " ".join(words[:2]) or "0s"

@@ -8,8 +8,12 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from devpod_rp.spec import dollars, durations
 from devpod_rp.spec.images import cuda_floor
 from devpod_rp.spec.wishes import smallest_memory_gb
+
+NEVER = "never"
+"""What a limit says to be none, where a lower layer sets one."""
 
 OnPreempt = Literal["wait", "on-demand"]
 SyncMode = Literal["one-way-safe", "two-way-safe", "one-way-replica"]
@@ -76,7 +80,8 @@ class EnvironmentSpec(_Part):
 
     *gpu* lists GPU types in the order wished for, or ``any>=24GB``. *max_price* is USD per hour for the whole pod;
     *container_disk_gb* is wiped at every stop; *ssh_timeout_s* is how long a running host may take to answer over SSH
-    before it is given up. ``env`` values may be secrets and are never shown by ``repr``.
+    before it is given up. *idle_stop*, *max_runtime* and *lid_stop* are durations, *max_cost* is USD for one run; each
+    stops the pod, None never does. ``env`` values may be secrets and are never shown by ``repr``.
     """
 
     template: str = "pytorch"
@@ -97,6 +102,10 @@ class EnvironmentSpec(_Part):
     ports: tuple[str, ...] = ("22/tcp",)
     env: dict[str, str] = Field(default_factory=dict, repr=False)
     workspace: str | None = None
+    idle_stop: str | None = None
+    max_runtime: str | None = None
+    max_cost: Annotated[float, Field(gt=0)] | None = None
+    lid_stop: str | None = None
     volume: VolumeSpec = VolumeSpec()
     sync: SyncSpec = SyncSpec()
     spot: SpotSpec = SpotSpec()
@@ -146,6 +155,21 @@ class EnvironmentSpec(_Part):
             raise ValueError("must be an absolute path on the pod, such as /workspace/project")
         return workspace.rstrip("/")
 
+    @field_validator("idle_stop", "max_runtime", "lid_stop")
+    @classmethod
+    def _duration(cls, text: str | None) -> str | None:
+        if text is None or text.strip().lower() == NEVER:
+            return None
+        durations.seconds(text)
+        return text
+
+    @field_validator("max_cost", mode="before")
+    @classmethod
+    def _money(cls, amount: object) -> object:
+        if isinstance(amount, str):
+            return None if amount.strip().lower() == NEVER else dollars.amount(amount)
+        return amount
+
     @property
     def cuda_floor(self) -> str | None:
         """The least CUDA version of the host: as asked for, else what the image's name says it was built for."""
@@ -179,5 +203,5 @@ def _below(path: str, parent: str) -> bool:
 
 def field_names() -> dict[str, tuple[str, ...]]:
     """Every key of the configuration, with the keys of those that are tables."""
-    tables: dict[str, type[_Part]] = {"volume": VolumeSpec, "sync": SyncSpec}
+    tables: dict[str, type[_Part]] = {"volume": VolumeSpec, "sync": SyncSpec, "spot": SpotSpec}
     return {name: tuple(tables[name].model_fields) if name in tables else () for name in EnvironmentSpec.model_fields}

@@ -81,12 +81,18 @@ class Cloud:
         self.status = "RUNNING"
         self.reachable = True
         self.asked = 0
+        self.revived = 0
 
     def refresh(self, environment: Environment) -> Environment:
         self.asked += 1
         if not self.reachable:
             raise UnreachableError("the cloud does not answer")
         return environments.save(dataclasses.replace(environment, status=self.status))
+
+    def revive(self, environment: Environment) -> Environment:
+        self.revived += 1
+        self.status = "RUNNING"
+        return environments.save(dataclasses.replace(environment, status="RUNNING"))
 
 
 class Line(LocalConnection):
@@ -151,6 +157,7 @@ class Rig:
             open_session=lambda environment: self.open_session(environment),
             watch=self.watch,
             refresh=self.cloud.refresh,
+            revive=self.cloud.revive,
             open_link=self.pod.open_link,
             clock=clock or SystemClock(),
             timing=timing,
