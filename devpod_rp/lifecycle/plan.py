@@ -9,11 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from devpod_rp.environments import Environment
 from devpod_rp.errors import ConfigurationError
-<<<<<<< HEAD
-from devpod_rp.lifecycle import address, localcloud, placement, provision, volumes
-=======
-from devpod_rp.lifecycle import address, placement, prices, provision, volumes
->>>>>>> main
+from devpod_rp.lifecycle import address, localcloud, placement, prices, provision, volumes
 from devpod_rp.lifecycle.clouds import Cloud
 from devpod_rp.lifecycle.placement import Candidate, Ranking, RuledOut
 from devpod_rp.lifecycle.volumes import VolumePlan
