@@ -121,6 +121,19 @@ def test_a_pod_folder_that_was_emptied_halts(pair: Pair) -> None:
     assert pair.pod.files() == pair.local.files()
 
 
+def test_a_save_here_does_not_end_the_halt_of_an_emptied_pod_folder(pair: Pair) -> None:
+    pair.both(TREE).synced()
+    for path in pair.pod.root.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert halted(pair) == "remote-emptied"
+    pair.local.write("f1.txt", "edited")
+    assert halted(pair, "f1.txt") == "remote-emptied"
+    assert pair.pod.files() == {}
+    pair.session.accept()
+    pair.sync("f1.txt")
+    assert pair.pod.files() == pair.local.files()
+
+
 def test_a_pod_folder_replaced_by_a_link_is_not_followed(pair: Pair) -> None:
     pair.both(TREE).synced()
     os.rename(pair.pod.root, pair.tmp_path / "elsewhere")
