@@ -41,6 +41,11 @@ def environments_dir() -> Path:
     return state_dir() / "environments"
 
 
+def history_dir() -> Path:
+    """What every environment was and when, one file for each, kept when it is deleted."""
+    return state_dir() / "history"
+
+
 def environment_dir(name: str) -> Path:
     return environments_dir() / name
 

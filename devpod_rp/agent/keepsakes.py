@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, List, NamedTuple, Optional, Pattern, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Pattern, Sequence, Tuple
 
 from devpod_rp.agent import copies, packages
 from devpod_rp.agent.changes import Change
@@ -80,26 +80,50 @@ def sole_copies(volume: Optional[str], no_loss: NoLoss, *, root: str = "/", proc
     Raises:
         Refusal: nobody can say, because some place could not be looked into.
     """
+    exposed = at_stake(volume, no_loss, _COMPARING, root=root, proc=proc)
+    if exposed.problems:
+        path, reason = next(iter(exposed.problems.items()))
+        raise Refusal("unexpected", "could not look into {0}: {1}".format(path, reason))
+    return [change.path for change in exposed.changes]
+
+
+class Stake(NamedTuple):
+    """What a stop would destroy, in no order; *problems* are places that could not be looked into."""
+
+    changes: List[Change]
+    problems: Dict[str, str]
+    exposure: Exposure
+
+
+def at_stake(
+    volume: Optional[str],
+    no_loss: NoLoss,
+    comparing: copies.Budget,
+    *,
+    root: str = "/",
+    proc: Path = Path("/proc"),
+) -> Stake:
+    """What exists only on the container disk, as far as *comparing* lets one look for copies on the volume.
+
+    Raises:
+        Refusal: the baseline of this disk cannot be read.
+    """
     try:
         exposure = examine([] if volume is None else [volume], root=root, proc=proc)
     except ValueError as error:
         raise Refusal("unexpected", str(error)) from error
-    if exposure.changes.problems:
-        path, reason = next(iter(exposure.changes.problems.items()))
-        raise Refusal("unexpected", "could not look into {0}: {1}".format(path, reason))
     owned = packages.owned(exposure.changes.found, root=root).paths
     boot = exposure.baseline.stamps if exposure.baseline is not None else {}
     alive = [
-        change.path
+        change
         for change in exposure.changes.found
         if change.path not in owned
         and not no_loss.covers(change.path, change.path in boot)
         and not _points_into(change, exposure)
     ]
-    if not alive:
-        return []
-    found = copies.find(alive, exposure.survey.volumes, _COMPARING, borders=exposure.survey.roles, root=root)
-    return [path for path in alive if path not in found.paths]
+    paths = [change.path for change in alive]
+    found = copies.find(paths, exposure.survey.volumes, comparing, borders=exposure.survey.roles, root=root).paths
+    return Stake([each for each in alive if each.path not in found], exposure.changes.problems, exposure)
 
 
 def _points_into(change: Change, exposure: Exposure) -> bool:

@@ -16,7 +16,19 @@ import threading
 import traceback
 from typing import Any, BinaryIO, Callable, Dict, Iterator, Mapping, Optional, Tuple
 
-from devpod_rp.agent import container, exposure, fetch, files, holdings, machine, rescue, roots, survey, watch_post
+from devpod_rp.agent import (
+    container,
+    emergency,
+    exposure,
+    fetch,
+    files,
+    holdings,
+    machine,
+    rescue,
+    roots,
+    survey,
+    watch_post,
+)
 from devpod_rp.agent.wire import PROTOCOL, Frame, Handler, Header, Refusal, Request, WireError, read_frame, write_frame
 
 PING = "ping"
@@ -61,6 +73,7 @@ OPERATIONS: Dict[str, Handler] = {
     **fetch.OPERATIONS,
     **exposure.OPERATIONS,
     **rescue.OPERATIONS,
+    **emergency.OPERATIONS,
     **holdings.OPERATIONS,
     **machine.OPERATIONS,
     **watch_post.OPERATIONS,

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rescue": ("devpod_rp.cli.end:rescue", "Copy what a stop would destroy to the volume."),
     "list": ("devpod_rp.cli.overview:list_", "All environments and pods, and what they cost."),
     "status": ("devpod_rp.cli.overview:status", "One environment in depth."),
+    "cost": ("devpod_rp.cli.cost:cost", "What was spent per environment and day, and how long the money lasts."),
     "gc": ("devpod_rp.cli.account:gc", "Find and clear what interrupted commands left in the cloud."),
     "track": ("devpod_rp.cli.account:track", "Make an environment of a pod that exists already."),
     "ssh": ("devpod_rp.cli.connect:ssh", "A shell on the pod, or one command."),

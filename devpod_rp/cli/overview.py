@@ -10,7 +10,9 @@ from devpod_rp.cli import pick, render, ui
 from devpod_rp.cli.options import cloud_option, json_option, name_argument
 
 if TYPE_CHECKING:
+    from devpod_rp.lifecycle.bills import Cost
     from devpod_rp.lifecycle.overview import Overview
+    from devpod_rp.lifecycle.runway import Runway
 
 
 @click.command("list")
@@ -31,22 +33,28 @@ def list_(everything: bool, cloud: str | None, as_json: bool) -> None:
 @json_option
 def status(name: str | None, as_json: bool) -> None:
     """One environment in depth."""
-    from devpod_rp.lifecycle import overview
+    from devpod_rp.lifecycle import limits, overview
 
     with ui.progress() as progress:
         environment = overview.look_at(pick.environment(name, as_json=as_json), progress)
     sync = overview.sync_status(environment)
-    facts = overview.describe(environment, sync)
+    cost, runway = overview.money_of(environment)
+    facts = {**overview.describe(environment, sync, cost), "account": runway.as_json()}
     if as_json:
         render.document(facts)
         return
+    watch = limits.Watch(limits.limits_of(environment), in_pod=True)
     simulated = "  (simulated)" if facts["simulated"] else ""
     click.echo(f"{environment.name}: {environment.status}{simulated}")
     volume = environment.volume
     render.facts(
         [
             ("Machine", environment.gpu or "-"),
-            ("Price", render.money(environment.cost_per_hour) + simulated),
+            ("Price", _price(cost) + simulated),
+            ("Spent", _spent(cost) + simulated),
+            ("While stopped", f"${cost.price.stopped_per_month:.2f} a month{simulated}"),
+            ("Balance", runway.spoken + simulated),
+            ("Stops by itself", watch.explained(facts["limits"]["watchdog"])),
             ("Pod", environment.pod_id or "none"),
             ("SSH host", environment.host_alias),
             ("Folder", environment.folder),
@@ -55,6 +63,23 @@ def status(name: str | None, as_json: bool) -> None:
             ("Sync", sync_line(sync)),
         ]
     )
+    _warn(runway)
+
+
+def _price(cost: Cost) -> str:
+    price = cost.price
+    return f"${price.per_hour:.2f}/h (machine ${price.compute_per_hour:.2f}, disks ${price.storage_per_hour:.3f})"
+
+
+def _spent(cost: Cost) -> str:
+    run = "" if cost.this_run is None else f"${cost.this_run.total:.2f} since start, "
+    return f"{run}${cost.in_all.total:.2f} in all" + ("" if cost.billed else ", by our own ledger")
+
+
+def _warn(runway: Runway) -> None:
+    """Say what ends when the money does, if that is soon."""
+    for warning in runway.warnings:
+        ui.note(f"warning: {warning}")
 
 
 def sync_line(sync: dict[str, Any]) -> str:
@@ -102,20 +127,25 @@ def _overview(cloud: str | None, *, everything: bool = False) -> Overview:
 
 
 def _show(seen: Overview) -> None:
+    from devpod_rp.lifecycle import bills
+
     if seen.environments:
         render.table(
-            ["NAME", "STATUS", "MACHINE", ">PRICE", "CLOUD", "SSH HOST", "FOLDER"],
+            ["NAME", "STATUS", "MACHINE", ">PRICE", ">SPENT", ">STOPPED", "CLOUD", "SSH HOST", "FOLDER"],
             [
                 [
                     each.name,
                     each.status,
                     each.gpu or "-",
-                    render.money(each.cost_per_hour),
+                    render.money(cost.price.per_hour),
+                    f"${cost.in_all.total:.2f}",
+                    f"${cost.price.stopped_per_month:.2f}/month",
                     f"{each.cloud} (simulated)" if each.cloud == "local" else each.cloud,
                     each.host_alias,
                     each.folder,
                 ]
                 for each in seen.environments
+                for cost in (bills.cost_of(each),)
             ],
         )
     else:
@@ -137,6 +167,10 @@ def _show(seen: Overview) -> None:
                 for each in seen.strangers
             ],
         )
-    click.echo(f"Running now: {render.money(seen.cost_per_hour)}")
+    simulated = "  (simulated)" if set(seen.accounts) == {"local"} else ""
+    click.echo(f"Running now: {render.money(seen.cost_per_hour)}{simulated}")
+    for cloud, runway in seen.accounts.items():
+        click.echo(f"Balance ({cloud}{', simulated' if cloud == 'local' else ''}): {runway.spoken}")
+        _warn(runway)
     for cloud, reason in seen.unreachable.items():
         ui.note(f"warning: the {cloud} cloud could not be asked, its pods are shown as last known: {reason}")

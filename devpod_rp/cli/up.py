@@ -276,7 +276,9 @@ def _variables(pairs: tuple[str, ...]) -> dict[str, str]:
 def _document(ready: Ready) -> dict[str, Any]:
     from devpod_rp.lifecycle.overview import describe
 
-    return {**describe(ready.environment, ready.sync), "created": ready.created, "limits": ready.watch.as_json()}
+    described = describe(ready.environment, ready.sync)
+    described["limits"] = {**described["limits"], "in_pod": ready.watch.in_pod, "refusal": ready.watch.refusal}
+    return {**described, "created": ready.created}
 
 
 def _summary(ready: Ready) -> None:

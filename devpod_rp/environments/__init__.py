@@ -5,6 +5,7 @@ A record is written whole and atomically, so that it is valid at every moment, w
 
 from __future__ import annotations
 
+from devpod_rp.environments import history
 from devpod_rp.environments.choice import AmbiguousEnvironment, pick
 from devpod_rp.environments.intents import Intent, all_intents, clear_intent, read_intent, write_intent
 from devpod_rp.environments.lock import EnvironmentBusy, Holder, holder_of, locked
@@ -39,6 +40,7 @@ __all__ = [
     "create",
     "find",
     "for_folder",
+    "history",
     "holder_of",
     "load",
     "locked",

@@ -13,7 +13,7 @@ from typing import Any
 
 from devpod_rp import paths
 from devpod_rp.agent.atomic import write_atomically
-from devpod_rp.environments import intents
+from devpod_rp.environments import history, intents
 from devpod_rp.environments.record import Environment, VolumeRecord, decode, encode, is_possible_name
 from devpod_rp.errors import DevpodError, UsageError
 
@@ -82,6 +82,7 @@ def save(environment: Environment) -> Environment:
     """Write the record, whole, readable by the user alone; returns it with the new *updated_at*."""
     written = dataclasses.replace(environment, updated_at=_now())
     write_atomically(record_file(environment.name), encode(written))
+    history.note(written)
     return written
 
 
@@ -142,6 +143,9 @@ def remove(name: str) -> None:
             hint="run the command again in a minute; it looks for the pod by its name.",
         )
     directory = paths.environment_dir(name)
+    forgotten = find(name)
+    if forgotten is not None:
+        history.note(forgotten, status=history.REMOVED)
     if directory.exists():
         directory.rename(paths.environments_dir() / f"{_TRASH}{name}-{secrets.token_hex(4)}")
     _sweep()

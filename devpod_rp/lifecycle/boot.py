@@ -83,9 +83,20 @@ def hand_over(environment: Environment, spec: EnvironmentSpec, client: RunPod, p
     try:
         check_gpus(known, spec, client, link)
         record_baseline(link, volume_path=look.volume_path(known))
+        if known.bid_per_gpu is not None:
+            _arm(known, link)
     finally:
         link.close()
     return known
+
+
+def _arm(environment: Environment, link: AgentLink) -> None:
+    """Leave the rescue on a spot pod that its first process runs when the market ends it."""
+    from devpod_rp.guard import rules
+    from devpod_rp.pod import bootstrap
+
+    orders = {"volume": look.volume_path(environment), "no_loss": rules.no_loss(rules.builtin())}
+    link.call("emergency.arm", bootstrap.emergency_program(), orders=orders)
 
 
 def reach(environment: Environment, spec: EnvironmentSpec, client: RunPod, progress: Progress) -> Environment:

@@ -63,6 +63,13 @@ class Watch:
             words.append(f"at {time.strftime('%Y-%m-%d %H:%M', time.localtime(limits.stop_at))}")
         return ", ".join(words) or "never"
 
+    def explained(self, watchdog: Mapping[str, Any] | None) -> str:
+        """The limits, and what the watchdog said of them last."""
+        if not self.limits.any or watchdog is None:
+            return self.spoken
+        held = f"; it runs on, because {watchdog['held']}" if watchdog["held"] else ""
+        return f"{self.spoken} ({watchdog['reason']}{held})"
+
     def as_json(self) -> dict[str, Any]:
         return {**self.limits._asdict(), "in_pod": self.in_pod, "refusal": self.refusal}
 

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 from devpod_rp import control, environments, paths
 from devpod_rp.environments import Environment
 from devpod_rp.errors import DevpodError
-from devpod_rp.lifecycle import address, clouds, hosts, ownership, provision, syncing
+from devpod_rp.lifecycle import address, bills, clouds, hosts, limits, ownership, provision, syncing
+from devpod_rp.lifecycle import runway as runways
 from devpod_rp.progress import Progress, silent
 
 if TYPE_CHECKING:
+    from devpod_rp.lifecycle.bills import Cost
+    from devpod_rp.lifecycle.runway import Runway
     from devpod_rp.runpod.client import RunPod
     from devpod_rp.runpod.model import Pod
 
@@ -42,6 +45,7 @@ class Overview:
     environments: tuple[Environment, ...]
     strangers: tuple[StrangerPod, ...]
     unreachable: dict[str, str]
+    accounts: dict[str, Runway]
 
     @property
     def cost_per_hour(self) -> float:
@@ -55,6 +59,7 @@ class Overview:
             "unowned_pods": [each.as_json() for each in self.strangers],
             "cost_per_hour": self.cost_per_hour,
             "unreachable": self.unreachable,
+            "accounts": {cloud: runway.as_json() for cloud, runway in self.accounts.items()},
         }
 
 
@@ -67,6 +72,7 @@ def overview(cloud: str | None = None, progress: Progress = silent, *, everythin
     seen: list[Environment] = []
     strangers: list[StrangerPod] = []
     unreachable: dict[str, str] = {}
+    accounts: dict[str, Runway] = {}
     known = environments.all_environments()
     for name in _clouds_in_use(known, cloud, everything=everything):
         mine = [each for each in known if each.cloud == name]
@@ -80,10 +86,11 @@ def overview(cloud: str | None = None, progress: Progress = silent, *, everythin
                 seen.extend(address.observe(each, client) for each in settled)
                 owned = {each.pod_id for each in seen}
                 strangers.extend(_stranger(pod, name) for pod in pods if pod.id not in owned)
+                accounts[name] = bills.runway_of(client)
         except DevpodError as error:
             unreachable[name] = error.message
             seen.extend(each for each in mine if each.name not in {other.name for other in seen})
-    return Overview(tuple(sorted(seen, key=lambda each: each.name)), tuple(strangers), unreachable)
+    return Overview(tuple(sorted(seen, key=lambda each: each.name)), tuple(strangers), unreachable, accounts)
 
 
 def look_at(environment: Environment, progress: Progress = silent) -> Environment:
@@ -92,6 +99,15 @@ def look_at(environment: Environment, progress: Progress = silent) -> Environmen
         current = address.observe(_settled(environment, client, progress), client)
     hosts.write_ssh_config()
     return current
+
+
+def money_of(environment: Environment) -> tuple[Cost, Runway]:
+    """What *environment* costs and has cost, by the bills where they can be read, and how long the money lasts."""
+    try:
+        with clouds.client_of(environment) as client:
+            return bills.cost_of(environment, client), bills.runway_of(client)
+    except DevpodError as error:
+        return bills.cost_of(environment), runways.runway(None, 0.0, (), unknown=error.message)
 
 
 def sync_status(environment: Environment) -> dict[str, Any]:
@@ -103,8 +119,11 @@ def sync_status(environment: Environment) -> dict[str, Any]:
     return syncing.journal_status(environment)
 
 
-def describe(environment: Environment, sync: dict[str, Any]) -> dict[str, Any]:
-    """The stable JSON form of one environment, as ``up`` and ``status`` print it."""
+def describe(environment: Environment, sync: dict[str, Any], cost: Cost | None = None) -> dict[str, Any]:
+    """The stable JSON form of one environment, as ``up`` and ``status`` print it; *cost* is our own ledger's if None.
+
+    The limits' *watchdog* is what it saw and decided last, null while no keeper is in touch with it.
+    """
     ssh = environment.ssh
     return {
         "name": environment.name,
@@ -123,6 +142,8 @@ def describe(environment: Environment, sync: dict[str, Any]) -> dict[str, Any]:
         "workspace": environment.workspace,
         "gpu": environment.gpu,
         "cost_per_hour": environment.cost_per_hour,
+        "cost": (cost or bills.cost_of(environment)).as_json(),
+        "limits": {**limits.limits_of(environment)._asdict(), "watchdog": sync.get("limits")},
         "volume": dict(vars(environment.volume)),
         "sync": sync,
         "half_made": environment.half_made,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from devpod_rp.environments import Environment
 from devpod_rp.lifecycle import ownership
 from devpod_rp.lifecycle.placement import Candidate
+from devpod_rp.pod import first_process
 
 if TYPE_CHECKING:
     from devpod_rp.runpod.model import CreatePodRequest, Mounts
@@ -39,11 +40,21 @@ def pod_request(
         cloud=model.Cloud(candidate.tier),
         mounts=_mounts(environment),
         ports=list(spec.ports),
-        env={**spec.env, "PUBLIC_KEY": public_key, ownership.VARIABLE: ownership.stamp(environment)},
+        env={**spec.env, **_hook(spec), "PUBLIC_KEY": public_key, ownership.VARIABLE: ownership.stamp(environment)},
         start_ssh=True,
         data_center_ids=list(candidate.data_centers) or None,
-        cmd=list(spec.start_command) if spec.start_command else None,
+        cmd=_command(spec, candidate),
     )
+
+
+def _command(spec: EnvironmentSpec, candidate: Candidate) -> list[str] | None:
+    if candidate.bid_per_gpu is not None:
+        return first_process.command(spec.start_command)
+    return list(spec.start_command) if spec.start_command else None
+
+
+def _hook(spec: EnvironmentSpec) -> dict[str, str]:
+    return {first_process.HOOK_VARIABLE: spec.spot.hook} if spec.spot.enabled and spec.spot.hook else {}
 
 
 def _mounts(environment: Environment) -> Mounts | None:

@@ -62,6 +62,11 @@ def watchdog_program() -> bytes:
     return zlib.compress((_program() + "from devpod_rp.agent.watchdog import main\nmain()\n").encode("utf-8"), 6)
 
 
+def emergency_program() -> bytes:
+    """The program of the emergency rescue, as the agent's op ``emergency.arm`` takes it."""
+    return (_program() + "from devpod_rp.agent.emergency import main\nmain()\n").encode("utf-8")
+
+
 @functools.lru_cache(maxsize=1)
 def _program() -> str:
     sources = {"devpod_rp": "", _AGENT: ""}

@@ -21,6 +21,7 @@ from devpod_rp.runpod.model import (
     GpuType,
     LogLine,
     NetworkVolume,
+    NetworkVolumeBillingRecord,
     Pagination,
     Pod,
     PodAction,
@@ -182,6 +183,10 @@ class RunPod:
     def pod_billing(self, pod_id: str | None = None, **query: Any) -> list[PodBillingRecord]:
         """What pods cost; *query* as in GET /v2/billing/pods (bucketSize, startTime, endTime, lastN)."""
         return self._list(PodBillingRecord, "/v2/billing/pods", "records", podId=pod_id, **query)
+
+    def network_volume_billing(self, **query: Any) -> list[NetworkVolumeBillingRecord]:
+        """What network volumes cost; *query* as in `pod_billing`."""
+        return self._list(NetworkVolumeBillingRecord, "/v2/billing/network-volumes", "records", **query)
 
     def _act(self, pod_id: str, action: PodAction) -> Pod:
         return self._post(Pod, f"/v2/pods/{pod_id}/action", {"action": action.value})

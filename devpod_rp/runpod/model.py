@@ -302,10 +302,21 @@ class PodBillingRecord(_Response):
     """Amounts in USD for the time from *start_time* to *end_time*; billing lags about an hour on RunPod."""
 
     pod_id: str
+    start_time: str
+    end_time: str
     total_amount: float = 0.0
     gpu_amount: float = 0.0
     cpu_amount: float = 0.0
     disk_amount: float = 0.0
+
+
+class NetworkVolumeBillingRecord(_Response):
+    """As `PodBillingRecord`, for a network volume."""
+
+    network_volume_id: str
+    start_time: str
+    end_time: str
+    total_amount: float = 0.0
 
 
 @dataclass(frozen=True)

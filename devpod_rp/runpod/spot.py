@@ -97,9 +97,15 @@ class Spot:
         return "by user" not in str(pod.get("lastStatusChange")).lower()
 
     def account(self) -> Account:
-        """Balance and burn of the account."""
+        """Balance and burn of the account.
+
+        Raises:
+            Unreachable: the answer does not name the balance; none is not the same as nothing.
+        """
         me = self._ask(_ACCOUNT, {}).get("myself") or {}
-        return Account(float(me.get("clientBalance") or 0.0), float(me.get("currentSpendPerHr") or 0.0))
+        if me.get("clientBalance") is None:
+            raise self._http.misunderstood("POST", _PATH)
+        return Account(float(me["clientBalance"]), float(me.get("currentSpendPerHr") or 0.0))
 
     def _ask(self, document: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         return _data(self._http.ask(_PATH, {"query": document, "variables": dict(variables)}))

@@ -14,7 +14,10 @@ NOTHING_FREE = {"stock": {"NVIDIA GeForce RTX 4090": "NONE"}}
 
 @pytest.fixture(scope="module")
 def spot(world: World) -> World:
-    world.up("--gpu", "4090", "--spot", "--bid", "0.5")
+    (world.folder / "devpod-rp.toml").write_text(
+        'gpu = ["4090"]\n[spot]\nenabled = true\nbid = 0.5\nhook = "date > /workspace/hook-ran"\n'
+    )
+    world.up()
     return world
 
 
@@ -57,6 +60,27 @@ def test_an_outbid_pod_comes_back_by_itself_with_files_and_synchronisation(spot:
     assert spot.run("check", "--json").json["safe_to_stop"] is True
 
 
+def test_what_only_the_container_disk_had_is_on_the_volume_after_a_preemption(spot: World) -> None:
+    loop = "i=0; while :; do i=$((i+1)); echo $i > /root/run/$i.txt; echo $i > /workspace/progress; sleep 0.02; done"
+    spot.ssh("mkdir -p /root/run; head -c 30000000 /dev/urandom > /root/checkpoint.bin")
+    spot.ssh(f"nohup sh -c '{loop}' >/dev/null 2>&1 &")
+    checkpoint = spot.ssh("sha256sum < /root/checkpoint.bin").stdout
+    eventually(lambda: spot.ssh("test $(cat /workspace/progress) -gt 50").exit_code == 0, "the loop runs")
+    spot.ssh("rm -f /workspace/hook-ran")
+    outbid(spot)
+    eventually(lambda: spot.ssh("true").exit_code != 0, "the pod is gone")
+    until_running(spot)
+    assert spot.ssh("cat /workspace/hook-ran").stdout, "the hook ran"
+    last = int(spot.ssh("cat /workspace/progress").stdout)
+    saved = set(spot.ssh("cd /workspace/.devpod/rescue && find . -name '*.txt' -printf '%f\\n'").stdout.split())
+    # The last one may have been cut off between its name and its line.
+    assert {f"{number}.txt" for number in range(1, last)} <= saved
+    assert spot.ssh("cat /workspace/.devpod/rescue/*/root/checkpoint.bin | sha256sum").stdout == checkpoint
+    notes = spot.ssh("ls -t /workspace/.devpod/rescue/preempted-*.json").stdout.split()
+    assert json.loads(spot.ssh(f"cat {notes[0]}").stdout)["not_saved"] == []
+    assert spot.ssh("ls /root/run").exit_code != 0
+
+
 def test_while_nothing_is_free_the_keeper_waits_and_says_so(spot: World) -> None:
     fault(spot, **NOTHING_FREE)
     outbid(spot)
@@ -84,7 +108,8 @@ def test_up_starts_it_again_on_its_bid(spot: World) -> None:
 
 
 def test_on_demand_can_be_what_follows(spot: World) -> None:
-    (spot.folder / "devpod-rp.toml").write_text('gpu = ["4090"]\n[spot]\nenabled = true\non_preempt = "on-demand"\n')
+    with (spot.folder / "devpod-rp.toml").open("a") as stream:
+        stream.write('on_preempt = "on-demand"\n')
     spot.up()
     fault(spot, prices={"NVIDIA GeForce RTX 4090": {"secure": 1.2}})
     outbid(spot)
