@@ -296,7 +296,10 @@ class Session:
     ) -> bool:
         """Run a quick or a full cycle, and look again while the pod changes under us; True when it was a full one."""
         rules_changed = any(path.rpartition("/")[2] in IGNORE_FILES for path in paths or ())
-        full = paths is None or rules_changed or self._cycles.remote is None
+        # While halted only a look at everything can tell that the accident is over: a quick cycle would write into an
+        # emptied folder, and the next look would take what is missing there for deletions that were meant.
+        halted = self._journal.get("halted") is not None
+        full = paths is None or rules_changed or halted or self._cycles.remote is None
         if not full:
             self._cycles.quick(link, destination, paths or (), remote_paths, self._observed, tally)
         for _ in range(_PASSES):
@@ -367,7 +370,9 @@ class Session:
         accepted = self._journal.get("accepted")
         if halt is not None and (accepted != halt.reason or halt.reason == "local-missing"):
             raise halt
-        if remote is not None and accepted != remote.reason and not accept_fresh_remote:
+        # One accident on the pod shows differently to who is attached and to who attaches; a union harms in neither.
+        yes = accept_fresh_remote or (accepted or "").startswith("remote-")
+        if remote is not None and not yes:
             raise remote
         if halt is not None or remote is not None:
             self._cycles.void()

@@ -81,6 +81,7 @@ CALLS: dict[str, tuple[Callable[[RunPod], Any], Any]] = {
     "data_centers": (lambda c: c.data_centers(), {"dataCenters": []}),
     "templates": (lambda c: [c.templates(each) for each in ("official", "verified", "community")], {"templates": []}),
     "pod_billing": (lambda c: c.pod_billing("p1", bucketSize="day", lastN=3), {"records": []}),
+    "network_volume_billing": (lambda c: c.network_volume_billing(bucketSize="day", lastN=3), {"records": []}),
 }
 ANYTHING = {
     "id": "x1",
