@@ -52,18 +52,26 @@ def copy_verified(source: str, part: str, destination: str, stamp: Stamp) -> Gen
 
 def keep_attributes(path: str, status: os.stat_result) -> None:
     """Give *path* (a file, directory or link, never followed) the owner, mode and times of *status*."""
-    is_link = stat.S_ISLNK(status.st_mode)
+    set_attributes(
+        path, status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode), status.st_mtime_ns, status.st_atime_ns
+    )
+
+
+def set_attributes(
+    path: str, uid: int, gid: int, mode: int, mtime_ns: int, atime_ns: Optional[int] = None
+) -> None:
+    """Give *path* (never followed) an owner, mode and times; what its file system cannot keep is left out."""
     try:
-        os.chown(path, status.st_uid, status.st_gid, follow_symlinks=False)
+        os.chown(path, uid, gid, follow_symlinks=False)
     except OSError as error:
         _unless_not_kept(error)
-    if not is_link:
+    if not os.path.islink(path):
         try:
-            os.chmod(path, stat.S_IMODE(status.st_mode))  # after chown, which clears setuid
+            os.chmod(path, mode)  # after chown, which clears setuid
         except OSError as error:
             _unless_not_kept(error)
     try:
-        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns), follow_symlinks=False)
+        os.utime(path, ns=(mtime_ns if atime_ns is None else atime_ns, mtime_ns), follow_symlinks=False)
     except OSError as error:
         _unless_not_kept(error)
 

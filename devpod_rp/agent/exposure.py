@@ -44,17 +44,26 @@ def examine(volume_paths: Optional[Sequence[str]] = None, *, root: str = "/", pr
     """
     survey = survey_mounts(volume_paths, proc=proc)
     baseline = baselines.load(root)
+    oldest_new_ns = since_ns(baseline, proc)
+    seals = container.Seals(proc)
+    changes = changed_since(oldest_new_ns, survey, seals=seals, root=root, leave_out=(baselines.DIRECTORY,))
+    if baseline is not None:
+        changes = changes._replace(found=[change for change in changes.found if not baseline.covers(change)])
+    return Exposure(survey, baseline, oldest_new_ns, changes)
+
+
+def since_ns(baseline: Optional[Baseline], proc: Path = Path("/proc")) -> int:
+    """The ctime from which on a file is newer than the container; older ones are the image's.
+
+    Raises:
+        OSError: /proc does not tell when the container began.
+    """
     born_ns = container.started_at_ns(proc)
     if baseline is not None:
         # The earlier of the two: after a restart in place the disk is older than PID 1, and when the clock was set
         # since the boot, one of the two moments is too late.
         born_ns = min(born_ns, baseline.born_ns)
-    since_ns = born_ns - _MARGIN_NS
-    seals = container.Seals(proc)
-    changes = changed_since(since_ns, survey, seals=seals, root=root, leave_out=(baselines.DIRECTORY,))
-    if baseline is not None:
-        changes = changes._replace(found=[change for change in changes.found if not baseline.covers(change)])
-    return Exposure(survey, baseline, since_ns, changes)
+    return born_ns - _MARGIN_NS
 
 
 def record_baseline(

@@ -2,7 +2,16 @@
 
 from devpod_rp.guard.classify import LeftOut, Rebuildable, Risk
 from devpod_rp.guard.report import Folder, GuardBlind, Problem, Process, Report, inspect, record_baseline
-from devpod_rp.guard.rescue import PastRescue, Rescue, RescueRefused, list_rescues, rescue
+from devpod_rp.guard.rescue import (
+    PastRescue,
+    Rescue,
+    RescueRefused,
+    Restore,
+    RestoreRefused,
+    list_rescues,
+    rescue,
+    restore,
+)
 
 __all__ = [
     "Folder",
@@ -15,9 +24,12 @@ __all__ = [
     "Report",
     "Rescue",
     "RescueRefused",
+    "Restore",
+    "RestoreRefused",
     "Risk",
     "inspect",
     "list_rescues",
     "record_baseline",
     "rescue",
+    "restore",
 ]

@@ -1,4 +1,4 @@
-"""Saving files at risk to the volume, verified on the pod, and listing what was saved before."""
+"""Saving files at risk to the volume, verified on the pod; listing what was saved before and putting it back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from devpod_rp.errors import WouldLoseDataError
+from devpod_rp.errors import DevpodError, WouldLoseDataError
 from devpod_rp.pod.link import AgentLink, AgentRefused
 from devpod_rp.progress import Event, Progress, silent
 
@@ -59,6 +59,26 @@ class PastRescue:
         return dict(vars(self))
 
 
+class RestoreRefused(DevpodError):
+    """The rescue cannot be put back: it is not there, unfinished, or the container disk is full."""
+
+    kind = "restore-refused"
+
+
+@dataclass(frozen=True)
+class Restore:
+    """What was put back. *present* were there already with the same content; *kept* (with reasons) were not touched."""
+
+    restored: tuple[str, ...]
+    present: tuple[str, ...]
+    kept: Mapping[str, str]
+    bytes: int
+
+    def as_json(self) -> dict[str, object]:
+        kept = [{"path": path, "reason": reason} for path, reason in self.kept.items()]
+        return {"restored": list(self.restored), "present": list(self.present), "kept": kept, "bytes": self.bytes}
+
+
 def rescue(
     link: AgentLink, paths: Sequence[str], *, volume_path: str, progress: Progress = silent, size: int | None = None
 ) -> Rescue:
@@ -91,3 +111,37 @@ def list_rescues(link: AgentLink, volume_path: str) -> list[PastRescue]:
     """What rescues left on the volume, oldest first."""
     frame = link.call("rescue.list", volume=volume_path)
     return [PastRescue(**one) for one in json.loads(frame.body)]
+
+
+def restore(
+    link: AgentLink,
+    destinations: Sequence[str],
+    *,
+    only: Sequence[str] = (),
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> Restore:
+    """Put back what the rescues in *destinations* hold, each file verified against the hash it was rescued with.
+
+    Where several hold a path, the first counts. A file of the image or the boot is replaced; one that somebody made
+    since is kept, unless *overwrite*. Running it again after it was cut off goes on where it stopped.
+
+    Raises:
+        RestoreRefused: a destination holds no finished rescue, or the container disk is full.
+    """
+    progress(Event("restore", "Putting rescued files back"))
+    body = json.dumps({"destinations": list(destinations), "only": list(only)}).encode("ascii")
+    outcome: dict[str, Any] = {}
+    try:
+        for frame in link.stream("rescue.restore", body, overwrite=overwrite):
+            done = int(frame.header["bytes"])
+            progress(Event("restore", "Putting rescued files back", done, None, "bytes"))
+            if frame.body:
+                outcome = json.loads(frame.body)
+    except AgentRefused as refused:
+        raise RestoreRefused(
+            f"The rescue was not put back: {refused.message}", hint="devpod-rp rescue list shows what can be."
+        ) from refused
+    return Restore(
+        tuple(outcome["restored"]), tuple(outcome["present"]), outcome["kept"], int(outcome["size_bytes"])
+    )
