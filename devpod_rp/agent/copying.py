@@ -57,9 +57,7 @@ def keep_attributes(path: str, status: os.stat_result) -> None:
     )
 
 
-def set_attributes(
-    path: str, uid: int, gid: int, mode: int, mtime_ns: int, atime_ns: Optional[int] = None
-) -> None:
+def set_attributes(path: str, uid: int, gid: int, mode: int, mtime_ns: int, atime_ns: Optional[int] = None) -> None:
     """Give *path* (never followed) an owner, mode and times; what its file system cannot keep is left out."""
     try:
         os.chown(path, uid, gid, follow_symlinks=False)

@@ -19,7 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "snooze": ("devpod_rp.cli.later:snooze", "Let the pod run on, used or not, for a while."),
     "delete": ("devpod_rp.cli.end:delete", "Save what matters, then terminate the pod and forget the environment."),
     "check": ("devpod_rp.cli.end:check", "Say what a stop would destroy."),
-    "rescue": ("devpod_rp.cli.end:rescue", "Copy what a stop would destroy to the volume."),
+    "rescue": ("devpod_rp.cli.rescue:rescue", "Copy what a stop would destroy to the volume · list · restore."),
     "list": ("devpod_rp.cli.overview:list_", "All environments and pods, and what they cost."),
     "status": ("devpod_rp.cli.overview:status", "One environment in depth."),
     "cost": ("devpod_rp.cli.cost:cost", "What was spent per environment and day, and how long the money lasts."),

@@ -1,4 +1,4 @@
-"""``stop``, ``delete``, ``check`` and ``rescue``: everything that asks the guard."""
+"""``stop``, ``delete`` and ``check``: everything that asks the guard."""
 
 from __future__ import annotations
 
@@ -114,24 +114,6 @@ def check(name: str | None, as_json: bool) -> None:
         render.document(report.as_json())
     else:
         _show_report(report)
-
-
-@click.command()
-@name_argument
-@json_option
-def rescue(name: str | None, as_json: bool) -> None:
-    """Copy what a stop would destroy to the volume, verified."""
-    from devpod_rp.lifecycle import look, overview
-
-    environment = overview.look_at(pick.environment(name, as_json=as_json))
-    with ui.progress() as progress:
-        _, saved = look.rescue(environment, progress)
-    if as_json:
-        render.document({"rescue": saved.as_json() if saved else None})
-    elif saved is None:
-        click.echo("Nothing is at risk; nothing had to be saved.")
-    else:
-        click.echo(f"Saved {saved.files} files ({ui.size(saved.bytes)}) to {saved.destination}.")
 
 
 def _decider(save: bool, as_json: bool) -> Decide:

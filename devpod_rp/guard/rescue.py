@@ -142,6 +142,4 @@ def restore(
         raise RestoreRefused(
             f"The rescue was not put back: {refused.message}", hint="devpod-rp rescue list shows what can be."
         ) from refused
-    return Restore(
-        tuple(outcome["restored"]), tuple(outcome["present"]), outcome["kept"], int(outcome["size_bytes"])
-    )
+    return Restore(tuple(outcome["restored"]), tuple(outcome["present"]), outcome["kept"], int(outcome["size_bytes"]))

@@ -1,0 +1,99 @@
+"""``rescue``, ``rescue list``, ``rescue restore``: saving files to the volume and putting them back."""
+
+from __future__ import annotations
+
+import click
+
+from devpod_rp.cli import pick, render, ui
+from devpod_rp.cli.options import json_option, name_argument
+
+_SAVE = "save"
+
+
+class SavingGroup(click.Group):
+    """A group whose first command is meant when none is named: ``rescue NAME`` is ``rescue save NAME``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
+            args = [_SAVE, *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=SavingGroup)
+def rescue() -> None:
+    """Copy what a stop would destroy to the volume; list such copies; put them back.
+
+    Without a subcommand it saves: `devpod-rp rescue [NAME]`.
+    """
+
+
+@rescue.command(_SAVE)
+@name_argument
+@json_option
+def save(name: str | None, as_json: bool) -> None:
+    """Copy what a stop would destroy to the volume, verified."""
+    from devpod_rp.lifecycle import look, overview
+
+    environment = overview.look_at(pick.environment(name, as_json=as_json))
+    with ui.progress() as progress:
+        _, saved = look.rescue(environment, progress)
+    if as_json:
+        render.document({"rescue": saved.as_json() if saved else None})
+    elif saved is None:
+        click.echo("Nothing is at risk; nothing had to be saved.")
+    else:
+        click.echo(f"Saved {saved.files} files ({ui.size(saved.bytes)}) to {saved.destination}.")
+
+
+@rescue.command("list")
+@name_argument
+@json_option
+def list_(name: str | None, as_json: bool) -> None:
+    """What was rescued to the volume, oldest first."""
+    from devpod_rp.lifecycle import overview
+    from devpod_rp.lifecycle.restore import rescues
+
+    found = rescues(overview.look_at(pick.environment(name, as_json=as_json)))
+    if as_json:
+        render.document({"rescues": [one.as_json() for one in found]})
+        return
+    if not found:
+        click.echo("Nothing was rescued to this volume.")
+    for one in found:
+        cut = "" if one.complete else "  (cut off; its files are there to be copied by hand)"
+        click.echo(f"{one.destination.rsplit('/', 1)[-1]}  {one.files} files  {ui.size(one.bytes)}{cut}")
+
+
+@rescue.command()
+@name_argument
+@click.option("--from", "moment", metavar="TIME", help="Which rescue, as `rescue list` names it; default: the newest.")
+@click.option("--all", "every", is_flag=True, help="All rescues: of each path its newest state.")
+@click.option("--only", multiple=True, metavar="PATH", help="Only this file or directory on the pod (repeatable).")
+@click.option("--overwrite", is_flag=True, help="Also replace files that somebody made on this pod.")
+@json_option
+def restore(
+    name: str | None, moment: str | None, every: bool, only: tuple[str, ...], overwrite: bool, as_json: bool
+) -> int:
+    """Put rescued files back where they were, with their owners, modes and times.
+
+    A file of the image is replaced. One that somebody made on this pod is kept and named, and the exit code is 7.
+    """
+    from devpod_rp.errors import ExitCode, UsageError
+    from devpod_rp.lifecycle import overview
+    from devpod_rp.lifecycle.restore import restore as put_back
+
+    if moment and every:
+        raise UsageError("--from and --all exclude each other.")
+    environment = overview.look_at(pick.environment(name, as_json=as_json))
+    with ui.progress() as progress:
+        done = put_back(environment, moment=moment, every=every, only=only, overwrite=overwrite, progress=progress)
+    if as_json:
+        render.document(done.as_json())
+    else:
+        already = f"; {len(done.present)} were there already" if done.present else ""
+        click.echo(f"Put back {len(done.restored)} files ({ui.size(done.bytes)}){already}.")
+        for path, reason in done.kept.items():
+            click.echo(f"  not put back: {path if path.isprintable() else repr(path)}: {reason}")
+        if done.kept:
+            click.echo("hint: --overwrite replaces what is there.")
+    return ExitCode.WOULD_LOSE_DATA if done.kept else ExitCode.DONE
