@@ -1,0 +1,57 @@
+"""Saved, stopped, brought back: the container disk of the next pod holds what was rescued from the last one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.end_to_end.conftest import World
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
+
+_TRAITS = "stat -c '%n %a %u %g %s %.9Y %N' /root/work /root/work/* && cat /root/work/train.py /root/work/link"
+
+
+@pytest.fixture(scope="module")
+def pod(world: World) -> Iterator[World]:
+    world.up()
+    yield world
+    world.run("delete", "--yes", "--force")
+
+
+def test_rescued_files_come_back_on_the_next_start_as_they_were(pod: World) -> None:
+    made = pod.ssh(
+        "mkdir -m 750 /root/work && cd /root/work && echo 'lr = 3' > train.py && ln -s train.py link && chmod 4750 train.py"
+        " && truncate -s 50M sparse.bin && chown 1234:99 sparse.bin && touch -d '2001-02-03 04:05:06.789' train.py ."
+    )
+    assert made.exit_code == 0, made.stderr
+    before = pod.ssh(_TRAITS).stdout
+    assert pod.run("rescue", "list", "--json").json == {"rescues": []}
+    stopped = pod.run("stop", "--rescue", "--json")
+    assert stopped.exit_code == 0, stopped.stdout
+    pod.up()
+    assert pod.ssh("ls /root/work").exit_code != 0
+    listed = pod.run("rescue", "list", "--json").json["rescues"]
+    assert [each["destination"] for each in listed] == [stopped.json["rescue"]["destination"]]
+    restored = pod.run("rescue", "restore", "--json")
+    assert restored.exit_code == 0, restored.stdout
+    assert restored.json["kept"] == []
+    assert pod.ssh(_TRAITS).stdout == before
+    assert pod.run("check", "--json").json["safe_to_stop"] is True
+
+
+def test_what_was_written_since_is_kept_and_named(pod: World) -> None:
+    assert pod.ssh("echo 'lr = 4' > /root/work/train.py").exit_code == 0
+    refused = pod.run("rescue", "restore", "--json")
+    assert refused.exit_code == 7
+    assert [each["path"] for each in refused.json["kept"]] == ["/root/work/train.py"]
+    assert pod.ssh("cat /root/work/train.py").stdout == "lr = 4\n"
+    assert pod.run("rescue", "restore", "--overwrite", "--only", "/root/work").exit_code == 0
+    assert pod.ssh("cat /root/work/train.py").stdout == "lr = 3\n"
+
+
+def test_a_rescue_that_does_not_exist_is_named(pod: World) -> None:
+    refused = pod.run("rescue", "restore", "--from", "20010101T000000Z", "--json")
+    assert refused.exit_code == 2
+    assert "20010101T000000Z" in refused.json["error"]["message"]
