@@ -7,7 +7,7 @@ import stat
 
 import pytest
 
-from devpod_rp.agent import restoring
+from devpod_rp.agent import copies, restoring
 from devpod_rp.agent.wire import Refusal, Request
 from tests.agent.containers import Container
 
@@ -151,3 +151,19 @@ def test_what_is_no_finished_rescue_is_refused(pod):
     with pytest.raises(Refusal) as refusal:
         back(pod, "/workspace/.devpod/rescue/none")
     assert refusal.value.code == "not-found"
+
+
+def test_restored_files_links_and_empty_files_are_no_sole_copies_again(pod):
+    paths = ["/root/a.py", "/root/empty", "/root/link"]
+    pod.write("/root/a.py", "precious")
+    pod.write("/root/empty", "")
+    pod.path("/root/link").symlink_to("a.py")
+    saved = pod.rescues(*paths)
+    shutil.rmtree(pod.path("/root"))
+    back(pod, saved.destination)
+    budget = copies.Budget(seconds=20.0, size_bytes=1 << 20)
+    assert copies.find(paths, ["/workspace"], budget, root=str(pod.root)).paths == set(paths)
+    os.unlink(pod.path("/root/link"))
+    pod.path("/root/link").symlink_to("elsewhere")
+    pod.write("/root/empty", "no longer")
+    assert copies.find(paths, ["/workspace"], budget, root=str(pod.root)).paths == {"/root/a.py"}
