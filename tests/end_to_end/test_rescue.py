@@ -23,7 +23,8 @@ def pod(world: World) -> Iterator[World]:
 def test_rescued_files_come_back_on_the_next_start_as_they_were(pod: World) -> None:
     made = pod.ssh(
         "mkdir -m 750 /root/work && cd /root/work && echo 'lr = 3' > train.py && ln -s train.py link"
-        " && chmod 4750 train.py && touch empty && truncate -s 50M sparse.bin && chown 1234:99 sparse.bin && touch -d '2001-02-03 04:05:06.789' train.py ."
+        " && chmod 4750 train.py && touch empty"
+        " && truncate -s 50M sparse.bin && chown 1234:99 sparse.bin && touch -d '2001-02-03 04:05:06.789' train.py ."
     )
     assert made.exit_code == 0, made.stderr
     before = pod.ssh(_TRAITS).stdout
