@@ -33,8 +33,8 @@ _HELD_SECONDS = 600.0
 class Oversight:
     """The edges of an overseer.
 
-    *runway_of* tells how long the account's money lasts. *deliver* hands the present limits to the pod. *end* stops the pod, rescue first, and returns None, or the reason
-    why the pod runs on; it may end this very keeper.
+    *deliver* hands the present limits to the pod. *end* stops the pod, rescue first, and returns None, or the reason
+    why the pod runs on; it may end this very keeper. *runway_of* tells how long the account's money lasts.
     """
 
     limits_of: Callable[[Environment], Limits]
