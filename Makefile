@@ -8,7 +8,7 @@ WHEEL_VENV = .venv-wheel
 up: .venv/installed
 	$(BIN)/devpod-rp up --cloud local --yes
 
-test: .venv/installed-dev system
+test: .venv/installed-dev .venv-outside/ready system
 	$(BIN)/python -m pytest -n 2 --dist loadscope tests
 
 check: lint types fast
@@ -34,6 +34,12 @@ wheel-test: .venv/installed-dev system
 	rm -rf build/wheel-test && mkdir -p build/wheel-test && cp -r tests pyproject.toml build/wheel-test
 	cd build/wheel-test && ../../$(WHEEL_VENV)/bin/python -m pytest -n 2 --dist loadscope -m sandbox tests
 
+# RunPod's own package, in an environment of its own: it is an outside check of the local cloud.
+.venv-outside/ready: .ci/venv
+	.ci/venv .venv-outside
+	.venv-outside/bin/python -m pip install -q "runpod>=1.12,<2"
+	touch $@
+
 bench: .venv/installed-dev system
 	$(BIN)/python -m tests.bench
 
@@ -54,4 +60,4 @@ system:
 	touch $@
 
 clean:
-	rm -rf .venv $(WHEEL_VENV) dist build
+	rm -rf .venv .venv-outside $(WHEEL_VENV) dist build

@@ -16,6 +16,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from devpod_rp.agent import durable
 from devpod_rp.agent.batch import Item, count
+from devpod_rp.agent.own import OWN
 from devpod_rp.agent.roots import Area, Root, encode
 from devpod_rp.agent.staging import NO_LINKS, Staged, Staging
 from devpod_rp.agent.tree import digest_of
@@ -119,6 +120,12 @@ class Batch:
             self._commit(number, item)
         except (OSError, Refusal, OccupiedError) as error:
             return failure(error)
+        if item.get("do") in ("file", "remove"):
+            staged = self._staged.get(number)
+            OWN.note(
+                os.path.join(self._area.root, encode(str(item["path"]))),
+                None if staged is None else os.fstat(staged.descriptor),
+            )
         return {"ok": True}
 
     def _commit(self, number: int, item: Item) -> None:

@@ -1,7 +1,8 @@
 """The agent: reads requests from one stream, answers on another, and ends when nobody can ask any more.
 
-Requests are carried out one at a time, in order; only ``ping`` is answered at once, by the thread that reads. The
-agent ends when its input ends, and when the process that started it is gone: a pod never collects stray agents.
+Requests are carried out one at a time, in order; only ``ping`` is answered at once, by the thread that reads, and
+standing operations have a thread each. The agent ends when its input ends, and when the process that started it is
+gone: a pod never collects stray agents.
 """
 
 from __future__ import annotations
@@ -28,8 +29,20 @@ from devpod_rp.agent import (
     roots,
     survey,
     watch_post,
+    watching,
 )
-from devpod_rp.agent.wire import PROTOCOL, Frame, Handler, Header, Refusal, Request, WireError, read_frame, write_frame
+from devpod_rp.agent.wire import (
+    PROTOCOL,
+    Frame,
+    Handler,
+    Header,
+    Refusal,
+    Request,
+    Standing,
+    WireError,
+    read_frame,
+    write_frame,
+)
 
 PING = "ping"
 # How long the step in hand may take to end once nobody waits for it; after that it ends with the process.
@@ -78,6 +91,7 @@ OPERATIONS: Dict[str, Handler] = {
     **machine.OPERATIONS,
     **watch_post.OPERATIONS,
 }
+STANDING: Dict[str, Standing] = {**watching.OPERATIONS}
 
 
 def serve(
@@ -138,6 +152,9 @@ class _Service:
                     break
                 if frame.header.get("op") == PING:
                     self._send(frame.header.get("id"), {}, b"", more=False)
+                elif _stands(frame.header.get("op")):
+                    request = Request(frame.header, frame.body)
+                    threading.Thread(target=self._stand, args=(request,), name="agent-standing", daemon=True).start()
                 else:
                     self._requests.put(Request(frame.header, frame.body))
         except (WireError, OSError, _Disconnected) as error:
@@ -173,10 +190,16 @@ class _Service:
         finally:
             self._done.set()
 
-    def _answer(self, request: Request) -> None:
+    def _stand(self, request: Request) -> None:
+        try:
+            self._answer(request, self._carry_on)
+        except _Disconnected as error:
+            _complain(str(error))
+
+    def _answer(self, request: Request, carry_out: "Optional[Callable[[Any, Request], None]]" = None) -> None:
         number = request.header.get("id")
         try:
-            self._carry_out(number, request)
+            (carry_out or self._carry_out)(number, request)
         except Refusal as refusal:
             self._refuse(number, refusal.code, refusal.message)
         except OSError as error:
@@ -210,6 +233,11 @@ class _Service:
         header, body = held if held is not None else ({}, b"")
         self._send(number, header, body, more=False)
 
+    def _carry_on(self, number: Any, request: Request) -> None:
+        for header, body in STANDING[request.header["op"]](request, self._closing):
+            self._send(number, header, body, more=True)
+        self._send(number, {}, b"", more=False)
+
     def _refuse(self, number: Any, code: str, message: str) -> None:
         self._write(Frame({"id": number, "ok": False, "code": code, "message": message}, b""))
 
@@ -222,6 +250,10 @@ class _Service:
                 write_frame(self._sink, frame)
         except OSError as error:
             raise _Disconnected("nobody reads the answers: {0}".format(error)) from error
+
+
+def _stands(op: Any) -> bool:
+    return isinstance(op, str) and op in STANDING
 
 
 def _describe(error: BaseException) -> str:

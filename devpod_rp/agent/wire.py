@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import struct
+import threading
 from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Protocol, Tuple, Union
 
 PROTOCOL = 1
@@ -70,6 +71,9 @@ class Request(NamedTuple):
 
 Handler = Callable[[Request], Iterator[Tuple[Header, bytes]]]
 """An operation: every pair it yields becomes one response frame; Refusal and OSError end it with an error."""
+
+Standing = Callable[[Request, threading.Event], Iterator[Tuple[Header, bytes]]]
+"""An operation that goes on beside the others until it ends by itself or the event is set; each frame goes at once."""
 
 
 def read_frame(stream: Readable) -> Optional[Frame]:

@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("devpod_rp.cli.up:up", "Create or resume a pod for this folder, connect, sync, keep in sync."),
     "stop": ("devpod_rp.cli.end:stop", "Save what matters, then stop the pod."),
     "snooze": ("devpod_rp.cli.later:snooze", "Let the pod run on, used or not, for a while."),
+    "move": ("devpod_rp.cli.move:move", "Give a stopped pod's environment a new pod on another host."),
     "delete": ("devpod_rp.cli.end:delete", "Save what matters, then terminate the pod and forget the environment."),
     "check": ("devpod_rp.cli.end:check", "Say what a stop would destroy."),
     "rescue": ("devpod_rp.cli.end:rescue", "Copy what a stop would destroy to the volume."),

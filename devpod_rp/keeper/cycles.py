@@ -36,10 +36,18 @@ class Done:
 
 
 class Cycles:
-    """*session* with a connection; *settle* waits a moment and returns the paths that were heard of meanwhile."""
+    """*session* with a connection.
 
-    def __init__(self, session: Session, settle: Callable[[], frozenset[str]]) -> None:
+    *settle* waits a moment and returns the paths that were heard of meanwhile. *listen* is called when both sides were
+    recognised and before they are looked at, and after each look at everything, which may have read other rules; it
+    says whether everything must be looked at again.
+    """
+
+    def __init__(
+        self, session: Session, settle: Callable[[], frozenset[str]], listen: Callable[[AgentLink], bool]
+    ) -> None:
         self._session = session
+        self._listen = listen
         self._settle = settle
         self._attached_to: AgentLink | None = None
         self._done = Done()
@@ -48,11 +56,11 @@ class Cycles:
         self._session.detach()
         self._attached_to = None
 
-    def quick(self, link: AgentLink, paths: frozenset[str]) -> Done:
-        """Synchronise *paths* only."""
+    def quick(self, link: AgentLink, paths: frozenset[str], remote_paths: frozenset[str]) -> Done:
+        """Synchronise *paths* here and *remote_paths* on the pod only."""
         self._done = Done()
         self._attach(link)
-        self._synchronise(paths)
+        self._synchronise(paths, remote_paths)
         return self._done
 
     def full(self, link: AgentLink, paths: frozenset[str]) -> Done:
@@ -68,7 +76,8 @@ class Cycles:
         for _ in range(_DEFERRED_LOOKS):
             if not self._done.deferred:
                 break
-            self._synchronise(self._done.deferred | self._settle())
+            deferred = self._done.deferred
+            self._synchronise(deferred | self._settle(), deferred if self._session.follows_the_pod else frozenset())
         return self._done
 
     def _everything(self, link: AgentLink, paths: frozenset[str], looks: int) -> None:
@@ -79,14 +88,16 @@ class Cycles:
             self._attach(link)
             if not paths or not self._synchronise(paths).full:
                 self._synchronise(None)
+            if self._listen(link):
+                self._synchronise(None)
         except SyncHalted as halt:
             late = self._settle() if halt.reason == "mass-deletion" and looks > 1 else frozenset()
             if not late:
                 raise
             self._everything(link, late, looks - 1)
 
-    def _synchronise(self, paths: frozenset[str] | None) -> CycleResult:
-        result = self._session.synchronise(paths)
+    def _synchronise(self, paths: frozenset[str] | None, remote_paths: frozenset[str] = frozenset()) -> CycleResult:
+        result = self._session.synchronise(paths, remote_paths)
         self._done = self._done.and_(result)
         return result
 
@@ -94,4 +105,5 @@ class Cycles:
         if self._attached_to is not link:
             self._attached_to = None
             self._session.attach(link)
+            self._listen(link)
             self._attached_to = link

@@ -1,21 +1,28 @@
-"""Hearing of changes in the folder, as long as the system allows it."""
+"""Hearing of changes on both sides, as long as the systems allow it."""
 
 from __future__ import annotations
 
 import logging
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from devpod_rp.errors import DevpodError, UnreachableError
 from devpod_rp.keeper.parts import Deliver, Parts, Watching
+from devpod_rp.pod.link import AgentRefused
 
 if TYPE_CHECKING:
+    from devpod_rp.pod.link import AgentLink
+    from devpod_rp.sync.remote import RemoteNews
     from devpod_rp.sync.session import Session
 
 log = logging.getLogger(__name__)
 
 
 class Ears:
-    """At most one watcher on *folder*. *problem* says why there is none; cycles then find changes by looking."""
+    """At most one watcher on *folder*. Without one, cycles find changes by looking."""
 
     def __init__(self, folder: Path, session: Session, parts: Parts, deliver: Deliver) -> None:
         self._folder = folder
@@ -23,7 +30,15 @@ class Ears:
         self._watch = parts.watch
         self._deliver = deliver
         self._watcher: Watching | None = None
-        self.problem: str | None = None
+        self._rules: list[Any] = []
+        self._failure: str | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """Why changes here may be heard of late, if so."""
+        limit = self._watcher.problem if self._watcher is not None else None
+        why = self._failure or limit
+        return None if why is None else f"changes here are found by looking now and then; watching failed: {why}"
 
     def open(self) -> None:
         """Watch from now on: what happens after this returns is heard of. Harmless when watching already."""
@@ -31,10 +46,22 @@ class Ears:
             return
         try:
             self._watcher = self._watch(self._folder, self._takes_part, self._deliver)
-            self.problem = None
+            self._rules = self._session.rules()
+            self._failure = None
         except OSError as error:
             log.warning("watch=failed error=%s", error)
-            self.problem = f"changes are found by looking once a minute, because watching failed: {error}"
+            self._failure = str(error)
+
+    def follow_rules(self) -> None:
+        """Watch what the rules of the last scan keep."""
+        rules = self._session.rules()
+        if self._watcher is not None and rules != self._rules:
+            self._rules = rules
+            self._watcher.refresh()
+
+    def catch_up(self, seconds: float) -> bool:
+        """Whether everything that happened before this call was delivered; False when nobody can tell."""
+        return self._watcher is None or self._watcher.catch_up(seconds)
 
     def close(self) -> None:
         watcher, self._watcher = self._watcher, None
@@ -43,3 +70,59 @@ class Ears:
 
     def _takes_part(self, path: str, is_folder: bool) -> bool:
         return not self._session.ignored(path, is_folder)
+
+
+@dataclass(frozen=True)
+class PodHeard:
+    """News of the pod that *link* leads to."""
+
+    link: AgentLink
+    news: RemoteNews
+
+
+class PodEars:
+    """Hears of changes on the pod, where the mode makes them count. *problem* says why that may be late."""
+
+    def __init__(self, session: Session, deliver: Callable[[PodHeard], None]) -> None:
+        self._session = session
+        self._deliver = deliver
+        self._link: AgentLink | None = None
+        self._rules: list[Any] = []
+        self.problem: str | None = None
+
+    def open(self, link: AgentLink) -> bool:
+        """Listen from now on, by the rules of the last scan; True when a look at everything is due since they changed.
+
+        Raises:
+            UnreachableError: the connection died.
+        """
+        rules = self._session.rules()
+        if not self._session.follows_the_pod or (self._link is link and rules == self._rules):
+            return False
+        again = self._link is link
+        self._link, self._rules = link, rules
+        try:
+            news = self._session.listen()
+            self._note(next(news).limit)
+        except AgentRefused as refusal:
+            if refusal.code != "not-found":
+                raise
+            self._note(refusal.message)
+            return False
+        threading.Thread(target=self._listen, args=(link, news), name="devpod-rp-pod-ears", daemon=True).start()
+        return again
+
+    def _listen(self, link: AgentLink, heard: Iterator[RemoteNews]) -> None:
+        try:
+            for news in heard:
+                if self._link is link:
+                    self._note(news.limit)
+                self._deliver(PodHeard(link, news))
+        except UnreachableError:
+            return  # the keeper learns that itself
+        except DevpodError as error:
+            log.warning("pod-watch=ended error=%s", error.message)
+            self._note(error.message)
+
+    def _note(self, why: str | None) -> None:
+        self.problem = None if why is None else f"changes on the pod are found by looking now and then: {why}"

@@ -21,6 +21,16 @@ if TYPE_CHECKING:
 class Watching(Protocol):
     """A watcher at work, armed when it is made; ``devpod_rp.sync.watch.Watcher`` is one."""
 
+    @property
+    def problem(self) -> str | None:
+        """Why a part of the folder is not watched, if so."""
+
+    def catch_up(self, seconds: float, /) -> bool:
+        """Deliver everything that happened before this call; False when that could not be made sure."""
+
+    def refresh(self) -> None:
+        """The rules have changed: watch what takes part from now on."""
+
     def close(self) -> None: ...
 
 

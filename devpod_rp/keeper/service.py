@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from devpod_rp import environments
 from devpod_rp.control import ControlServer
@@ -20,7 +20,7 @@ from devpod_rp.keeper.clock import Drift
 from devpod_rp.keeper.connecting import ConnectFailed, Linked, PodRests
 from devpod_rp.keeper.connection import Connection, LinkDead
 from devpod_rp.keeper.cycles import Cycles, Done
-from devpod_rp.keeper.ears import Ears
+from devpod_rp.keeper.ears import Ears, PodEars, PodHeard
 from devpod_rp.keeper.overseer import Overseer
 from devpod_rp.keeper.parts import Parts
 from devpod_rp.keeper.requests import Desk, Request
@@ -28,6 +28,9 @@ from devpod_rp.keeper.state import Line, State, Step
 from devpod_rp.pod.link import LinkLost
 from devpod_rp.sync.status import SyncHalted, VolumeFullError
 from devpod_rp.sync.watch import Batch
+
+if TYPE_CHECKING:
+    from devpod_rp.pod.link import AgentLink
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +55,8 @@ class Keeper:
         self._state = State(parts.timing, paused=memory.is_paused(name))
         self._connection = Connection(name, parts, self._inbox.put)
         self._session = parts.open_session(self._environment)
-        self._cycles = Cycles(self._session, self._settle)
+        self._pod_ears = PodEars(self._session, self._inbox.put)
+        self._cycles = Cycles(self._session, self._settle, self._listen)
         self._ears = Ears(Path(self._environment.folder), self._session, parts, self._inbox.put)
         self._drift = Drift(self._clock, parts.timing.wake_seconds)
         self._record_at = 0.0
@@ -96,7 +100,7 @@ class Keeper:
         return {
             **session.as_json(),
             "state": state.shown(session.state),
-            "reason": state.reason or self._ears.problem,
+            "reason": state.reason or self._ears.problem or self._pod_ears.problem,
             "connected": state.line is Line.UP,
             "attempts": state.failures,
             "pid": os.getpid(),
@@ -203,6 +207,10 @@ class Keeper:
         now = self._clock.monotonic()
         if isinstance(message, Batch):
             self._become(self._state.heard(message.paths, message.full, now))
+        elif isinstance(message, PodHeard):
+            if message.link is self._connection.link:
+                news = message.news
+                self._become(self._state.heard(frozenset(), news.full, now, news.paths))
         elif isinstance(message, Request):
             self._take_request(message)
         elif isinstance(message, Linked):
@@ -250,8 +258,10 @@ class Keeper:
     def _settle(self) -> frozenset[str]:
         """The paths heard of until the watcher is quiet for a moment; other news waits for the loop."""
         heard: frozenset[str] = frozenset()
+        seconds = self._parts.timing.settle_seconds
+        caught_up = self._ears.catch_up(seconds)
         for _ in range(_SETTLING_BATCHES):
-            message = self._clock.next_message(self._inbox, self._parts.timing.settle_seconds)
+            message = self._clock.next_message(self._inbox, 0.0 if caught_up else seconds)
             if message is None:
                 break
             if isinstance(message, Batch):
@@ -259,6 +269,10 @@ class Keeper:
             else:
                 self._later.append(message)
         return heard
+
+    def _listen(self, link: AgentLink) -> bool:
+        self._ears.follow_rules()
+        return self._pod_ears.open(link)
 
     # Cycles.
 
@@ -268,8 +282,10 @@ class Keeper:
         if full:
             self._ears.open()
         try:
-            run = self._cycles.flush if waiting else self._cycles.full if full else self._cycles.quick
-            done = run(link, self._state.paths)
+            if not waiting and not full:
+                done = self._cycles.quick(link, self._state.paths, self._state.remote_paths)
+            else:
+                done = (self._cycles.flush if waiting else self._cycles.full)(link, self._state.paths)
         except UnreachableError as lost:
             # Those who wait go on waiting: a broken connection is most often back at once.
             self._lose(lost.message)
@@ -290,7 +306,10 @@ class Keeper:
             self._become(self._state.stumbled(error.message, self._clock.monotonic()))
             self._refuse(waiting, error)
         else:
-            self._become(self._state.synchronised(done.deferred, full, self._clock.monotonic()))
+            blind = (self._ears.problem or self._pod_ears.problem) is not None
+            now, both_ways = self._clock.monotonic(), self._session.follows_the_pod
+            after = self._state.synchronised(done.deferred, full, now, follows_the_pod=both_ways, blind=blind)
+            self._become(after)
             self._fulfil([each for each in waiting if each.op == "flush"], done)
             self._choose([each for each in waiting if each.op in CHOICES])
 

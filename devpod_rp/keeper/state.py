@@ -22,6 +22,7 @@ class Timing:
     ping_seconds: float = 5.0
     dead_seconds: float = 15.0
     full_seconds: float = 60.0
+    blind_seconds: float = 10.0
     poll_seconds: float = 15.0
     first_backoff_seconds: float = 1.0
     longest_backoff_seconds: float = 30.0
@@ -56,8 +57,8 @@ class Step(Enum):
 class State:
     """Where a keeper stands; times are those of a monotonic clock.
 
-    *reason* says why it is not simply watching. *paths* were heard of and not yet synchronised. *flushing* means that
-    somebody waits for a full cycle, which therefore must not wait for its time.
+    *reason* says why it is not simply watching. *paths* (here) and *remote_paths* were heard of and not yet
+    synchronised. *flushing* means that somebody waits for a full cycle, which therefore must not wait for its time.
     """
 
     timing: Timing
@@ -67,6 +68,7 @@ class State:
     flushing: bool = False
     reason: str | None = None
     paths: frozenset[str] = frozenset()
+    remote_paths: frozenset[str] = frozenset()
     failures: int = 0
     stumbles: int = 0
     connect_at: float = 0.0
@@ -134,9 +136,9 @@ class State:
 
     # The folder.
 
-    def heard(self, paths: frozenset[str], full: bool, now: float) -> State:
-        """Something changed here. While halted, that is a reason to look soon whether the halt still stands."""
-        known = dataclasses.replace(self, paths=self.paths | paths)
+    def heard(self, paths: frozenset[str], full: bool, now: float, remote_paths: frozenset[str] = frozenset()) -> State:
+        """Something changed, here or on the pod. While halted, that is a reason to see soon whether the halt stands."""
+        known = dataclasses.replace(self, paths=self.paths | paths, remote_paths=self.remote_paths | remote_paths)
         if self.stumbles:
             return known  # the retry has its time; events must not turn it into a storm
         if self.halted:
@@ -147,8 +149,21 @@ class State:
 
     # Cycles.
 
-    def synchronised(self, deferred: frozenset[str], full: bool, now: float, remark: str | None = None) -> State:
-        """A cycle went through; *deferred* were being written meanwhile, and *remark* is what a user should know."""
+    def synchronised(
+        self,
+        deferred: frozenset[str],
+        full: bool,
+        now: float,
+        remark: str | None = None,
+        *,
+        follows_the_pod: bool = False,
+        blind: bool = False,
+    ) -> State:
+        """A cycle went through; *deferred* were being written meanwhile, and *remark* is what a user should know.
+
+        *blind*: not everything is watched, so everything is looked at more often.
+        """
+        full_seconds = self.timing.blind_seconds if blind else self.timing.full_seconds
         return dataclasses.replace(
             self,
             halted=False,
@@ -156,8 +171,9 @@ class State:
             failures=0,
             stumbles=0,
             paths=deferred,
+            remote_paths=deferred if follows_the_pod else frozenset(),
             quick_at=now + self.timing.deferred_seconds if deferred else None,
-            full_at=now + self.timing.full_seconds if full else self.full_at,
+            full_at=now + full_seconds if full else self.full_at,
         )
 
     def halt(self, reason: str, now: float) -> State:

@@ -5,11 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from devpod_rp import control, environments, paths
-from devpod_rp.errors import DevpodError, UsageError
+from devpod_rp.errors import ConfigurationError, DevpodError, UsageError
 from devpod_rp.lifecycle import clouds, hosts
 from devpod_rp.progress import Event, Progress
 
 _SECONDS = 120.0
+
+
+class NoSandbox(ConfigurationError):
+    """This machine lacks what pods of the local cloud need; the hint says how to get it."""
+
+    kind = "sandbox"
 
 
 def status() -> dict[str, Any]:
@@ -18,6 +24,17 @@ def status() -> dict[str, Any]:
     if endpoint is None:
         return {"running": False, "simulated": True, "pods": []}
     return {"running": True, "url": endpoint["url"], **_ask("GET", "/local/status", endpoint)}
+
+
+def require_pods() -> None:
+    """See that this machine can run pods, before one is asked for.
+
+    Raises:
+        NoSandbox: it cannot.
+    """
+    sandbox = status()["sandbox"]
+    if not sandbox["available"]:
+        raise NoSandbox(sandbox["missing"], hint=sandbox["hint"])
 
 
 def start() -> dict[str, Any]:

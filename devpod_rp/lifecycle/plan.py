@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from devpod_rp.environments import Environment
 from devpod_rp.errors import ConfigurationError
-from devpod_rp.lifecycle import address, placement, prices, provision, volumes
+from devpod_rp.lifecycle import address, localcloud, placement, prices, provision, volumes
 from devpod_rp.lifecycle.clouds import Cloud
 from devpod_rp.lifecycle.placement import Candidate, Ranking, RuledOut
 from devpod_rp.lifecycle.volumes import VolumePlan
@@ -135,7 +135,8 @@ def make_plan(
     Raises:
         NoCapacityError: no offer fits the spec, or its network volume cannot be placed.
         UsageError: another pod has the network volume attached.
-        ConfigurationError: the environment keeps its files on a network volume and the spec asks for other storage.
+        ConfigurationError: the environment keeps its files on a network volume and the spec asks for other storage,
+            or this machine cannot run pods of the local cloud.
     """
     pod, replaces = None, None
     if environment is not None:
@@ -150,11 +151,15 @@ def make_plan(
         assert environment is not None
         running = str(pod.status.value) in ("RUNNING", "PROVISIONING", "STARTING")
         environment = address.observe(environment, client)
+        if cloud.simulated and not running:
+            localcloud.require_pods()
         price = pod.cost if running else _price_when_running(environment, pod, client)
         action: Action = "resume" if running else "start"
         return Plan(name, cloud, action, spec, folder, workspace, environment, (), price, flags=flags or {})
     if environment is not None:
         _refuse_other_storage(environment, spec)
+    if cloud.simulated:
+        localcloud.require_pods()
     network: VolumePlan | None = None
     ranking = rank(spec, client)
     if spec.volume.kind == "network":

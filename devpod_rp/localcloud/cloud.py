@@ -136,6 +136,7 @@ class Cloud:
     def status(self) -> dict[str, Any]:
         """What ``GET /local/status`` says, except for facts of the process."""
         running = self.crew.containers()
+        self._missing_support()
         with self.ledger.transaction() as books:
             books.settle(self.clock())
             balance = books.balance_usd

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -116,6 +116,35 @@ def learn_digests(
                 cache.forget(path)
     for path in missing:
         tree.unknown[path] = "it is being written on the pod, or cannot be read there"
+
+
+@dataclass(frozen=True)
+class RemoteNews:
+    """Paths that may differ on the pod now; *full* when everything does. *limit* says what is not watched there."""
+
+    paths: frozenset[str]
+    full: bool
+    limit: str | None
+
+
+def listen(link: AgentLink, destination: Destination, rules: list[Any]) -> Iterator[RemoteNews]:
+    """What changes on the pod, as it happens; the first news is empty and says that nothing is missed from now on.
+
+    Ends when somebody else listens on *link*.
+
+    Raises:
+        AgentRefused: "not-found" when changes cannot be watched there, "changed" when the folder is another one.
+        LinkLost: the connection died.
+    """
+    body, fields = _request(rules)
+    for frame in link.stream("files.watch", body, **destination.fields(), **fields):
+        if not frame.header["more"]:
+            return
+        paths = _reply(frame.body) if frame.body else []
+        if not isinstance(paths, list) or not all(isinstance(path, str) and relative(path) for path in paths):
+            raise _nonsense()
+        limit = frame.header.get("limit")
+        yield RemoteNews(frozenset(paths), bool(frame.header.get("full")), None if limit is None else str(limit)[:500])
 
 
 def trashed(link: AgentLink, destination: Destination) -> list[list[Any]]:

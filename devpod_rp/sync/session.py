@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -27,7 +27,7 @@ from devpod_rp.sync.ignore import IGNORE_FILES, Explanation, IgnoreRules
 from devpod_rp.sync.journal import Journal
 from devpod_rp.sync.local import LocalFolder
 from devpod_rp.sync.reconcile import Mode, Plan
-from devpod_rp.sync.remote import Destination
+from devpod_rp.sync.remote import Destination, RemoteNews, listen, wire
 from devpod_rp.sync.status import (
     Conflict,
     CycleResult,
@@ -147,6 +147,19 @@ class Session:
     def follows_the_pod(self) -> bool:
         """Whether what happens on the pod calls for a cycle."""
         return self._mode is not Mode.ONE_WAY_SAFE
+
+    def listen(self) -> Iterator[RemoteNews]:
+        """What changes on the pod, as it happens; see :func:`devpod_rp.sync.remote.listen`.
+
+        Raises:
+            SyncError: not attached.
+        """
+        link, destination = self._attached()
+        return listen(link, destination, self.rules())
+
+    def rules(self) -> list[Any]:
+        """The ignore rules that the last scan has read, as plain data."""
+        return wire(self._rules.rules)
 
     def synchronise(
         self, paths: frozenset[str] | None = None, remote_paths: frozenset[str] = frozenset()
@@ -283,7 +296,10 @@ class Session:
     ) -> bool:
         """Run a quick or a full cycle, and look again while the pod changes under us; True when it was a full one."""
         rules_changed = any(path.rpartition("/")[2] in IGNORE_FILES for path in paths or ())
-        full = paths is None or rules_changed or self._cycles.remote is None
+        # While halted only a look at everything can tell that the accident is over: a quick cycle would write into an
+        # emptied folder, and the next look would take what is missing there for deletions that were meant.
+        halted = self._journal.get("halted") is not None
+        full = paths is None or rules_changed or halted or self._cycles.remote is None
         if not full:
             self._cycles.quick(link, destination, paths or (), remote_paths, self._observed, tally)
         for _ in range(_PASSES):
@@ -354,7 +370,9 @@ class Session:
         accepted = self._journal.get("accepted")
         if halt is not None and (accepted != halt.reason or halt.reason == "local-missing"):
             raise halt
-        if remote is not None and accepted != remote.reason and not accept_fresh_remote:
+        # One accident on the pod shows differently to who is attached and to who attaches; a union harms in neither.
+        yes = accept_fresh_remote or (accepted or "").startswith("remote-")
+        if remote is not None and not yes:
             raise remote
         if halt is not None or remote is not None:
             self._cycles.void()

@@ -2,6 +2,10 @@
 
 Events are hints: they say where to look, never what happened. A lost event therefore costs time, not files; whoever
 owns a Watcher runs a full cycle every :data:`FULL_SCAN_SECONDS` and whenever a batch says *full*.
+
+On Linux the events come from the agent's own inotify loop, as an emitter of watchdog's: watchdog's own drops the
+kernel's "events were lost", stays silent when the system allows no more watches, and leaves folders that were moved in
+unwatched. Elsewhere they come from what watchdog has for the system.
 """
 
 from __future__ import annotations
@@ -9,15 +13,18 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from watchdog.events import (
     DirCreatedEvent,
     DirDeletedEvent,
+    DirModifiedEvent,
     DirMovedEvent,
     FileAttribEvent,
     FileClosedEvent,
@@ -29,24 +36,24 @@ from watchdog.events import (
     FileSystemEventHandler,
 )
 from watchdog.observers import Observer
-from watchdog.observers.api import BaseObserver
+from watchdog.observers.api import BaseObserver, EventEmitter
+
+from devpod_rp.agent.inotify import COMPLETE, GONE, LOST, OPEN, Sign, TreeWatch
+from devpod_rp.agent.own import OWN
+from devpod_rp.agent.settling import Pace, Settling
 
 log = logging.getLogger(__name__)
 
 FULL_SCAN_SECONDS = 60.0
 """How long an owner may rely on events alone; a full cycle this often bounds the cost of a lost one."""
 
-QUIET_SECONDS = 0.03
-"""A batch ends when nothing was heard for this long…"""
-
-LONGEST_SECONDS = 0.1
-"""…or when it is this old, so that a program that never pauses is still followed."""
-
 GIT_HOLD_SECONDS = 10.0
 """How long a running git command may hold a batch back; a dead git leaves its lock behind."""
 
 _HEALTH_SECONDS = 1.0
 """How often an idle watcher makes sure that the observer's threads still live."""
+
+_GIT_LOOK_SECONDS = 0.02
 
 Keep = Callable[[str, bool], bool]
 """(path, is a folder) -> whether it takes part, folders above included."""
@@ -55,6 +62,8 @@ _EVENTS: list[type[FileSystemEvent]] = [
     DirCreatedEvent, DirDeletedEvent, DirMovedEvent, FileAttribEvent, FileClosedEvent, FileCreatedEvent,
     FileDeletedEvent, FileModifiedEvent, FileMovedEvent,
 ]  # fmt: skip
+
+_OWN_LOOP = sys.platform.startswith("linux")
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,9 @@ class Watcher:
     folder stands for everything below it (a folder that moved in brings content that no event names). A batch waits
     while git holds its index lock, so that a checkout arrives as a whole. *deliver* is called from the watcher's
     thread, one batch at a time.
+
+    Raises:
+        OSError: the folder cannot be watched.
     """
 
     def __init__(self, root: Path, keep: Keep, deliver: Callable[[Batch], None]) -> None:
@@ -79,10 +91,35 @@ class Watcher:
         self._git_lock = root / ".git" / "index.lock"
         self._keep = keep
         self._deliver = deliver
-        self._heard: queue.SimpleQueue[tuple[str, bool] | None] = queue.SimpleQueue()
+        self._heard: queue.SimpleQueue[Sign | threading.Event | None] = queue.SimpleQueue()
+        # Elsewhere nothing tells that a file was closed, so a write counts as complete after a short rest.
+        self._settling = Settling(Pace() if _OWN_LOOP else Pace(open=0.02))
         self._observer = self._armed()
         self._thread = threading.Thread(target=self._run, name="devpod-rp-watch", daemon=True)
         self._thread.start()
+
+    @property
+    def problem(self) -> str | None:
+        """Why a part of the folder is not watched, if so."""
+        for emitter in self._observer.emitters:
+            if isinstance(emitter, TreeEmitter) and emitter.limit is not None:
+                return emitter.limit
+        return None
+
+    def catch_up(self, seconds: float) -> bool:
+        """Deliver everything that happened before this call; False when that could not be made sure in *seconds*."""
+        caught_up = threading.Event()
+        for emitter in self._observer.emitters:
+            if isinstance(emitter, TreeEmitter):
+                emitter.ask(_Marker(self._root, caught_up))
+                return caught_up.wait(seconds)
+        return False
+
+    def refresh(self) -> None:
+        """The rules have changed: watch what takes part from now on, and deliver the folders that were not watched."""
+        for emitter in self._observer.emitters:
+            if isinstance(emitter, TreeEmitter):
+                emitter.ask(None)
 
     def close(self) -> None:
         """Stop watching; a batch not yet delivered is dropped, because the next start scans everything."""
@@ -91,45 +128,44 @@ class Watcher:
         _disarm(self._observer)
 
     def _armed(self) -> BaseObserver:
-        observer = Observer()
-        observer.schedule(_Handler(self._root, self._heard), self._root, recursive=True, event_filter=_EVENTS)
+        observer = BaseObserver(TreeEmitter, keep=self._keep) if _OWN_LOOP else Observer()
+        handler = _Handler(self._root, self._heard)
+        observer.schedule(handler, self._root, recursive=True, event_filter=None if _OWN_LOOP else _EVENTS)
         observer.start()
         return observer
 
     def _run(self) -> None:
         while True:
-            batch = self._next_batch()
-            if batch is None:
-                return
-            self._deliver(batch)
-
-    def _next_batch(self) -> Batch | None:
-        """Wait for events that count and for the quiet after them; None when closing."""
-        paths: set[str] = set()
-        full = False
-        first: float | None = None
-        last = 0.0
-        while True:
-            try:
-                heard = self._heard.get(timeout=_HEALTH_SECONDS if first is None else QUIET_SECONDS)
-            except queue.Empty:
-                if first is None and not self._works():
-                    self._rearm()
-                    return Batch(frozenset(), full=True)
-            else:
-                if heard is None:
-                    return None
-                path, is_folder = heard
-                if path == "" or path in paths or self._keep(path, is_folder):
-                    full = full or path == ""
-                    paths.add(path)
-                    last = time.monotonic()
-                    first = last if first is None else first
             now = time.monotonic()
-            if first is None or (now - last < QUIET_SECONDS and now - first < LONGEST_SECONDS):
-                continue
-            if now - first >= GIT_HOLD_SECONDS or not self._git_lock.exists():
-                return Batch(frozenset(paths - {""}), full)
+            due, oldest = self._settling.next_due(), self._settling.oldest()
+            held = oldest is not None and now - oldest < GIT_HOLD_SECONDS and self._git_lock.exists()
+            rest = _HEALTH_SECONDS if due is None else max(0.0, due - now)
+            try:
+                heard = self._heard.get(timeout=max(rest, _GIT_LOOK_SECONDS) if held else rest)
+                while True:
+                    if heard is None:
+                        return
+                    self._take(heard)
+                    heard = self._heard.get_nowait()
+            except queue.Empty:
+                if due is None and not self._works():
+                    self._rearm()
+                    self._deliver(Batch(frozenset(), full=True))
+            if not held:
+                self._tell(time.monotonic())
+
+    def _take(self, heard: Sign | threading.Event) -> None:
+        if isinstance(heard, threading.Event):
+            self._tell(None)
+            heard.set()
+        elif heard.what == LOST or self._keep(heard.path, heard.is_folder):
+            self._settling.hear(heard, time.monotonic())
+
+    def _tell(self, now: float | None) -> None:
+        told = self._settling.take(now)
+        news = frozenset(path for path in told.paths if not OWN.explain(os.fsencode(f"{self._root}/{path}")))
+        if news or told.full:
+            self._deliver(Batch(news, told.full))
 
     def _works(self) -> bool:
         return self._observer.is_alive() and all(emitter.is_alive() for emitter in self._observer.emitters)
@@ -145,23 +181,109 @@ class Watcher:
             log.warning("watcher=failed root=%s error=%s", self._root, error)
 
 
-class _Handler(FileSystemEventHandler):
-    """Turns watchdog's events into (relative path, is a folder); "" is the root itself."""
+class _Marker(FileSystemEvent):
+    """Comes after every event of before; sets what waits for it."""
 
-    def __init__(self, root: str, heard: queue.SimpleQueue[tuple[str, bool] | None]) -> None:
+    def __init__(self, root: str, reached: threading.Event) -> None:
+        super().__init__(root)
+        self.reached = reached
+
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+
+
+class TreeEmitter(EventEmitter):
+    """Watchdog's emitter over the agent's inotify loop. That events were lost is a DirModifiedEvent of the root."""
+
+    def __init__(self, *arguments: Any, keep: Keep, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._keep = keep
+        self._tree: TreeWatch | None = None
+        self._asked: queue.SimpleQueue[_Marker | None] = queue.SimpleQueue()
+
+    @property
+    def limit(self) -> str | None:
+        return self._tree.limit if self._tree is not None else None
+
+    def ask(self, marker: _Marker | None) -> None:
+        """Queue *marker* behind everything that happened before; None: watch what *keep* has come to keep."""
+        self._asked.put(marker)
+        if self._tree is not None:
+            self._tree.wake()
+
+    def on_thread_start(self) -> None:
+        self._tree = TreeWatch(str(self.watch.path), self._keep)
+
+    def on_thread_stop(self) -> None:
+        if self._tree is not None:
+            self._tree.wake()
+
+    def run(self) -> None:
+        try:
+            super().run()
+        finally:
+            if self._tree is not None:
+                self._tree.close()
+
+    def queue_events(self, timeout: float) -> None:
+        assert self._tree is not None
+        signs = self._tree.read(timeout)
+        asked = self._waiting()
+        if asked:
+            while more := self._tree.read(0):
+                signs += more
+        for sign in signs:
+            self.queue_event(self._event(sign))
+        for marker in asked:
+            if marker is not None:
+                self.queue_event(marker)
+                continue
+            for folder in self._tree.extend():
+                self.queue_event(DirCreatedEvent(self._absolute(folder)))
+
+    def _waiting(self) -> list[_Marker | None]:
+        asked = []
+        while not self._asked.empty():
+            asked.append(self._asked.get())
+        return asked
+
+    def _event(self, sign: Sign) -> FileSystemEvent:
+        path = self._absolute(sign.path)
+        if sign.what == LOST:
+            return DirModifiedEvent(path)
+        if sign.what == GONE:
+            return DirDeletedEvent(path) if sign.is_folder else FileDeletedEvent(path)
+        if sign.is_folder:
+            return DirCreatedEvent(path)
+        return FileClosedEvent(path) if sign.what == COMPLETE else FileModifiedEvent(path)
+
+    def _absolute(self, path: str) -> str:
+        root = str(self.watch.path)
+        return f"{root}/{path}" if path else root
+
+
+class _Handler(FileSystemEventHandler):
+    """Turns watchdog's events into signs."""
+
+    def __init__(self, root: str, heard: queue.SimpleQueue[Sign | threading.Event | None]) -> None:
         self._root = root
         self._heard = heard
 
-    def on_any_event(self, event: FileSystemEvent) -> None:
-        for path in (event.src_path, event.dest_path):
-            if path:
-                self._tell(os.fsdecode(path), event.is_directory)
+    def dispatch(self, event: FileSystemEvent) -> None:
+        if isinstance(event, _Marker):
+            self._heard.put(event.reached)
+            return
+        gone = isinstance(event, FileDeletedEvent | DirDeletedEvent | FileMovedEvent | DirMovedEvent)
+        open_ = isinstance(event, FileModifiedEvent | FileCreatedEvent)
+        self._tell(os.fsdecode(event.src_path), event.is_directory, GONE if gone else OPEN if open_ else COMPLETE)
+        if event.dest_path:
+            self._tell(os.fsdecode(event.dest_path), event.is_directory, COMPLETE)
 
-    def _tell(self, path: str, is_folder: bool) -> None:
+    def _tell(self, path: str, is_folder: bool, what: str) -> None:
         if path == self._root:
-            self._heard.put(("", True))
+            self._heard.put(Sign("", True, LOST))
         elif path.startswith(self._root + os.sep):
-            self._heard.put((path[len(self._root) + 1 :].replace(os.sep, "/"), is_folder))
+            self._heard.put(Sign(path[len(self._root) + 1 :].replace(os.sep, "/"), is_folder, what))
 
 
 def _disarm(observer: BaseObserver) -> None:

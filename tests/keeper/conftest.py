@@ -148,6 +148,7 @@ class Rig:
         self.watch: Callable[..., Any] = Watcher
         self.open_session: Callable[[Environment], Session] = self._open_session
         self.name = "demo"
+        self.mode = "one-way-safe"
         self.record = self._record()
         self.deaths: list[str] = []
         self._running: list[tuple[Keeper, threading.Thread]] = []
@@ -222,6 +223,7 @@ class Rig:
             local_root=Path(environment.folder),
             remote_root=environment.workspace,
             state_dir=paths.environment_dir(environment.name) / "sync",
+            mode=self.mode,
         )
 
 

@@ -94,6 +94,44 @@ def test_a_folder_that_cannot_be_watched_is_looked_at_instead_and_status_says_so
     eventually(lambda: rig.pod.files() == {"a": "1"})
 
 
+# Both ways.
+
+
+def test_what_is_saved_on_the_pod_comes_here_without_waiting_for_the_next_look(rig: Rig) -> None:
+    rig.mode = "two-way-safe"
+    rig.write("src/a.py", "1")
+    rig.start()
+    rig.until(state="watching", local_files=1)
+    (rig.pod.folder / "src/a.py").write_text("edited on the pod")
+    eventually(lambda: (rig.folder / "src/a.py").read_text() == "edited on the pod")
+    (rig.pod.folder / "new/deep").mkdir(parents=True)
+    (rig.pod.folder / "new/deep/b.py").write_text("made on the pod")
+    eventually(lambda: (rig.folder / "new/deep/b.py").is_file())
+    (rig.pod.folder / "new/deep/b.py").rename(rig.pod.folder / "src/c.py")
+    eventually(lambda: (rig.folder / "src/c.py").is_file() and not (rig.folder / "new/deep/b.py").exists())
+
+
+def test_an_edit_does_not_come_back_as_news(rig: Rig) -> None:
+    rig.mode = "two-way-safe"
+    cycles: list[frozenset[str]] = []
+
+    class Counting(Session):
+        def synchronise(self, paths: frozenset[str] | None = None, remote_paths: frozenset[str] = frozenset()) -> Any:
+            cycles.append(remote_paths)
+            return super().synchronise(paths, remote_paths)
+
+    real = rig.open_session
+    rig.open_session = lambda environment: _remade(Counting, real(environment))
+    rig.write("a.py", "0")
+    rig.start()
+    rig.until(state="watching", local_files=1)
+    for number in range(5):
+        rig.write("a.py", f"here {number}")
+        eventually(lambda text=f"here {number}": rig.pod.files()["a.py"] == text)  # type: ignore[misc]
+    rig.ask("flush")
+    assert not any(cycles)
+
+
 # Paused.
 
 
@@ -240,6 +278,14 @@ def test_after_a_sleep_the_connection_is_checked_and_everything_looked_at(rig: R
         def __init__(self, *_: Any) -> None:
             heard.set()
 
+        problem = None
+
+        def catch_up(self, _seconds: float) -> bool:
+            return True
+
+        def refresh(self) -> None:
+            pass
+
         def close(self) -> None:
             pass
 
@@ -304,10 +350,10 @@ def test_an_error_nobody_expected_is_logged_and_does_not_end_the_keeper(
     failing = threading.Event()
 
     class Fragile(Session):
-        def synchronise(self, paths: frozenset[str] | None = None) -> Any:
+        def synchronise(self, paths: frozenset[str] | None = None, remote_paths: frozenset[str] = frozenset()) -> Any:
             if failing.is_set():
                 raise RuntimeError("a bug")
-            return super().synchronise(paths)
+            return super().synchronise(paths, remote_paths)
 
     real = rig.open_session
     rig.open_session = lambda environment: _remade(Fragile, real(environment))

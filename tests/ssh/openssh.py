@@ -22,12 +22,13 @@ def find_sshd() -> str | None:
 
 
 class OpenSshServer:
-    def __init__(self, sshd: str, directory: Path, authorized: str) -> None:
+    def __init__(self, sshd: str, directory: Path, authorized: str, *, port: int | None = None) -> None:
         directory.mkdir(mode=0o700)
         key = new_host_key()
         self.host_key: HostKey = as_host_key(key)
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
+        if port is None:
+            with socket.create_server(("127.0.0.1", 0)) as probe:
+                port = probe.getsockname()[1]
         self.address = Address("127.0.0.1", port, getpass.getuser())
         key.write_private_key(str(directory / "host_key"))
         (directory / "host_key").chmod(0o600)

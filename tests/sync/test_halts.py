@@ -71,6 +71,17 @@ def test_a_pod_folder_that_is_gone_halts_on_the_spot_and_at_the_next_connection(
     assert pair.pod.files() == pair.local.files()
 
 
+def test_a_yes_given_before_the_next_connection_holds_for_what_that_finds(pair: Pair) -> None:
+    pair.both(TREE).synced()
+    shutil.rmtree(pair.pod.root)
+    assert halted(pair) == "remote-replaced"
+    pair.session.accept()
+    pair.connect()  # which by itself would say remote-missing
+    pair.sync()
+    assert pair.session.status().state == "watching"
+    assert pair.pod.files() == pair.local.files()
+
+
 def test_a_fresh_image_with_a_few_files_is_not_read_as_deletion(pair: Pair) -> None:
     """mutagen#275"""
     pair.both(TREE).synced()
@@ -107,6 +118,19 @@ def test_a_pod_folder_that_was_emptied_halts(pair: Pair) -> None:
     pair.session.accept()
     pair.connect()
     pair.sync()
+    assert pair.pod.files() == pair.local.files()
+
+
+def test_a_save_here_does_not_end_the_halt_of_an_emptied_pod_folder(pair: Pair) -> None:
+    pair.both(TREE).synced()
+    for path in pair.pod.root.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert halted(pair) == "remote-emptied"
+    pair.local.write("f1.txt", "edited")
+    assert halted(pair, "f1.txt") == "remote-emptied"
+    assert pair.pod.files() == {}
+    pair.session.accept()
+    pair.sync("f1.txt")
     assert pair.pod.files() == pair.local.files()
 
 

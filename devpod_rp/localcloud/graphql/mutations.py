@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ from devpod_rp.localcloud.api.rehearsal import rehearsed
 from devpod_rp.localcloud.cloud import Cloud
 from devpod_rp.localcloud.graphql.resolving import Info, Input, Resolver
 from devpod_rp.localcloud.graphql.views import pod_view
-from devpod_rp.localcloud.problems import NO_CAPACITY, NO_SPOT_CAPACITY, Problem
+from devpod_rp.localcloud.problems import NO_CAPACITY, NO_SPOT_CAPACITY, Problem, bad_request
 from devpod_rp.localcloud.records import Pod
 from devpod_rp.localcloud.validation import check
 
@@ -23,10 +24,15 @@ def _rent(info: Info, input: Input) -> dict[str, Any]:
     return _made(info.context, input, float(input["bidPerGpu"]))
 
 
+def _deploy_cpu(info: Info, input: Input) -> dict[str, Any]:
+    return _made(info.context, input, None)
+
+
 def _made(cloud: Cloud, wanted: Input, bid: float | None) -> dict[str, Any]:
     """A pod in the cheaper of the clouds asked for that has it."""
     asked = wanted.get("cloudType") or "ALL"
-    tiers = ["SECURE"] if wanted.get("networkVolumeId") else ["COMMUNITY", "SECURE"] if asked == "ALL" else [asked]
+    only_secure = wanted.get("networkVolumeId") or wanted.get("instanceId")
+    tiers = ["SECURE"] if only_secure else ["COMMUNITY", "SECURE"] if asked == "ALL" else [asked]
     bodies = [check(_create_body(wanted, tier), schemas.CREATE_POD) for tier in tiers]
 
     def first_to_be_had(factor: float) -> Pod:
@@ -43,16 +49,12 @@ def _made(cloud: Cloud, wanted: Input, bid: float | None) -> dict[str, Any]:
 
 def _create_body(wanted: Input, tier: str) -> dict[str, Any]:
     """The create body of REST v2 that means the same."""
-    gpu = {
-        "id": wanted.get("gpuTypeId") or "",
-        "count": wanted.get("gpuCount") or 1,
-        "minCudaVersion": wanted.get("minCudaVersion"),
-    }
     body: dict[str, Any] = {
         "name": wanted.get("name") or "my pod",
         "image": wanted.get("imageName"),
         "disk": wanted.get("containerDiskInGb"),
-        "gpu": {key: value for key, value in gpu.items() if value is not None},
+        "gpu": None if wanted.get("instanceId") else _gpu(wanted),
+        "cpu": _cpu(wanted["instanceId"]) if wanted.get("instanceId") else None,
         "cloud": tier,
         "args": wanted.get("dockerArgs") or None,
         "env": {each["key"]: each["value"] for each in wanted.get("env") or ()},
@@ -68,6 +70,29 @@ def _create_body(wanted: Input, tier: str) -> dict[str, Any]:
     elif wanted.get("volumeInGb"):
         body["mounts"] = {"persistent": {"size": wanted["volumeInGb"], "path": path}}
     return {key: value for key, value in body.items() if value is not None}
+
+
+def _gpu(wanted: Input) -> dict[str, Any]:
+    count = wanted.get("gpuCount") or 1
+    gpu = {
+        "id": wanted.get("gpuTypeId") or "",
+        "count": count,
+        "minCudaVersion": wanted.get("minCudaVersion"),
+        "allowedCudaVersions": wanted.get("allowedCudaVersions"),
+        # GraphQL counts for the whole pod, REST v2 for one GPU.
+        "minVcpuCountPerGpu": math.ceil((wanted.get("minVcpuCount") or 0) / count) or None,
+        "minRamPerGpu": math.ceil((wanted.get("minMemoryInGb") or 0) / count) or None,
+    }
+    return {key: value for key, value in gpu.items() if value is not None}
+
+
+def _cpu(instance: str) -> dict[str, Any]:
+    """``cpu3c-2-4`` means two vCPUs (and 4 GB) of the flavor cpu3c."""
+    flavor, _, size = instance.partition("-")
+    vcpus = size.partition("-")[0]
+    if not vcpus.isdigit():
+        raise bad_request(f"'{instance}' is no instance id.")
+    return {"id": flavor, "vcpuCount": int(vcpus)}
 
 
 def _bid_resume(info: Info, input: Input) -> dict[str, Any]:
@@ -98,6 +123,7 @@ def _shown(cloud: Cloud, pod: Pod) -> dict[str, Any]:
 
 MUTATIONS: Mapping[str, Resolver] = {
     "podFindAndDeployOnDemand": _deploy,
+    "deployCpuPod": _deploy_cpu,
     "podRentInterruptable": _rent,
     "podBidResume": _bid_resume,
     "podResume": _resume,

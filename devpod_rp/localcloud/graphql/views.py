@@ -28,6 +28,8 @@ def pod_view(pod: Pod, now: float) -> dict[str, Any]:
         "memoryInGb": resources.get("memory"),
         "vcpuCount": resources.get("vcpuCount"),
         "dockerArgs": pod.args,
+        "dockerId": None,
+        "port": None,
         "env": [f"{name}={value}" for name, value in pod.env.items()],
         "ports": ",".join(pod.ports),
         "machineId": f"machine-{pod.data_center.lower()}",
