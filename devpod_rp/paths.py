@@ -45,6 +45,11 @@ def environment_dir(name: str) -> Path:
     return environments_dir() / name
 
 
+def installation_file() -> Path:
+    """The random id of this installation, which stamps every pod that it makes."""
+    return state_dir() / "installation-id"
+
+
 def bad_hosts_file() -> Path:
     """Hosts that did not bring up a pod within the last hour."""
     return state_dir() / "bad-hosts.json"

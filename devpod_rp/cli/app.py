@@ -21,6 +21,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rescue": ("devpod_rp.cli.end:rescue", "Copy what a stop would destroy to the volume."),
     "list": ("devpod_rp.cli.overview:list_", "All environments and pods, and what they cost."),
     "status": ("devpod_rp.cli.overview:status", "One environment in depth."),
+    "gc": ("devpod_rp.cli.account:gc", "Find and clear what interrupted commands left in the cloud."),
+    "track": ("devpod_rp.cli.account:track", "Make an environment of a pod that exists already."),
     "ssh": ("devpod_rp.cli.connect:ssh", "A shell on the pod, or one command."),
     "open": ("devpod_rp.cli.connect:open_", "Open the pod in an editor."),
     "logs": ("devpod_rp.cli.connect:logs", "The container's log, or the keeper's."),

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
 
 @click.command("list")
+@click.option("--all", "everything", is_flag=True, help="Look into every cloud there is a key for.")
 @cloud_option
 @json_option
-def list_(cloud: str | None, as_json: bool) -> None:
-    """All environments and pods, and what they cost."""
-    seen = _overview(cloud)
+def list_(everything: bool, cloud: str | None, as_json: bool) -> None:
+    """All environments and pods, ours or not, and what they cost."""
+    seen = _overview(cloud, everything=everything)
     if as_json:
         render.document(seen.as_json())
     else:
@@ -89,11 +90,11 @@ def show_overview(as_json: bool) -> None:
         click.echo(f"Next: devpod-rp up {stopped[0].name}")
 
 
-def _overview(cloud: str | None) -> Overview:
+def _overview(cloud: str | None, *, everything: bool = False) -> Overview:
     from devpod_rp.lifecycle.overview import overview
 
     with ui.progress() as progress:
-        return overview(cloud, progress)
+        return overview(cloud, progress, everything=everything)
 
 
 def _show(seen: Overview) -> None:
@@ -118,9 +119,17 @@ def _show(seen: Overview) -> None:
     if seen.strangers:
         click.echo("Pods of this account that no environment here owns:")
         render.table(
-            ["POD", "NAME", "STATUS", ">PRICE", "CLOUD"],
+            ["POD", "NAME", "STATUS", ">PRICE", ">AGE", "CLOUD", "MADE"],
             [
-                [each.id, each.name, each.status, render.money(each.cost_per_hour), each.cloud]
+                [
+                    each.id,
+                    each.name,
+                    each.status,
+                    render.money(each.cost_per_hour),
+                    render.age(each.created_at),
+                    each.cloud,
+                    "here, record lost: devpod-rp gc" if each.made_here else "elsewhere",
+                ]
                 for each in seen.strangers
             ],
         )

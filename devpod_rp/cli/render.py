@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timezone
 from typing import Any
 
 import click
@@ -56,3 +57,13 @@ def facts(pairs: Iterable[tuple[str, str]]) -> None:
 
 def money(per_hour: float | None) -> str:
     return "-" if per_hour is None else f"${per_hour:.2f}/h"
+
+
+def age(since: str | None) -> str:
+    """How long ago an ISO 8601 time was, in words."""
+    from devpod_rp.spec.durations import spoken
+
+    if since is None:
+        return "-"
+    began = datetime.fromisoformat(since.replace("Z", "+00:00"))
+    return spoken(max(0.0, (datetime.now(timezone.utc) - began).total_seconds()))

@@ -62,11 +62,11 @@ def locked(name: str, *, timeout_seconds: float = 60.0, progress: Progress = sil
         lock.acquire(timeout=0)
     except Timeout:
         if timeout_seconds > 0:
-            progress(Event("lock", f"Waiting for {holder_of(name) or 'another command'} to finish with {name}"))
+            progress(Event("lock", f"Waiting for {_noted(name) or 'another command'} to finish with {name}"))
         try:
             lock.acquire(timeout=timeout_seconds, poll_interval=0.05)
         except Timeout:
-            raise EnvironmentBusy(name, holder_of(name)) from None
+            raise EnvironmentBusy(name, _noted(name)) from None
     try:
         # The note only serves messages; the lock itself is the kernel's, so a note that a dead holder left is harmless.
         write_atomically(_note(name), json.dumps({"pid": os.getpid(), "command": _command()}).encode("utf-8"))
@@ -77,7 +77,23 @@ def locked(name: str, *, timeout_seconds: float = 60.0, progress: Progress = sil
 
 
 def holder_of(name: str) -> Holder | None:
-    """Who wrote itself down as the holder of the lock; meaningful only while the lock is taken."""
+    """Who holds the lock at this moment, None if nobody does; whoever was killed no longer holds it."""
+    from filelock import FileLock, Timeout
+
+    path = _directory() / f"{name}.lock"
+    if not path.exists():
+        return None
+    lock = FileLock(path, mode=0o600)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return _noted(name) or Holder(0, "another command")
+    lock.release()
+    return None
+
+
+def _noted(name: str) -> Holder | None:
+    """Who wrote itself down as the holder; a note outlives a holder that was killed."""
     try:
         note = json.loads(_note(name).read_bytes())
         return Holder(int(note["pid"]), str(note["command"]))

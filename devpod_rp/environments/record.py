@@ -43,7 +43,8 @@ class Environment:
 
     *status* is a pod status of RunPod's REST v2 (RUNNING, EXITED, …) or HIBERNATED: no pod, the volume lives on.
     *spec* is what was asked for, as plain JSON; its ``env`` values are secrets and therefore not in the repr. *flags*
-    are the flags among it, by dotted key: who asked once with ``--gpu`` means it the next time, too.
+    are the flags among it, by dotted key: who asked once with ``--gpu`` means it the next time, too. *used_pod* is the
+    pod that was handed over last: only what is on that one can be anybody's work.
     Times are ISO 8601 in UTC. Two records are equal if they differ in nothing but *updated_at*.
     """
 
@@ -64,6 +65,12 @@ class Environment:
     created_at: str
     updated_at: str = field(compare=False)
     flags: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    used_pod: str | None = None
+
+    @property
+    def half_made(self) -> bool:
+        """Whether there is a pod that was never handed over, so that nothing on it can be lost."""
+        return self.pod_id is not None and self.pod_id != self.used_pod
 
     @property
     def host_alias(self) -> str:
@@ -101,6 +108,7 @@ def encode(environment: Environment) -> bytes:
         "created_at": environment.created_at,
         "updated_at": environment.updated_at,
         "flags": dict(environment.flags),
+        "used_pod": environment.used_pod,
         "spec": dict(environment.spec),
     }
     return json.dumps(fields, indent=2).encode("utf-8") + b"\n"
@@ -138,6 +146,8 @@ def decode(data: bytes, path: Path) -> Environment:
         created_at=fields.get("created_at", str),
         updated_at=fields.get("updated_at", str),
         flags=fields.optional("flags", dict) or {},
+        # A record from before this key may belong to a pod in use.
+        used_pod=fields.optional("used_pod" if fields.has("used_pod") else "pod_id", str),
     )
 
 
@@ -169,6 +179,9 @@ class Fields:
         if version != FORMAT:
             raise _corrupt(path, f'"format" is {version!r}')
         return cls(values, path)
+
+    def has(self, key: str) -> bool:
+        return key in self._values
 
     def get(self, key: str, kind: type[Value]) -> Value:
         value = self._values.get(key)

@@ -42,6 +42,8 @@ def delete(name: str, decide: look.Decide, progress: Progress, *, force: bool = 
 
 
 def _guard(environment: Environment, decide: look.Decide, progress: Progress, *, force: bool) -> None:
+    if environment.half_made:
+        return
     if environment.status == "RUNNING":
         flush(environment, progress)
         look.guarded(environment, decide, force=force, progress=progress)

@@ -8,25 +8,28 @@ from typing import TYPE_CHECKING, Any
 from devpod_rp import control, environments, paths
 from devpod_rp.environments import Environment
 from devpod_rp.errors import DevpodError
-from devpod_rp.lifecycle import address, clouds, hosts, provision, syncing
+from devpod_rp.lifecycle import address, clouds, hosts, ownership, provision, syncing
 from devpod_rp.progress import Progress, silent
 
 if TYPE_CHECKING:
     from devpod_rp.runpod.client import RunPod
     from devpod_rp.runpod.model import Pod
 
-OUR_PODS = "devpod-"
-
 
 @dataclass(frozen=True)
 class StrangerPod:
-    """A pod of the account that no environment here owns: made elsewhere, or by another devpod-rp."""
+    """A pod of the account that no environment here owns.
+
+    *made_here* tells one that this installation made and has no record of any more from one made elsewhere.
+    """
 
     id: str
     name: str
     status: str
     cost_per_hour: float
     cloud: str
+    created_at: str | None
+    made_here: bool
 
     def as_json(self) -> dict[str, Any]:
         return dict(vars(self))
@@ -55,17 +58,18 @@ class Overview:
         }
 
 
-def overview(cloud: str | None = None, progress: Progress = silent) -> Overview:
+def overview(cloud: str | None = None, progress: Progress = silent, *, everything: bool = False) -> Overview:
     """Look at every environment and at every pod of the clouds in use; settles what interrupted commands left.
 
-    A cloud that does not answer does not hide the rest. The local cloud is started only if an environment lives there.
+    With *everything* also at a cloud that no environment is in. A cloud that does not answer does not hide the rest.
+    The local cloud is started only if an environment lives there.
     """
     seen: list[Environment] = []
     strangers: list[StrangerPod] = []
     unreachable: dict[str, str] = {}
-    everything = environments.all_environments()
-    for name in _clouds_in_use(everything, cloud):
-        mine = [each for each in everything if each.cloud == name]
+    known = environments.all_environments()
+    for name in _clouds_in_use(known, cloud, everything=everything):
+        mine = [each for each in known if each.cloud == name]
         try:
             with clouds.client(clouds.choose(name)) as client:
                 settled = [_settled(each, client, progress) for each in mine]
@@ -78,7 +82,7 @@ def overview(cloud: str | None = None, progress: Progress = silent) -> Overview:
                 strangers.extend(_stranger(pod, name) for pod in pods if pod.id not in owned)
         except DevpodError as error:
             unreachable[name] = error.message
-            seen.extend(each for each in mine if each.name not in {known.name for known in seen})
+            seen.extend(each for each in mine if each.name not in {other.name for other in seen})
     return Overview(tuple(sorted(seen, key=lambda each: each.name)), tuple(strangers), unreachable)
 
 
@@ -121,17 +125,18 @@ def describe(environment: Environment, sync: dict[str, Any]) -> dict[str, Any]:
         "cost_per_hour": environment.cost_per_hour,
         "volume": dict(vars(environment.volume)),
         "sync": sync,
+        "half_made": environment.half_made,
         "simulated": environment.cloud == "local",
     }
 
 
-def _clouds_in_use(everything: list[Environment], cloud: str | None) -> list[str]:
+def _clouds_in_use(known: list[Environment], cloud: str | None, *, everything: bool) -> list[str]:
     if cloud:
         return [cloud]
-    used = {each.cloud for each in everything}
+    used = {each.cloud for each in known}
     if clouds.default_name() == "runpod":
         used.add("runpod")
-    elif clouds.local_cloud_running():
+    if (everything or clouds.default_name() == "local") and clouds.local_cloud_running():
         used.add("local")
     return sorted(used)
 
@@ -145,4 +150,12 @@ def _settled(environment: Environment, client: RunPod, progress: Progress) -> En
 
 
 def _stranger(pod: Pod, cloud: str) -> StrangerPod:
-    return StrangerPod(pod.id, pod.name, str(pod.status.value), pod.cost, cloud)
+    return StrangerPod(
+        id=pod.id,
+        name=pod.name,
+        status=str(pod.status.value),
+        cost_per_hour=pod.cost,
+        cloud=cloud,
+        created_at=pod.created_at,
+        made_here=ownership.made_here(pod),
+    )

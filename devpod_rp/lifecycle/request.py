@@ -1,18 +1,16 @@
-"""From a spec and a candidate to the body of POST /v2/pods. Pure."""
+"""From a spec and a candidate to the body of POST /v2/pods. The pod carries our stamp."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from devpod_rp.environments import Environment
+from devpod_rp.lifecycle import ownership
 from devpod_rp.lifecycle.placement import Candidate
 
 if TYPE_CHECKING:
     from devpod_rp.runpod.model import CreatePodRequest, Mounts
     from devpod_rp.spec.model import EnvironmentSpec
-
-OWNER_VARIABLE = "DEVPOD_RP_ENVIRONMENT"
-"""The ownership stamp: the id of the environment that a pod was made for, in the pod's own variables."""
 
 
 def pod_request(
@@ -41,7 +39,7 @@ def pod_request(
         cloud=model.Cloud(candidate.tier),
         mounts=_mounts(environment),
         ports=list(spec.ports),
-        env={**spec.env, "PUBLIC_KEY": public_key, OWNER_VARIABLE: environment.id},
+        env={**spec.env, "PUBLIC_KEY": public_key, ownership.VARIABLE: ownership.stamp(environment)},
         start_ssh=True,
         data_center_ids=list(candidate.data_centers) or None,
         cmd=list(spec.start_command) if spec.start_command else None,

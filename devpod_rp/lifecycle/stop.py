@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from devpod_rp import control, environments
 from devpod_rp.environments import Environment
 from devpod_rp.errors import DevpodError, UnreachableError
-from devpod_rp.lifecycle import address, clouds, hosts, look
+from devpod_rp.lifecycle import address, clouds, hosts, look, provision
 from devpod_rp.progress import Event, Progress
 
 if TYPE_CHECKING:
@@ -50,8 +50,10 @@ def stop(name: str, decide: look.Decide, progress: Progress, *, force: bool = Fa
             if environment.pod_id is None or environment.status in ENDED:
                 control.stop_keeper(name)
                 return Stopped(environment, None, None, was_running=False)
-            flush(environment, progress)
-            report, saved = look.guarded(environment, decide, force=force, progress=progress)
+            report, saved = None, None
+            if not environment.half_made:
+                flush(environment, progress)
+                report, saved = look.guarded(environment, decide, force=force, progress=progress)
             control.stop_keeper(name)
             progress(Event("stop", f"Stopping pod {environment.pod_id}"))
             if environment.volume.kind == "disk":
@@ -81,7 +83,7 @@ def terminate(environment: Environment, client: RunPod) -> Environment:
     """Terminate the pod; the record (not saved) then has none."""
     assert environment.pod_id is not None
     client.delete_pod(environment.pod_id)
-    return dataclasses.replace(environment, pod_id=None, status="TERMINATED", cost_per_hour=0.0, host_key=None)
+    return provision.without_pod(environment)
 
 
 def _wait_until_stopped(

@@ -92,7 +92,7 @@ def _bring_up(
         environment = boot.wait_until_running(environment, client, progress)
         arrive = boot.reach if handed_over else boot.hand_over
         environment = arrive(environment, plan.spec, client, progress)
-    environment = _status(environment, "RUNNING")
+    environment = _status(environment, "RUNNING", used_pod=environment.pod_id)
     hosts.write_ssh_config()
     return environment
 
