@@ -106,6 +106,7 @@ class Keeper:
             "pid": os.getpid(),
             "since": self._started_at,
             "limits": self._overseer.status() if self._overseer else None,
+            "money": self._overseer.money() if self._overseer else None,
         }
 
     # The loop.
