@@ -88,7 +88,7 @@ def delete(name: str | None, save: bool, force: bool, yes: bool, as_json: bool) 
         if not ui.confirm(f"Terminate {environment.name} and everything on its volume disk?", default=False):
             raise InterruptedByUserError("Nothing was deleted.")
     with ui.progress() as progress:
-        deleted = end(environment.name, _decider(save, as_json), progress, force=force)
+        deleted = end(environment.name, _decider(save, as_json), _decider_of_volume(as_json), progress, force=force)
     if as_json:
         render.document({"name": environment.name, "status": "DELETED", "kept_volume": deleted.kept_volume})
         return
@@ -102,18 +102,19 @@ def delete(name: str | None, save: bool, force: bool, yes: bool, as_json: bool) 
 
 @click.command()
 @name_argument
+@click.option("--volume", is_flag=True, help="What is only on the volume: lost if the volume is deleted.")
 @json_option
-def check(name: str | None, as_json: bool) -> None:
+def check(name: str | None, volume: bool, as_json: bool) -> None:
     """Say what a stop would destroy: files that exist only on the container disk."""
     from devpod_rp.lifecycle import look, overview
 
     environment = overview.look_at(pick.environment(name, as_json=as_json))
     with ui.progress() as progress:
-        report = look.check(environment, progress)
+        report = look.check_volume(environment, progress) if volume else look.check(environment, progress)
     if as_json:
         render.document(report.as_json())
     else:
-        _show_report(report)
+        _show_report(report, "volume" if volume else "container disk")
 
 
 def _decider(save: bool, as_json: bool) -> Decide:
@@ -139,14 +140,34 @@ def _decider(save: bool, as_json: bool) -> Decide:
     return decide
 
 
-def _show_report(report: Report) -> None:
+def _decider_of_volume(as_json: bool) -> Decide:
+    """What to do about files that only the volume has: the person's answer, else a refusal."""
+    from devpod_rp.lifecycle.look import Decision
+
+    def decide(report: Report) -> Decision:
+        if not ui.interactive(as_json):
+            return Decision.CANCEL
+        with ui.undisturbed():
+            _show_report(report, "volume")
+            return ui.choose(
+                "The volume dies with the pod. What now?",
+                [
+                    ("Do nothing, leave the pod running", Decision.CANCEL),
+                    ("Give them up and delete", Decision.GIVE_UP),
+                ],
+            )
+
+    return decide
+
+
+def _show_report(report: Report, where: str = "container disk") -> None:
     counted = f"{report.scanned_files} files looked at in {report.seconds:.1f} s"
     if report.safe_to_stop:
-        click.echo(f"Safe to stop: nothing exists only on the container disk ({counted}).")
-    if report.sole_copies:
         click.echo(
-            f"{len(report.sole_copies)} files ({ui.size(report.size)}) exist only on the container disk ({counted}):"
+            f"Safe to {'delete' if where == 'volume' else 'stop'}: nothing exists only on the {where} ({counted})."
         )
+    if report.sole_copies:
+        click.echo(f"{len(report.sole_copies)} files ({ui.size(report.size)}) exist only on the {where} ({counted}):")
         for risk in report.sole_copies[:_SHOWN_FILES]:
             click.echo(f"  {_readable(risk.path)}  {ui.size(risk.size)}  {risk.reason}")
         if len(report.sole_copies) > _SHOWN_FILES:

@@ -20,8 +20,12 @@ class Deleted:
     kept_volume: str | None
 
 
-def delete(name: str, decide: look.Decide, progress: Progress, *, force: bool = False) -> Deleted:
+def delete(
+    name: str, decide: look.Decide, decide_volume: look.Decide, progress: Progress, *, force: bool = False
+) -> Deleted:
     """Terminate the pod and remove every trace of the environment here; a network volume is never deleted.
+
+    *decide* is asked about the container disk, *decide_volume* about a volume disk, which dies with the pod.
 
     Raises:
         WouldLoseDataError: the pod holds something that exists nowhere else, or is stopped so that nobody can look.
@@ -31,7 +35,7 @@ def delete(name: str, decide: look.Decide, progress: Progress, *, force: bool = 
         with clouds.client_of(environment) as client:
             environment = address.observe(provision.settle(environment, client, progress), client)
             if environment.pod_id is not None and environment.status != "TERMINATED":
-                _guard(environment, decide, progress, force=force)
+                _guard(environment, decide, decide_volume, progress, force=force)
                 progress(Event("delete", f"Terminating pod {environment.pod_id}"))
                 control.stop_keeper(name)
                 environments.save(terminate(environment, client))
@@ -41,14 +45,16 @@ def delete(name: str, decide: look.Decide, progress: Progress, *, force: bool = 
     return Deleted(environment, environment.volume.id if environment.volume.kind == "network" else None)
 
 
-def _guard(environment: Environment, decide: look.Decide, progress: Progress, *, force: bool) -> None:
+def _guard(
+    environment: Environment, decide: look.Decide, decide_volume: look.Decide, progress: Progress, *, force: bool
+) -> None:
     if environment.half_made:
         return
     if environment.status == "RUNNING":
         flush(environment, progress)
         look.guarded(environment, decide, force=force, progress=progress)
         if environment.volume.kind == "disk":
-            look.guard_volume(environment, force=force, progress=progress)
+            look.guard_volume(environment, decide_volume, force=force, progress=progress)
         return
     # A stopped pod has an empty container disk already; only a volume disk can still be lost.
     if environment.volume.kind == "disk" and not force:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devpod_rp.environments import Environment
-from devpod_rp.errors import DevpodError, WouldLoseDataError
+from devpod_rp.errors import DevpodError, UsageError, WouldLoseDataError
 from devpod_rp.lifecycle import connect
 from devpod_rp.progress import Event, Progress, silent
 
@@ -131,20 +131,22 @@ def guarded(
     raise would_lose(environment, report)
 
 
-def guard_volume(environment: Environment, *, force: bool, progress: Progress) -> None:
-    """Let a volume disk die only if everything on it is in the folder here too, or with *force*.
+def check_volume(environment: Environment, progress: Progress = silent) -> Report:
+    """What would be lost if the volume itself were destroyed: all on it that is not in the folder here.
 
     Raises:
-        WouldLoseDataError: it holds something that exists nowhere else, or nobody can look.
+        UnreachableError: the pod cannot be reached, so nothing can be said.
+        GuardBlind: the agent is there but cannot look.
+        UsageError: the environment has no volume.
     """
     from devpod_rp.guard.volume import inspect_volume
 
-    if force:
-        return
+    if environment.volume.kind == "none":
+        raise UsageError(f"{environment.name} has no volume.", hint=f"devpod-rp check {environment.name}")
     progress(Event("guard", "Looking for files that exist only on the volume"))
     link = connect.open_link(environment)
     try:
-        report = inspect_volume(
+        return inspect_volume(
             link,
             volume_path=environment.volume.path,
             workspace=environment.workspace,
@@ -152,14 +154,30 @@ def guard_volume(environment: Environment, *, force: bool, progress: Progress) -
         )
     finally:
         link.close()
-    if not report.safe_to_stop:
-        first = ", ".join([risk.path for risk in report.sole_copies[:5]] or [each.path for each in report.problems[:5]])
-        raise WouldLoseDataError(
-            f"{len(report.sole_copies)} files ({report.size} bytes) exist only on the volume of {environment.name}, "
-            f"which dies with its pod: {first}.",
-            hint=f"copy what you need (scp -r {environment.host_alias}:{environment.volume.path} .), "
-            "or give it up with --force.",
-        )
+
+
+def guard_volume(environment: Environment, decide: Decide, *, force: bool, progress: Progress) -> None:
+    """Let a volume disk die only if everything on it is in the folder here too, or somebody gave the rest up.
+
+    Raises:
+        WouldLoseDataError: it holds something that exists nowhere else, or nobody can look.
+    """
+    if force:
+        return
+    report = check_volume(environment, progress)
+    if report.safe_to_stop or decide(report) is Decision.GIVE_UP:
+        return
+    if report.sole_copies:
+        first = ", ".join(risk.path for risk in report.sole_copies[:5])
+        lost = f"{len(report.sole_copies)} files ({report.size} bytes) exist only on the volume"
+    else:
+        first = ", ".join(f"{each.path} ({each.reason})" for each in report.problems[:3])
+        lost = "Some places could not be looked into on the volume"
+    raise WouldLoseDataError(
+        f"{lost} of {environment.name}, which dies with its pod: {first}.",
+        hint=f"copy what you need (scp -r {environment.host_alias}:{environment.volume.path} .), or give it up with "
+        f"--force; devpod-rp check --volume {environment.name} lists them all.",
+    )
 
 
 def would_lose(environment: Environment, report: Report) -> WouldLoseDataError:

@@ -56,3 +56,17 @@ def test_a_rescue_that_does_not_exist_is_named(pod: World) -> None:
     refused = pod.run("rescue", "restore", "--from", "20010101T000000Z", "--json")
     assert refused.exit_code == 2
     assert "20010101T000000Z" in refused.json["error"]["message"]
+
+
+def test_what_only_the_volume_has_is_listed_before_delete_refuses(pod: World) -> None:
+    assert pod.ssh("mkdir /workspace/runs && echo weights > /workspace/runs/model.pt").exit_code == 0
+    report = pod.run("check", "--volume", "--json").json
+    assert report["safe_to_stop"] is False
+    listed = {each["path"]: each["size"] for each in report["at_risk"] if each["sole_copy"]}
+    assert listed["/workspace/runs/model.pt"] == len("weights\n")
+    assert not [path for path in listed if path.startswith("/workspace/proj/")], "what is here too is not at risk"
+    assert "exist only on the volume" in pod.run("check", "--volume").stdout
+    refused = pod.run("delete", "--yes", "--json")
+    assert refused.exit_code == 7
+    assert "check --volume" in refused.json["error"]["hint"]
+    assert pod.ssh("cat /workspace/runs/model.pt").stdout == "weights\n"
