@@ -21,6 +21,7 @@ from devpod_rp.agent.wire import Refusal, Request
 
 TRASH_SECONDS = 7 * 24 * 3600
 TRASH_BYTES = 2 << 30
+PART_SECONDS = 24 * 3600
 _OPEN_FOLDERS = 64
 OPEN_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _NOT_A_FOLDER = (errno.ENOTDIR, errno.ELOOP, errno.EMLINK)
@@ -68,7 +69,10 @@ class Area:
         if os.stat(self.state).st_dev != os.stat(self.root).st_dev:
             raise Refusal("bad-request", "the state folder must lie on the same file system as the synchronised folder")
         for name in os.listdir(self.stage):
-            os.unlink(os.path.join(self.stage, name))
+            path = os.path.join(self.stage, name)
+            # Parts of a large file are named by its content: an upload that was cut goes on from them.
+            if not name.endswith(b".part") or time.time() - os.lstat(path).st_mtime > PART_SECONDS:
+                os.unlink(path)
         prune_trash(self.trash, time.time())
 
     def identity(self) -> Dict[str, Any]:
