@@ -191,7 +191,7 @@ class Upload:
 
     def _known(self, **which: str) -> Known | None:
         try:
-            frames = list(self._link.stream("files.blocks", **which, **self._destination.fields()))
+            frames = list(self._link.stream("files.blocks", b"", **which, **self._destination.fields()))
         except AgentRefused as refusal:
             if refusal.code in ("not-found", "changed", "not-permitted"):
                 return None
