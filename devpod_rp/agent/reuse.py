@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from typing import Dict, Iterator, Tuple
 
 from devpod_rp.agent.batch import inflated
-from devpod_rp.agent.commit import part_path
+from devpod_rp.agent.commit import open_part, part_path
 from devpod_rp.agent.roots import Area, Root
-from devpod_rp.agent.staging import WRITE, write
+from devpod_rp.agent.staging import write
 from devpod_rp.agent.versions import READ
 from devpod_rp.agent.wire import Handler, Header, Refusal, Request
 
@@ -54,7 +54,7 @@ def reuse(request: Request) -> Replies:
         raise Refusal("bad-request", "not a list of pieces") from error
     if any(min(piece) < 0 for piece in pieces):
         raise Refusal("bad-request", "not a list of pieces")
-    target = os.open(part_path(Area(request.header), request.header.get("staged")), WRITE, 0o666)
+    target = open_part(Area(request.header), request.header.get("staged"))
     try:
         with _source(request, staged=False) as descriptor:
             copied = 0
