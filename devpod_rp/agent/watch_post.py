@@ -59,6 +59,12 @@ def state(_request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
     yield {"running": _running() is not None, "state": watchdog.read_state()}, b""
 
 
+def tell(request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
+    """Op ``watchdog.say``: *text* for the container's log and every terminal in it."""
+    watchdog.say(str(request.header.get("text", "")))
+    yield {}, b""
+
+
 def touch_laptop() -> None:
     write_atomically(watchdog.LAPTOP, b"")
 
@@ -105,4 +111,4 @@ def _end(process: container.Process) -> None:
         time.sleep(0.02)
 
 
-OPERATIONS = {"watchdog.order": order, "watchdog.state": state}
+OPERATIONS = {"watchdog.order": order, "watchdog.state": state, "watchdog.say": tell}

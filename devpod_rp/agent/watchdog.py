@@ -28,6 +28,7 @@ from devpod_rp.agent.wire import Refusal
 ORDERS = DIRECTORY + "/watchdog-orders.json"
 STATE = DIRECTORY + "/watchdog-state.json"
 LAPTOP = DIRECTORY + "/laptop-seen"
+_LOCK = DIRECTORY + "/watchdog.lock"
 MARK = "devpod_rp-agent-watchdog"
 
 _LAPTOP_IN_TOUCH_SECONDS = 60.0
@@ -152,7 +153,14 @@ class Watchdog:
 
 
 def main() -> None:
-    """Run until the orders are gone or the pod is. The caller has detached this process."""
+    """Run until the orders are gone or the pod is, or not at all if another one runs. The caller has detached us."""
+    import fcntl
+
+    lock = os.open(_LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return
     born = os.stat(ORDERS).st_mtime_ns
     watchdog = Watchdog(real_world())
     orders = read_orders()

@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("devpod_rp.cli.up:up", "Create or resume a pod for this folder, connect, sync, keep in sync."),
     "stop": ("devpod_rp.cli.end:stop", "Save what matters, then stop the pod."),
     "snooze": ("devpod_rp.cli.later:snooze", "Let the pod run on, used or not, for a while."),
+    "move": ("devpod_rp.cli.move:move", "Give a stopped pod's environment a new pod on another host."),
     "delete": ("devpod_rp.cli.end:delete", "Save what matters, then terminate the pod and forget the environment."),
     "check": ("devpod_rp.cli.end:check", "Say what a stop would destroy."),
     "rescue": ("devpod_rp.cli.end:rescue", "Copy what a stop would destroy to the volume."),
@@ -37,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "templates": ("devpod_rp.cli.catalog:templates", "list · show templates."),
     "init": ("devpod_rp.cli.init:init", "Write a commented devpod-rp.toml for this folder."),
     "doctor": ("devpod_rp.cli.doctor:doctor", "Check this machine and say how to fix it."),
+    "ssh-config": ("devpod_rp.cli.ssh_config:ssh_config", "show · remove our hosts in your SSH configuration."),
     "local": ("devpod_rp.cli.local:local", "status · start · stop · reset · fault · preempt of the local cloud."),
 }
 

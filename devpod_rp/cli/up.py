@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from devpod_rp.environments import Environment
     from devpod_rp.lifecycle.placement import Candidate
     from devpod_rp.lifecycle.plan import Plan
+    from devpod_rp.lifecycle.refused import StartRefused
     from devpod_rp.lifecycle.up import Ready
     from devpod_rp.lifecycle.volumes import VolumePlan
     from devpod_rp.spec.sources import Loaded
@@ -51,6 +53,7 @@ _SHOWN_MACHINES = 6
 @click.option("--max-cost", metavar="USD", help="Stop the pod when this run has cost so much; or never.")
 @click.option("--lid-stop", metavar="TIME", help="Stop the pod when the laptop is gone for so long (20m); or never.")
 @click.option("--wait-capacity", metavar="TIME", help="Keep asking for so long (30m, 2h) while nothing is free.")
+@click.option("--without-gpu", is_flag=True, help="Start a stopped pod without its GPU, to get at its files.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @yes_option
 @json_option
@@ -69,20 +72,22 @@ def up(
     spot: bool,
     bid: float | None,
     wait_capacity: str | None,
+    without_gpu: bool,
     variables: tuple[str, ...],
     **flags: Any,
-) -> None:
+) -> int:
     """Create or resume a pod for this folder, connect, synchronise, and keep it so.
 
     Running it twice is harmless. Before anything is billed it shows its plan and asks.
     """
+    from devpod_rp.lifecycle.refused import StartRefused
     from devpod_rp.lifecycle.up import up as bring_up
     from devpod_rp.spec.durations import seconds
     from devpod_rp.spec.sources import load
     from devpod_rp.spec.volume_text import volume_flags
 
-    wait_seconds = _read(seconds, wait_capacity, "--wait-capacity") or 0.0
-    flags.update(_read(volume_flags, volume, "--volume") or {})
+    wait_seconds = read(seconds, wait_capacity, "--wait-capacity") or 0.0
+    flags.update(read(volume_flags, volume, "--volume") or {})
     stated = {"volume.kind": "none" if no_volume else volume_kind, "volume.size_gb": volume_size}
     flags.update({key: value for key, value in stated.items() if value is not None})
     flags["volume.shared"] = shared or None
@@ -97,19 +102,37 @@ def up(
             render.document(plan.as_json())
         else:
             _show_plan(plan)
-        return
+        return 0
     if plan.action == "create" and not (yes or flags["gpu"] or flags["cpu"]) and ui.interactive(as_json):
         plan = _with_chosen_machine(plan)
     if not as_json:
         ui.note(f"Cloud: {plan.cloud.announcement}.")
     if plan.action != "resume":
         _agree(plan, yes, as_json)
-    with ui.progress() as progress:
-        ready = bring_up(plan, progress, wait_seconds=wait_seconds)
+    try:
+        with ui.progress() as progress:
+            ready = bring_up(plan, progress, wait_seconds=wait_seconds, without_gpu=without_gpu)
+    except StartRefused as refused:
+        if not ui.interactive(as_json):
+            raise
+        return _another_way(refused)
     if as_json:
-        render.document(_document(ready))
+        render.document(document(ready))
     else:
-        _summary(ready)
+        summary(ready)
+    return 0
+
+
+def _another_way(refused: StartRefused) -> int:
+    """Let the person choose a way on after a refused start, and take it."""
+    from devpod_rp.cli.app import run
+
+    ui.note(f"{refused.message}")
+    ways = [(line, each) for line, each in zip(refused.details(), refused.choices, strict=True)]
+    chosen = ui.choose("What now?", [*ways, ("nothing: leave it stopped", None)])
+    if chosen is None:
+        raise refused
+    return run(shlex.split(chosen.command)[1:])
 
 
 def _target(name: str | None, folder: Path | None) -> Path:
@@ -249,7 +272,7 @@ def _where(candidate: Candidate) -> str:
     return ", ".join(candidate.data_centers) or "anywhere"
 
 
-def _read(parse: Callable[[str], Parsed], text: str | None, flag: str) -> Parsed | None:
+def read(parse: Callable[[str], Parsed], text: str | None, flag: str) -> Parsed | None:
     """What *parse* makes of a flag's text, None if the flag is not given."""
     from devpod_rp.errors import UsageError
 
@@ -273,7 +296,7 @@ def _variables(pairs: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def _document(ready: Ready) -> dict[str, Any]:
+def document(ready: Ready) -> dict[str, Any]:
     from devpod_rp.lifecycle.overview import describe
 
     described = describe(ready.environment, ready.sync)
@@ -281,7 +304,7 @@ def _document(ready: Ready) -> dict[str, Any]:
     return {**described, "created": ready.created}
 
 
-def _summary(ready: Ready) -> None:
+def summary(ready: Ready) -> None:
     environment = ready.environment
     sync = ready.sync
     files = sync.get("local_files")

@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
@@ -23,6 +24,10 @@ from devpod_rp.errors import DevpodError, ExitCode, UnreachableError
 from devpod_rp.keeper.overseer import Oversight
 from devpod_rp.keeper.parts import Parts
 from devpod_rp.keeper.service import Keeper
+
+if TYPE_CHECKING:
+    from devpod_rp.lifecycle.runway import Runway
+    from devpod_rp.pod.link import AgentLink
 
 _LOG_BYTES = 1_000_000
 _OLD_LOGS = 3
@@ -81,7 +86,7 @@ def real_parts() -> Parts:
     from devpod_rp.lifecycle.syncing import open_session
     from devpod_rp.sync.watch import Watcher
 
-    oversight = Oversight(limits_of=limits.limits_of, deliver=limits.deliver, end=_end_pod)
+    oversight = Oversight(limits_of=limits.limits_of, deliver=_deliver, end=_end_pod, runway_of=_runway_of)
     return Parts(
         open_session=open_session,
         watch=Watcher,
@@ -90,6 +95,21 @@ def real_parts() -> Parts:
         open_link=open_link,
         oversight=oversight,
     )
+
+
+def _deliver(environment: Environment, link: AgentLink) -> None:
+    from devpod_rp.lifecycle import limits
+
+    _leave_alone(environment)
+    limits.deliver(environment, link)
+
+
+def _runway_of(environment: Environment) -> Runway:
+    from devpod_rp.lifecycle import bills, clouds
+
+    _leave_alone(environment)
+    with clouds.client_of(environment) as client:
+        return bills.runway_of(client)
 
 
 def _end_pod(name: str) -> str | None:
@@ -103,11 +123,10 @@ def _end_pod(name: str) -> str | None:
 
 
 def _refresh(environment: Environment) -> Environment:
-    """Where the pod is now. A local cloud that does not run is left alone: starting it would start pods."""
-    from devpod_rp.lifecycle import address, clouds
+    """Where the pod is now."""
+    from devpod_rp.lifecycle import address
 
-    if environment.cloud == "local" and clouds.local_cloud_running() is None:
-        raise UnreachableError("the local cloud does not run")
+    _leave_alone(environment)
     return address.refresh(environment)
 
 
@@ -115,6 +134,14 @@ def _revive(environment: Environment) -> Environment:
     from devpod_rp.lifecycle import preemption
 
     return preemption.revive(environment)
+
+
+def _leave_alone(environment: Environment) -> None:
+    """A local cloud that does not run is left alone: starting it would start pods."""
+    from devpod_rp.lifecycle import clouds
+
+    if environment.cloud == "local" and clouds.local_cloud_running() is None:
+        raise UnreachableError("the local cloud does not run")
 
 
 def _log_to_file(name: str) -> None:

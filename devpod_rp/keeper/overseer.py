@@ -18,8 +18,10 @@ from devpod_rp.agent.atomic import write_atomically
 from devpod_rp.agent.limits import STOP, WARN, Facts, Limits, decide
 from devpod_rp.environments import Environment
 from devpod_rp.errors import DevpodError
+from devpod_rp.keeper.purse import Purse
 
 if TYPE_CHECKING:
+    from devpod_rp.lifecycle.runway import Runway
     from devpod_rp.pod.link import AgentLink
 
 log = logging.getLogger(__name__)
@@ -32,12 +34,13 @@ class Oversight:
     """The edges of an overseer.
 
     *deliver* hands the present limits to the pod. *end* stops the pod, rescue first, and returns None, or the reason
-    why the pod runs on; it may end this very keeper.
+    why the pod runs on; it may end this very keeper. *runway_of* tells how long the account's money lasts.
     """
 
     limits_of: Callable[[Environment], Limits]
     deliver: Callable[[Environment, AgentLink], object]
     end: Callable[[str], str | None]
+    runway_of: Callable[[Environment], Runway]
     seconds: float = 20.0
 
 
@@ -52,6 +55,7 @@ class Overseer:
         self._link = link
         self._wall = wall
         self._closed = threading.Event()
+        self._purse = Purse(oversight.runway_of)
         self._served: AgentLink | None = None
         self._again_at = 0.0
         self._held: str | None = None
@@ -65,6 +69,10 @@ class Overseer:
     def status(self) -> dict[str, Any] | None:
         """What the watchdog said last, with our own reason if a stop that is due does not succeed; None if unknown."""
         return None if self._state is None else {**self._state, "held": self._held or self._state["held"]}
+
+    def money(self) -> dict[str, Any] | None:
+        """The account's runway as it was seen last; None before the first look."""
+        return self._purse.status()
 
     def _run(self) -> None:
         while not self._closed.wait(self._pause()):
@@ -89,6 +97,7 @@ class Overseer:
             if link is not self._served:
                 self._oversight.deliver(environment, link)
                 self._served = link
+            self._look_at_money(environment, link, now)
             if not limits.any:
                 self._state = None
                 return
@@ -105,6 +114,13 @@ class Overseer:
             self._end()
         elif verdict != STOP:
             self._held, self._again_at = None, 0.0
+
+    def _look_at_money(self, environment: Environment, link: AgentLink, now: float) -> None:
+        """Limits hold whether or not anybody can tell the balance."""
+        try:
+            self._purse.look(environment, link, now)
+        except DevpodError as error:
+            log.warning("money=unknown error=%s", error.message)
 
     def _alone(self, limits: Limits, now: float) -> str | None:
         """What holds without any look at the pod: money, runtime and a planned stop."""

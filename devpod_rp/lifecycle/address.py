@@ -34,7 +34,7 @@ def refresh(environment: Environment) -> Environment:
         if known.status != "RUNNING" or known.ssh == environment.ssh:
             return known
         verified = _save(pin_host_key(known, client, silent), known)
-    hosts.write_ssh_config()
+    hosts.refresh_hosts()
     return verified
 
 

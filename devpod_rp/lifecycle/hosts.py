@@ -24,14 +24,40 @@ def write_ssh_config() -> None:
     config_file.ensure_include()
 
 
+def refresh_hosts() -> None:
+    """Rewrite our hosts file from the records, unless ``ssh-config remove`` took it away; no file of the user changes.
+
+    Raises:
+        ConfigurationError: the disk refuses.
+    """
+    from devpod_rp.ssh import config_file
+
+    if paths.ssh_hosts_file().exists():
+        config_file.write_hosts(_entries())
+
+
 def forget(name: str) -> None:
     """Remove the environment's pinned host key and its Host entry; the last one takes the Include line along."""
     from devpod_rp.ssh import config_file, known_hosts
 
     known_hosts.forget(name)
-    config_file.write_hosts(_entries())
+    refresh_hosts()
     if not environments.all_environments():
         config_file.remove_include()
+
+
+def remove_ssh_config() -> bool:
+    """Take our Include out of the user's SSH configuration and remove our hosts file; whether anything was there.
+
+    Raises:
+        ConfigurationError: a file cannot be changed.
+    """
+    from devpod_rp.ssh import config_file
+
+    there = paths.ssh_hosts_file().exists()
+    outcome = config_file.remove_include()
+    config_file.remove_hosts()
+    return there or outcome is not config_file.Outcome.UNCHANGED
 
 
 def _entries() -> Iterator[HostEntry]:

@@ -97,7 +97,7 @@ def look_at(environment: Environment, progress: Progress = silent) -> Environmen
     """The record of one environment brought up to date with its cloud, leftovers of interrupted commands settled."""
     with clouds.client_of(environment) as client:
         current = address.observe(_settled(environment, client, progress), client)
-    hosts.write_ssh_config()
+    hosts.refresh_hosts()
     return current
 
 

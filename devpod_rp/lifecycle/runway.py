@@ -17,6 +17,9 @@ from devpod_rp.lifecycle import prices
 LOW_HOURS = 24.0
 """A runway shorter than this is worth a warning."""
 
+ALARM_HOURS = (LOW_HOURS, 6.0, 1.0)
+"""How much of the runway may be left when somebody who does not ask is told, each once."""
+
 
 @dataclass(frozen=True)
 class Consumer:
@@ -89,6 +92,12 @@ class Runway:
             "unknown": self.unknown,
             "at_zero": [{**asdict(each), "fate": each.fate, "dies": each.dies} for each in self.consumers],
         }
+
+
+def alarm(hours_left: float | None, said: float | None) -> float | None:
+    """The lowest of `ALARM_HOURS` that is crossed, unless it was *said* already."""
+    crossed = [each for each in ALARM_HOURS if hours_left is not None and hours_left < each]
+    return crossed[-1] if crossed and (said is None or crossed[-1] < said) else None
 
 
 def pod(

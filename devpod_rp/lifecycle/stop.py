@@ -64,7 +64,7 @@ def stop(name: str, decide: look.Decide, progress: Progress, *, force: bool = Fa
                 if environment.volume.kind == "network":
                     ended = dataclasses.replace(ended, status="HIBERNATED")
             environments.save(ended)
-        hosts.write_ssh_config()
+        hosts.refresh_hosts()
     return Stopped(ended, report, saved, was_running=True)
 
 

@@ -9,16 +9,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from devpod_rp import control, environments
-from devpod_rp.environments import Environment, VolumeRecord
-from devpod_rp.errors import DevpodError
+from devpod_rp.environments import Environment, VolumeRecord, pauses
+from devpod_rp.errors import DevpodError, NoCapacityError, UsageError
 from devpod_rp.lifecycle import boot, clouds, connect, hosts, limits, placement, provision, syncing, volumes
 from devpod_rp.lifecycle.acquire import Search
 from devpod_rp.lifecycle.placement import Ranking
 from devpod_rp.lifecycle.plan import Plan, make_plan, rank
+from devpod_rp.lifecycle.refused import StartRefused, choices
 from devpod_rp.progress import Event, Progress
 
 if TYPE_CHECKING:
     from devpod_rp.runpod.client import RunPod
+    from devpod_rp.spec.model import EnvironmentSpec
 
 _KEEPER_SECONDS = 120.0
 _START_PAUSE_SECONDS = 10.0
@@ -34,14 +36,15 @@ class Ready:
     watch: limits.Watch
 
 
-def up(plan: Plan, progress: Progress, *, wait_seconds: float = 0.0) -> Ready:
+def up(plan: Plan, progress: Progress, *, wait_seconds: float = 0.0, without_gpu: bool = False) -> Ready:
     """Carry out *plan*: provision, connect, write the SSH configuration, synchronise, hand over to the keeper.
 
     With *wait_seconds* it keeps asking for so long while nothing is free. A pod or network volume that this call
     created and could not hand over is deleted again: nobody has had a chance to put anything on it, and it would bill.
-    What existed before is never ended here.
+    What existed before is never ended here. *without_gpu* starts a stopped GPU pod without one, to get at its files.
 
     Raises:
+        StartRefused: the pod's host has no free GPU; the error holds the ways on.
         DevpodError: whatever stood in the way; the environment's record is valid at every moment.
     """
     # A record that cannot be read would fail the SSH configuration after the pod is paid for.
@@ -50,6 +53,8 @@ def up(plan: Plan, progress: Progress, *, wait_seconds: float = 0.0) -> Ready:
         plan = _still_true(plan, client, progress)
         environment = plan.environment or _new_record(plan)
         created = plan.action == "create"
+        if without_gpu:
+            plan = _without_gpu(plan)
         try:
             environment = _bring_up(plan, environment, client, progress, wait_seconds)
         except BaseException:
@@ -101,7 +106,11 @@ def _bring_up(
     else:
         if plan.action == "start":
             environment = _status(environment, "STARTING", host_key=None)
-            _start(environment, client, progress, wait_seconds)
+            try:
+                _start(environment, plan.spec, client, progress, wait_seconds)
+            except NoCapacityError as error:
+                ways = choices(environment, plan.spec, plan.price_per_hour, client)
+                raise StartRefused(environment, error.message.rstrip("."), tuple(ways)) from error
         handed_over = environment.host_key is not None
         environment = boot.wait_until_running(environment, client, progress)
         arrive = boot.reach if handed_over else boot.hand_over
@@ -125,8 +134,18 @@ def _offers(plan: Plan, client: RunPod) -> Callable[[], Ranking]:
     return ranked
 
 
+def _without_gpu(plan: Plan) -> Plan:
+    if plan.action != "start" or plan.spec.cpu:
+        raise UsageError(
+            f"{plan.name} is not a stopped GPU pod, so it cannot start without a GPU.",
+            hint="--without-gpu is for a pod whose host has no free GPU; --cpu asks for a CPU pod.",
+        )
+    return dataclasses.replace(plan, spec=plan.spec.model_copy(update={"gpu_count": 0}))
+
+
 def _start(
     environment: Environment,
+    spec: EnvironmentSpec,
     client: RunPod,
     progress: Progress,
     wait_seconds: float,
@@ -142,7 +161,7 @@ def _start(
     while True:
         progress(Event("boot", f"Starting pod {environment.pod_id}"))
         try:
-            _order_start(environment, client)
+            _order_start(environment, spec, client)
             return
         except NoCapacity as error:
             left = deadline - clock()
@@ -154,10 +173,12 @@ def _start(
             sleep(pause)
 
 
-def _order_start(environment: Environment, client: RunPod) -> None:
-    """Start the stopped pod on the terms it was rented on."""
+def _order_start(environment: Environment, spec: EnvironmentSpec, client: RunPod) -> None:
+    """Start the stopped pod on the terms it was rented on, or without a GPU if none is asked for."""
     assert environment.pod_id is not None
-    if environment.bid_per_gpu is None:
+    if spec.gpu_count == 0:
+        client.spot.resume_on_demand(environment.pod_id, 0)
+    elif environment.bid_per_gpu is None:
         client.start_pod(environment.pod_id)
     else:
         client.spot.resume(environment.pod_id, environment.bid_per_gpu, int(environment.spec["gpu_count"]))
@@ -166,6 +187,11 @@ def _order_start(environment: Environment, client: RunPod) -> None:
 def _synchronise(environment: Environment, progress: Progress) -> dict[str, Any]:
     if not environment.spec["sync"]["enabled"]:
         return {"state": "disabled", "mode": environment.spec["sync"]["mode"]}
+    if pauses.is_paused(environment.name):
+        resume = f"devpod-rp sync resume {environment.name}"
+        progress(Event("sync", f"The synchronisation is paused; {resume} goes on with it.", warning=True))
+        control.start_keeper(environment.name)
+        return control.keeper_request(environment.name, "status")
     if control.keeper_running(environment.name):
         progress(Event("sync", "Flushing the running synchronisation"))
         return control.keeper_request(environment.name, "flush", timeout=600.0)

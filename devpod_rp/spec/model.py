@@ -24,6 +24,7 @@ VolumeKind = Literal["disk", "network", "none"]
 _MOST_HTTP_PORTS = 10
 _MOST_VARIABLES = 50
 _SMALLEST_VOLUME_GB = 10
+_SHORTEST_LID_SECONDS = 60.0
 
 _PORT = re.compile(r"(\d{1,5})/(tcp|http)")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -161,6 +162,13 @@ class EnvironmentSpec(_Part):
         if text is None or text.strip().lower() == NEVER:
             return None
         durations.seconds(text)
+        return text
+
+    @field_validator("lid_stop")
+    @classmethod
+    def _patient(cls, text: str | None) -> str | None:
+        if text is not None and durations.seconds(text) < _SHORTEST_LID_SECONDS:
+            raise ValueError("must be at least 1m: the laptop reports a few times a minute")
         return text
 
     @field_validator("max_cost", mode="before")

@@ -20,7 +20,7 @@ from devpod_rp.agent.atomic import write_atomically
 from devpod_rp.errors import ConfigurationError
 from devpod_rp.ssh.address import Address
 from devpod_rp.ssh.directory import make_private
-from devpod_rp.ssh.include_line import NotSshConfigurationError, with_include, without_include
+from devpod_rp.ssh.include_line import NotSshConfigurationError, includes_us, with_include, without_include
 
 # URI authorities are lower-cased by editors while OpenSSH matches Host case-sensitively.
 _ALIAS = re.compile(r"[a-z0-9][a-z0-9.-]*")
@@ -101,7 +101,7 @@ def ensure_include() -> Outcome:
     with _users_file() as file:
         before = file.read()
         try:
-            after = with_include(before or b"", argument, _names_our_file)
+            after = with_include(before, argument, _names_our_file)
         except NotSshConfigurationError as error:
             raise NotWritableError(file.shown, include_line(), str(error)) from error
         if after == before:
@@ -113,18 +113,48 @@ def ensure_include() -> Outcome:
 
 
 def remove_include() -> Outcome:
-    """Take exactly our lines out of the user's SSH configuration again.
+    """Take exactly our lines out of the user's SSH configuration again; a file that was made for them goes with them.
 
     Raises:
         NotWritableError: the file is read-only or unreadable.
     """
     with _users_file() as file:
         before = file.read()
-        after = without_include(before or b"", _names_our_file)
-        if before is None or after == before:
+        if before is None:
             return Outcome.UNCHANGED
-        file.write(after)
+        after = without_include(before, _names_our_file)
+        if after == before:
+            return Outcome.UNCHANGED
+        if after is None:
+            file.remove()
+        else:
+            file.write(after)
         return Outcome.REMOVED
+
+
+def remove_hosts() -> None:
+    """Remove our hosts file; the next command that changes a host writes it again.
+
+    Raises:
+        ConfigurationError: the disk refuses.
+    """
+    target = paths.ssh_hosts_file()
+    try:
+        with _locked():
+            target.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"cannot remove {target}: {error.strerror or error}") from error
+
+
+def is_included() -> bool:
+    """Whether the user's SSH configuration includes our hosts file where it takes effect, above every block.
+
+    Raises:
+        NotWritableError: the file cannot be read.
+    """
+    with _users_file() as file:
+        content = file.read()
+    return content is not None and includes_us(content, _names_our_file)
 
 
 def include_line() -> str:
@@ -231,6 +261,9 @@ class _UsersFile:
             return self._real.read_bytes()
         except FileNotFoundError:
             return None
+
+    def remove(self) -> None:
+        self._real.unlink()
 
     def write(self, content: bytes) -> None:
         before = self._real.stat() if self._real.exists() else None

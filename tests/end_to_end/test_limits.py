@@ -61,3 +61,50 @@ def test_an_idle_pod_stops_itself_and_one_in_use_does_not(left_alone: World) -> 
     assert "stopping this pod: nothing has used it for 8s, the idle_stop" in log
     assert [each.read_text() for each in diary.parent.glob(".devpod/rescue/*/root/precious.txt")] == ["precious\n"]
     assert world.run("delete", "--yes", "--force").exit_code == 0
+
+
+def test_a_pod_whose_key_is_refused_is_stopped_by_the_keeper(world: World) -> None:
+    result = world.run("up", "--yes", "--json", "--idle-stop", "10s", "--env", "RUNPOD_API_KEY=not-the-pods-own")
+    assert result.exit_code == 0, result.stdout
+    assert result.json["limits"]["in_pod"] is False
+    assert "401" in result.json["limits"]["refusal"]
+    assert "only the keeper on this machine enforces its limits" in result.stderr
+    eventually(lambda: _status(world) == "EXITED", "the keeper stops it", seconds=120)
+    assert world.run("delete", "--yes", "--force").exit_code == 0
+
+
+def test_a_rescue_that_fails_holds_the_pod_and_says_so(world: World) -> None:
+    world.up("--no-volume", "--idle-stop", "never", "--max-runtime", "15s", "--env", "RUNPOD_API_KEY=")
+    world.ssh("echo precious > /root/precious.txt")
+    held = eventually(
+        lambda: (world.run("status", "--json").json["limits"]["watchdog"] or {}).get("held"), "it is held", seconds=120
+    )
+    assert "has no volume" in held
+    assert world.ssh("cat /root/precious.txt").stdout == "precious\n"
+    assert "it runs on, because" in world.run("status").stdout
+    assert world.run("delete", "--yes", "--force").exit_code == 0
+
+
+def test_a_pod_outlives_the_laptop_only_by_its_lid_stop(world: World) -> None:
+    world.up("--idle-stop", "never", "--lid-stop", "1m")
+    world.ssh("(setsid timeout 200 python3 -c 'while True: pass' </dev/null >/dev/null 2>&1 &)")
+    os.kill(world.run("sync", "status", "--json").json["pid"], signal.SIGKILL)
+    eventually(lambda: _status(world) == "EXITED", "the pod stops itself", seconds=150)
+    assert "the laptop has not been heard of for 1m" in world.run("logs").stdout
+    assert world.run("delete", "--yes", "--force").exit_code == 0
+
+
+def test_a_snooze_and_a_planned_stop_reach_the_pod(world: World) -> None:
+    world.up("--idle-stop", "6s")
+    snoozed = world.run("snooze", "1h", "--json").json["limits"]
+    assert (snoozed["in_pod"], snoozed["idle_seconds"]) == (True, 6.0)
+    reason = eventually(
+        lambda: "snoozed" in str(world.run("status", "--json").json["limits"]["watchdog"]), "it is snoozed", seconds=60
+    )
+    assert reason
+    assert world.run("stop", "--at", "25:00").exit_code == 2
+    assert world.run("stop", "--in", "5s", "--json").json["limits"]["stop_at"] > 0
+    assert _status(world) == "RUNNING"
+    eventually(lambda: _status(world) == "EXITED", "the planned stop comes", seconds=90)
+    assert world.run("snooze", "1h").exit_code == 2
+    assert world.run("delete", "--yes", "--force").exit_code == 0

@@ -49,6 +49,12 @@ def test_low_money_is_a_warning_that_names_what_dies(pod: World) -> None:
         assert "terminated, and its volume disk with it" in said.stderr, command
 
 
+def test_who_works_in_the_pod_is_warned_without_asking(pod: World) -> None:
+    eventually(
+        lambda: "the account's money ends in" in pod.run("logs").stdout, "the pod's terminals are told", seconds=60
+    )
+
+
 def test_the_list_tells_of_every_account(pod: World) -> None:
     overview = pod.run("list", "--json").json
     assert overview["accounts"]["local"]["balance"] == pytest.approx(5.0, abs=0.1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from devpod_rp.lifecycle.runway import Consumer, network_volume, pod, runway
+from devpod_rp.lifecycle.runway import Consumer, alarm, network_volume, pod, runway
 
 
 def a_pod(volume: str, *, running: bool = True, per_hour: float = 1.0) -> Consumer:
@@ -43,6 +43,23 @@ def test_a_long_runway_warns_of_nothing() -> None:
 def test_an_unknown_balance_is_said_to_be_unknown() -> None:
     found = runway(None, 0.0, [a_pod("disk")], unknown="GraphQL is retired")
     assert (found.hours_left, found.low, found.spoken) == (None, False, "unknown: GraphQL is retired")
+
+
+@pytest.mark.parametrize(
+    ("hours", "said", "told"),
+    [
+        (None, None, None),
+        (25.0, None, None),
+        (23.9, None, 24.0),
+        (23.0, 24.0, None),
+        (5.0, 24.0, 6.0),
+        (5.0, None, 6.0),
+        (0.5, 6.0, 1.0),
+        (0.0, 1.0, None),
+    ],
+)
+def test_each_threshold_is_told_once(hours: float | None, said: float | None, told: float | None) -> None:
+    assert alarm(hours, said) == told
 
 
 def test_nothing_that_costs_means_no_clock() -> None:

@@ -21,6 +21,8 @@ from devpod_rp.ssh.connection import Address
 from devpod_rp.ssh.include_line import COMMENT, with_include, without_include
 
 BOM = b"\xef\xbb\xbf"
+OWN_FILE = b" (this file was made for them)"
+MARKED = b" (OpenSSH refuses the byte order mark that was here)"
 
 
 def entry(name: str, **changes: object) -> HostEntry:
@@ -49,8 +51,8 @@ def user_file(content: bytes | None = None) -> Path:
     return path
 
 
-def ours(newline: bytes = b"\n") -> bytes:
-    return COMMENT + newline + config_file.include_line().encode() + newline
+def ours(newline: bytes = b"\n", note: bytes = b"") -> bytes:
+    return COMMENT + note + newline + config_file.include_line().encode() + newline
 
 
 def mode(path: Path) -> int:
@@ -153,8 +155,25 @@ class TestTheUsersFile:
     def test_missing_it_is_made_private(self) -> None:
         assert config_file.ensure_include() is Outcome.CREATED
         path = paths.user_ssh_config()
-        assert path.read_bytes() == ours()
+        assert path.read_bytes() == ours(note=OWN_FILE)
         assert (mode(path), mode(path.parent)) == (0o600, 0o700)
+        assert config_file.remove_include() is Outcome.REMOVED
+        assert not path.exists()
+
+    def test_a_file_made_for_us_that_the_user_then_wrote_into_stays(self) -> None:
+        config_file.ensure_include()
+        path = paths.user_ssh_config()
+        path.write_bytes(path.read_bytes() + b"Host mine\n")
+        config_file.remove_include()
+        assert path.read_bytes() == b"Host mine\n"
+
+    def test_a_huge_file_is_kept_whole(self) -> None:
+        huge = b"".join(b"Host h%d\n  HostName 192.0.2.1\n" % number for number in range(60_000))
+        path = user_file(huge)
+        config_file.ensure_include()
+        assert path.read_bytes() == ours() + huge
+        config_file.remove_include()
+        assert path.read_bytes() == huge
 
     @pytest.mark.parametrize(
         ("before", "after"),
@@ -163,7 +182,7 @@ class TestTheUsersFile:
             (b"Host a\n  Port 1\n", lambda: ours() + b"Host a\n  Port 1\n"),
             (b"Host a\n  Port 1", lambda: ours() + b"Host a\n  Port 1"),
             (b"Host a\r\n  Port 1\r\n", lambda: ours(b"\r\n") + b"Host a\r\n  Port 1\r\n"),
-            (BOM + b"Host a\n", lambda: ours() + b"Host a\n"),
+            (BOM + b"Host a\n", lambda: ours(note=MARKED) + b"Host a\n"),
             (b"\n\n# mine\nHost a\n", lambda: ours() + b"\n\n# mine\nHost a\n"),
             (b"# caf\xe9 \xff\x00\nHost a\n", lambda: ours() + b"# caf\xe9 \xff\x00\nHost a\n"),
         ],
@@ -175,7 +194,7 @@ class TestTheUsersFile:
         assert path.read_bytes() == after()  # type: ignore[operator]
         assert config_file.ensure_include() is Outcome.UNCHANGED
         assert config_file.remove_include() is Outcome.REMOVED
-        assert path.read_bytes() == before.removeprefix(BOM)
+        assert path.read_bytes() == before
         assert config_file.remove_include() is Outcome.UNCHANGED
 
     def test_nothing_is_written_when_nothing_changes(self) -> None:
@@ -248,7 +267,10 @@ class TestTheUsersFile:
         path.symlink_to(tmp_path / "dotfiles" / "ssh_config")
         assert config_file.ensure_include() is Outcome.CREATED
         assert path.is_symlink()
-        assert (tmp_path / "dotfiles" / "ssh_config").read_bytes() == ours()
+        assert (tmp_path / "dotfiles" / "ssh_config").read_bytes() == ours(note=OWN_FILE)
+        assert config_file.remove_include() is Outcome.REMOVED
+        assert path.is_symlink()
+        assert not path.exists()
 
     @pytest.mark.parametrize("breaking", ["read-only", "directory", "loop", "UTF-16"])
     def test_a_file_we_cannot_change_is_an_error_with_the_line_to_add(self, breaking: str) -> None:
@@ -326,9 +348,9 @@ def test_adding_updating_and_removing_leaves_every_foreign_byte(content: bytes) 
     added = with_include(content, "/ours", names_us)
     assert added.startswith(COMMENT)
     assert added.endswith(body)
-    assert added[: len(added) - len(body)].split() == [*COMMENT.split(), b"Include", b"/ours"]
+    assert added[: len(added) - len(body)].split()[-2:] == [b"Include", b"/ours"]
     assert with_include(added, "/ours", names_us) == added
-    assert without_include(added, names_us) == body
+    assert without_include(added, names_us) == content
 
 
 @given(user_configurations(), user_configurations())

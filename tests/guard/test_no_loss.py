@@ -1,0 +1,54 @@
+"""What the pod rescues alone is what the guard would have named: both judge every path alike."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from devpod_rp.agent.keepsakes import NoLoss
+from devpod_rp.guard import rules
+from devpod_rp.guard.classify import Found, judge
+
+PATHS = [
+    "/root/precious.txt",
+    "/root/model.safetensors",
+    "/root/.bash_history",
+    "/root/.bashrc",
+    "/root/.cache/pip/http/ab",
+    "/root/.cache/huggingface/hub/models--a--b/blobs/c",
+    "/root/.vscode-server/bin/abc/node",
+    "/root/.vscode-server/extensions/x/package.json",
+    "/root/project/__pycache__/a.cpython-311.pyc",
+    "/home/me/notes.md",
+    "/home/me/.ssh/id_ed25519",
+    "/etc/hosts",
+    "/etc/resolv.conf",
+    "/etc/ssh/ssh_host_ed25519_key",
+    "/etc/rp_environment",
+    "/etc/cron.d/mine",
+    "/tmp/x",
+    "/tmp/results.csv",
+    "/var/log/syslog",
+    "/var/lib/dpkg/status",
+    "/var/lib/apt/lists/a",
+    "/usr/local/lib/python3.11/dist-packages/numpy/__init__.py",
+    "/opt/conda/pkgs/cache/a.json",
+    "/opt/tool/run",
+    "/data/x\ny.bin",
+    "/data/\udcff.bin",
+]
+
+
+@pytest.mark.parametrize("after_boot", [False, True])
+@pytest.mark.parametrize("path", PATHS)
+def test_pod_and_guard_agree(path: str, after_boot: bool) -> None:
+    table = rules.builtin()
+    in_pod = NoLoss(json.loads(json.dumps(rules.no_loss(table))))
+    at_risk = judge([Found(path, 1, after_boot=after_boot)], table, "/workspace").at_risk
+    assert in_pod.covers(path, after_boot) is (not at_risk)
+
+
+def test_a_pod_without_rules_saves_everything() -> None:
+    assert not NoLoss([]).covers("/root/.bash_history", changed_after_boot=False)
+    assert not NoLoss([[]]).covers("/root/.bash_history", changed_after_boot=False)
