@@ -1,6 +1,6 @@
 """The synchronisation beside its peers, in one run: the same tree, the same sshd, the same two links.
 
-``make bench-sync``. Peers that are not installed are left out (Debian: rsync, unison, lsyncd). The link is a relay of
+``make bench-sync``. It needs rsync; unison is measured where it is installed. The link is a relay of
 ours in front of a real OpenSSH server: it counts bytes and, for the far pod, delays each direction by half of RTT.
 """
 
