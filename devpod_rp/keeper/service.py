@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from devpod_rp import environments
 from devpod_rp.control import ControlServer
+from devpod_rp.environments import pauses
 from devpod_rp.errors import DevpodError, SyncError, UnreachableError, UsageError
-from devpod_rp.keeper import memory
 from devpod_rp.keeper.choices import CHOICES, explain
 from devpod_rp.keeper.clock import Drift
 from devpod_rp.keeper.connecting import ConnectFailed, Linked, PodRests
@@ -52,7 +52,7 @@ class Keeper:
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._later: list[Any] = []
         self._desk = Desk(self._inbox)
-        self._state = State(parts.timing, paused=memory.is_paused(name))
+        self._state = State(parts.timing, paused=pauses.is_paused(name))
         self._connection = Connection(name, parts, self._inbox.put)
         self._session = parts.open_session(self._environment)
         self._pod_ears = PodEars(self._session, self._inbox.put)
@@ -84,7 +84,7 @@ class Keeper:
             return {}
         if op == "pause":
             # On disk first: a pause outlives whatever happens now.
-            memory.remember_paused(self._name, True)
+            pauses.remember_paused(self._name, True)
             waiting = self._desk.hand_in(op, fields)
             if self._working:
                 self._connection.break_off()
@@ -243,7 +243,7 @@ class Keeper:
             self._become(self._state.pause())
             self._refuse(self._flushes, SyncError("The synchronisation was paused.", hint="devpod-rp sync resume"))
         else:
-            memory.remember_paused(self._name, False)
+            pauses.remember_paused(self._name, False)
             self._session.accept()
             self._cycles.detach()
             self._become(self._state.resume(self._clock.monotonic()))

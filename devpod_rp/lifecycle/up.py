@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from devpod_rp import control, environments
-from devpod_rp.environments import Environment, VolumeRecord
+from devpod_rp.environments import Environment, VolumeRecord, pauses
 from devpod_rp.errors import DevpodError, NoCapacityError, UsageError
 from devpod_rp.lifecycle import boot, clouds, connect, hosts, limits, placement, provision, syncing, volumes
 from devpod_rp.lifecycle.acquire import Search
@@ -187,6 +187,11 @@ def _order_start(environment: Environment, spec: EnvironmentSpec, client: RunPod
 def _synchronise(environment: Environment, progress: Progress) -> dict[str, Any]:
     if not environment.spec["sync"]["enabled"]:
         return {"state": "disabled", "mode": environment.spec["sync"]["mode"]}
+    if pauses.is_paused(environment.name):
+        resume = f"devpod-rp sync resume {environment.name}"
+        progress(Event("sync", f"The synchronisation is paused; {resume} goes on with it.", warning=True))
+        control.start_keeper(environment.name)
+        return control.keeper_request(environment.name, "status")
     if control.keeper_running(environment.name):
         progress(Event("sync", "Flushing the running synchronisation"))
         return control.keeper_request(environment.name, "flush", timeout=600.0)

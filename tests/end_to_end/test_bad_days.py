@@ -158,6 +158,21 @@ def test_a_root_that_was_lost_on_the_pod_halts_and_deletes_nothing_here(pod: Wor
     assert {**before, "after.txt": after["after.txt"]} == after
 
 
+# -- a pause ----------------------------------------------------------------------------------------------------------
+def test_a_pause_outlasts_up_and_stop_until_it_is_resumed(pod: World) -> None:
+    assert pod.run("sync", "pause").exit_code == 0
+    (pod.folder / "data0.txt").write_text("saved during the pause\n")
+    again = pod.run("up", "--yes", "--json")
+    assert (again.exit_code, again.json["sync"]["state"]) == (0, "paused"), again
+    assert "devpod-rp sync resume" in again.stderr
+    assert pod.run("stop", "--force", "--json").exit_code == 0
+    assert pod.up()["sync"]["state"] == "paused"
+    assert pod.ssh("cat /workspace/proj/data0.txt").stdout == "data 0\n"
+    assert pod.run("sync", "resume").exit_code == 0
+    assert pod.run("sync", "flush").exit_code == 0
+    assert pod.ssh("cat /workspace/proj/data0.txt").stdout == "saved during the pause\n"
+
+
 # -- a machine without sandboxes --------------------------------------------------------------------------------------
 def test_a_machine_that_can_run_no_pods_is_told_so_in_one_sentence(tmp_path: Path) -> None:
     if os.geteuid() != 0 or shutil.which("setpriv") is None:

@@ -1,4 +1,4 @@
-"""What a keeper remembers across its own restarts, beside what the session's journal holds."""
+"""Whether the user paused the synchronisation: it outlasts keepers and pods, until the user resumes it."""
 
 from __future__ import annotations
 
