@@ -81,6 +81,7 @@ def _serve(name: str) -> int:
 
 def real_parts() -> Parts:
     """The cloud, SSH, the session and the watcher as they are; imported here, so that tests need none of them."""
+    from devpod_rp.keeper.desktop import notify
     from devpod_rp.lifecycle import limits
     from devpod_rp.lifecycle.connect import open_link
     from devpod_rp.lifecycle.syncing import open_session
@@ -93,6 +94,7 @@ def real_parts() -> Parts:
         refresh=_refresh,
         revive=_revive,
         open_link=open_link,
+        notify=notify,
         oversight=oversight,
     )
 

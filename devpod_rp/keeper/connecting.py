@@ -45,11 +45,19 @@ class Connector:
     """Connects in the background and hands each outcome to *deliver*; one attempt at a time."""
 
     def __init__(
-        self, name: str, refresh: Refresh, revive: Refresh, open_link: OpenLink, deliver: Callable[[Outcome], None]
+        self,
+        name: str,
+        refresh: Refresh,
+        revive: Refresh,
+        notify: Callable[[str, str], None],
+        open_link: OpenLink,
+        deliver: Callable[[Outcome], None],
     ) -> None:
         self._name = name
         self._refresh = refresh
         self._revive = revive
+        self._notify = notify
+        self._outbid = False
         self._open_link = open_link
         self._deliver = deliver
         self._fresh_record = True
@@ -84,12 +92,25 @@ class Connector:
         try:
             with environments.locked(self._name, timeout_seconds=0):
                 seen = self._looked_up(environments.load(self._name))
-                # Only what the market ended is started from here: nobody else's stop is ours to undo.
-                return self._revive(seen) if seen.bid_per_gpu is not None and seen.status == "EXITED" else seen
+                return self._revived(seen) if seen.bid_per_gpu is not None and seen.status == "EXITED" else seen
         except EnvironmentBusy as busy:
             # A command is changing the environment; it writes the record, and we read what it wrote.
             log.info("refresh=left-to holder=%s", busy.holder)
             return environments.load(self._name)
+
+    def _revived(self, environment: Environment) -> Environment:
+        """A spot pod brought back. Only what the market ended is started: nobody else's stop is ours to undo."""
+        try:
+            back = self._revive(environment)
+        except DevpodError as error:
+            if not self._outbid:
+                self._notify(f"{self._name} was outbid", error.message)
+            self._outbid = True
+            raise
+        if back.status == "RUNNING":
+            self._notify(f"{self._name} is back", f"Its pod runs again, for ${back.cost_per_hour or 0.0:.2f}/h.")
+            self._outbid = False
+        return back
 
     def _looked_up(self, environment: Environment) -> Environment:
         """The record as the cloud has it, or as it is if the look fails: the old address may still be good."""

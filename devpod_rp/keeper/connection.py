@@ -29,7 +29,7 @@ class Connection:
     def __init__(self, name: str, parts: Parts, deliver: Callable[[Outcome | LinkDead], None]) -> None:
         self._timing = parts.timing
         self._deliver = deliver
-        self._connector = Connector(name, parts.refresh, parts.revive, parts.open_link, self._arrived)
+        self._connector = Connector(name, parts.refresh, parts.revive, parts.notify, parts.open_link, self._arrived)
         self._heartbeat: Heartbeat | None = None
         self._lock = threading.Lock()
         self._closed = False

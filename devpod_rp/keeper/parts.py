@@ -43,8 +43,9 @@ class Parts:
     """The edges of a keeper.
 
     *refresh* asks the cloud where the pod is now and returns the record, saved; it never starts a pod. *revive*
-    brings back a spot pod that the market ended, and no other. *watch* raises OSError when the folder cannot be
-    watched. Without *oversight* nobody here enforces the pod's limits.
+    brings back a spot pod that the market ended, and no other. *notify* shows a title and a text to whoever looks
+    elsewhere. *watch* raises OSError when the folder cannot be watched. Without *oversight* nobody here enforces the
+    pod's limits.
     """
 
     open_session: Callable[[Environment], Session]
@@ -52,6 +53,7 @@ class Parts:
     refresh: Callable[[Environment], Environment]
     revive: Callable[[Environment], Environment]
     open_link: Callable[[Environment], AgentLink]
+    notify: Callable[[str, str], None]
     clock: Clock = field(default_factory=SystemClock)
     timing: Timing = field(default_factory=Timing)
     oversight: Oversight | None = None

@@ -17,6 +17,11 @@ def spot(world: World) -> World:
     (world.folder / "devpod-rp.toml").write_text(
         'gpu = ["4090"]\n[spot]\nenabled = true\nbid = 0.5\nhook = "date > /workspace/hook-ran"\n'
     )
+    show = world.home / "bin" / "notify-send"
+    show.parent.mkdir(parents=True)
+    show.write_text(f'#!/bin/sh\necho "$3: $4" >> {world.home}/notices\n')
+    show.chmod(0o755)
+    world.environ["PATH"] = f"{show.parent}:{world.environ['PATH']}"
     world.up()
     return world
 
@@ -91,6 +96,7 @@ def test_while_nothing_is_free_the_keeper_waits_and_says_so(spot: World) -> None
     )
     assert "$0.500" in status["reason"]
     assert "outbid" in spot.run("status").stdout
+    assert "proj was outbid: " in (spot.home / "notices").read_text()
     assert spot.run("status", "--json").json["status"] == "EXITED"
     fault(spot)
     until_running(spot)

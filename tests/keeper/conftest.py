@@ -82,6 +82,7 @@ class Cloud:
         self.reachable = True
         self.asked = 0
         self.revived = 0
+        self.scarce = False
 
     def refresh(self, environment: Environment) -> Environment:
         self.asked += 1
@@ -91,6 +92,8 @@ class Cloud:
 
     def revive(self, environment: Environment) -> Environment:
         self.revived += 1
+        if self.scarce:
+            raise UnreachableError("the pod was outbid; waiting")
         self.status = "RUNNING"
         return environments.save(dataclasses.replace(environment, status="RUNNING"))
 
@@ -151,6 +154,7 @@ class Rig:
         self.mode = "one-way-safe"
         self.record = self._record()
         self.deaths: list[str] = []
+        self.notices: list[tuple[str, str]] = []
         self._running: list[tuple[Keeper, threading.Thread]] = []
 
     def start(self, clock: Clock | None = None, timing: Timing = QUICK) -> Keeper:
@@ -159,6 +163,7 @@ class Rig:
             watch=self.watch,
             refresh=self.cloud.refresh,
             revive=self.cloud.revive,
+            notify=lambda title, text: self.notices.append((title, text)),
             open_link=self.pod.open_link,
             clock=clock or SystemClock(),
             timing=timing,

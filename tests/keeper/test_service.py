@@ -243,6 +243,21 @@ def test_a_pod_that_was_stopped_is_left_alone_until_somebody_starts_it(rig: Rig)
     eventually(lambda: rig.pod.files() == {"a": "1"})
 
 
+def test_an_outbid_spot_pod_is_brought_back_when_there_is_one_and_said_once(rig: Rig) -> None:
+    environments.save(dataclasses.replace(rig.record, bid_per_gpu=0.5))
+    rig.start()
+    rig.until(state="watching")
+    rig.cloud.status, rig.cloud.scarce = "EXITED", True
+    rig.pod.signal(signal.SIGKILL)
+    rig.until(reason="the pod was outbid; waiting")
+    eventually(lambda: rig.cloud.revived >= 3)
+    assert rig.notices == [("demo was outbid", "the pod was outbid; waiting")]
+    rig.cloud.scarce = False
+    rig.write("a", "1")
+    eventually(lambda: rig.pod.files() == {"a": "1"})
+    assert [title for title, _ in rig.notices] == ["demo was outbid", "demo is back"]
+
+
 def test_a_flush_finds_a_pod_that_was_started_a_moment_ago(rig: Rig) -> None:
     rig.cloud.status = "EXITED"
     environments.save(dataclasses.replace(rig.record, status="EXITED"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,10 @@ from devpod_rp.lifecycle.placement import (
     POINTS,
     BadHost,
     Candidate,
+    Ranking,
+    Tier,
     avoiding,
+    by_bid,
     homes_of_new_volume,
     in_center,
     rank_cpus,
@@ -202,3 +207,40 @@ def test_every_fitting_offer_is_ranked_exactly_once_and_nothing_else(stocks, pri
     for half in (True, False):
         positions = [names.index(name) for name, has in zip(found, stocked, strict=True) if has is half]
         assert positions == sorted(positions)
+
+
+def spot(ranking: Ranking, **options: Any) -> list[tuple[str, float]]:
+    lowest = {("a", "SECURE"): 0.30, ("b", "SECURE"): 0.10, ("b", "COMMUNITY"): 0.05}
+    options = {"bid": None, "max_price": None, **options}
+    return [(each.id, each.price_per_hour) for each in by_bid(ranking, lowest, **options).candidates]
+
+
+def offer(gpu_id: str, price: float, count: int = 1, tier: Tier = "SECURE") -> Candidate:
+    return Candidate("gpu", gpu_id, gpu_id, count, tier, price, "HIGH")
+
+
+@pytest.mark.parametrize(
+    "bid, max_price, expected",
+    [
+        (None, None, [("a", 0.33), ("b", 0.22)]),  # a tenth above the lowest, for each of its GPUs
+        (0.3, None, [("a", 0.3), ("b", 0.6)]),
+        (0.2, None, [("b", 0.4)]),  # below the lowest bid for a
+        (None, 0.25, [("b", 0.22)]),  # the whole pod counts
+    ],
+)
+def test_a_bid_prices_the_whole_pod_and_rules_out_what_takes_more(bid, max_price, expected):
+    ranking = Ranking((offer("a", 0.69), offer("b", 1.0, count=2)))
+    assert spot(ranking, bid=bid, max_price=max_price) == expected
+
+
+def test_the_default_bid_never_exceeds_the_price_on_demand():
+    assert spot(Ranking((offer("a", 0.31),))) == [("a", 0.31)]
+
+
+def test_what_is_not_rented_by_bid_is_ruled_out_with_the_reason():
+    ranking = by_bid(Ranking((offer("a", 0.69), offer("c", 0.2))), {("a", "SECURE"): 0.3}, None, None)
+    assert [(each.machine, each.reason) for each in ranking.ruled_out] == [
+        ("c", "not offered by bid in the secure cloud")
+    ]
+    with pytest.raises(NoCapacityError, match=r"takes \$0.300 per GPU and hour at least, not \$0.100"):
+        by_bid(Ranking((offer("a", 0.69),)), {("a", "SECURE"): 0.3}, 0.1, None)
