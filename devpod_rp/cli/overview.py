@@ -43,6 +43,7 @@ def status(name: str | None, as_json: bool) -> None:
     if as_json:
         render.document(facts)
         return
+    because = facts["limits"]["stopped_because"]
     watch = limits.Watch(limits.limits_of(environment), in_pod=True)
     simulated = "  (simulated)" if facts["simulated"] else ""
     click.echo(f"{environment.name}: {environment.status}{simulated}")
@@ -54,6 +55,7 @@ def status(name: str | None, as_json: bool) -> None:
             ("Spent", _spent(cost) + simulated),
             ("While stopped", f"${cost.price.stopped_per_month:.2f} a month{simulated}"),
             ("Balance", runway.spoken + simulated),
+            *([("Stopped because", because)] if because else []),
             ("Stops by itself", watch.explained(facts["limits"]["watchdog"])),
             ("Pod", environment.pod_id or "none"),
             ("SSH host", environment.host_alias),

@@ -13,12 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from devpod_rp import environments, paths
+from devpod_rp import environments
 from devpod_rp.agent.atomic import write_atomically
 from devpod_rp.agent.limits import STOP, WARN, Facts, Limits, decide
 from devpod_rp.environments import Environment
 from devpod_rp.errors import DevpodError
 from devpod_rp.keeper.purse import Purse
+from devpod_rp.lifecycle.limits import last_word_file
 
 if TYPE_CHECKING:
     from devpod_rp.lifecycle.runway import Runway
@@ -100,6 +101,7 @@ class Overseer:
             self._look_at_money(environment, link, now)
             if not limits.any:
                 self._state = None
+                last_word_file(self._name).unlink(missing_ok=True)
                 return
             answer = link.call("watchdog.state").header
             if not answer["running"]:
@@ -133,9 +135,7 @@ class Overseer:
         before, self._state = self._state, state
         if state["action"] in (WARN, STOP) and (before is None or before["reason"] != state["reason"]):
             log.warning("limits=%s reason=%s due=%s", state["action"], state["reason"], state["due"])
-        write_atomically(
-            paths.environment_dir(self._name) / "watchdog.json", json.dumps(state, indent=2).encode("ascii")
-        )
+        write_atomically(last_word_file(self._name), json.dumps(state, indent=2).encode("ascii"))
 
     def _end(self) -> None:
         log.warning("limits=ending reason=%s", self._state["reason"] if self._state else "no sight of the pod")

@@ -10,11 +10,12 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devpod_rp import environments, paths
 from devpod_rp.agent.atomic import write_atomically
-from devpod_rp.agent.limits import Limits
+from devpod_rp.agent.limits import STOP, Limits
 from devpod_rp.environments import Environment
 from devpod_rp.lifecycle import clouds, look, prices
 from devpod_rp.spec import durations
@@ -26,6 +27,7 @@ KEYS = ("idle_stop", "max_runtime", "max_cost", "lid_stop")
 """The keys of the spec that are limits."""
 
 ACCEPTED = "accepted"
+_STOPPED = ("EXITED", "HIBERNATED")
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,20 @@ def deliver(environment: Environment, link: AgentLink) -> Watch:
     body = bootstrap.watchdog_program() if limits.any else b""
     key = link.call("watchdog.order", body, orders=orders).header["key"]
     return Watch(limits, key == ACCEPTED, None if key in (ACCEPTED, None) else str(key))
+
+
+def last_word_file(name: str) -> Path:
+    """Where the keeper writes what the watchdog said last."""
+    return paths.environment_dir(name) / "watchdog.json"
+
+
+def why_stopped(environment: Environment) -> str | None:
+    """Which limit stopped the pod, if one did while the keeper looked on; the pod's log tells it in any case."""
+    file = last_word_file(environment.name)
+    if environment.status not in _STOPPED or not file.exists():
+        return None
+    state = json.loads(file.read_bytes())
+    return str(state["reason"]) if state["action"] == STOP else None
 
 
 def planned(environment: Environment) -> PlannedStop:

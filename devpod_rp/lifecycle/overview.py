@@ -143,9 +143,13 @@ def describe(environment: Environment, sync: dict[str, Any], cost: Cost | None =
         "gpu": environment.gpu,
         "cost_per_hour": environment.cost_per_hour,
         "cost": (cost or bills.cost_of(environment)).as_json(),
-        "limits": {**limits.limits_of(environment)._asdict(), "watchdog": sync.get("limits")},
+        "limits": {
+            **limits.limits_of(environment)._asdict(),
+            "watchdog": sync.get("limits"),
+            "stopped_because": limits.why_stopped(environment),
+        },
         "volume": dict(vars(environment.volume)),
-        "sync": sync,
+        "sync": {key: value for key, value in sync.items() if key not in ("limits", "money")},
         "half_made": environment.half_made,
         "simulated": environment.cloud == "local",
     }

@@ -70,6 +70,9 @@ def test_a_pod_whose_key_is_refused_is_stopped_by_the_keeper(world: World) -> No
     assert "401" in result.json["limits"]["refusal"]
     assert "only the keeper on this machine enforces its limits" in result.stderr
     eventually(lambda: _status(world) == "EXITED", "the keeper stops it", seconds=120)
+    because = world.run("status", "--json").json["limits"]["stopped_because"]
+    assert because == "nothing has used it for 10s, the idle_stop"
+    assert because in world.run("status").stdout
     assert world.run("delete", "--yes", "--force").exit_code == 0
 
 
