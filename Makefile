@@ -3,7 +3,7 @@
 BIN = .venv/bin
 WHEEL_VENV = .venv-wheel
 
-.PHONY: up test check lint types fast wheel-test bench system clean
+.PHONY: up test check lint types fast wheel-test bench bench-sync system clean
 
 up: .venv/installed
 	$(BIN)/devpod-rp up --cloud local --yes
@@ -42,6 +42,10 @@ wheel-test: .venv/installed-dev system
 
 bench: .venv/installed-dev system
 	$(BIN)/python -m tests.bench
+
+# The synchronisation beside rsync and Unison, near and far; about ten minutes. Results: docs/sync-benchmarks.md.
+bench-sync: .venv/installed-dev system
+	$(BIN)/python -m tests.bench.sync
 
 # What the tests need from the system; a no-op where it is there already or where we are not root.
 system:

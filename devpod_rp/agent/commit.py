@@ -17,8 +17,8 @@ from typing import Any, Dict, List, Optional, Tuple
 from devpod_rp.agent import durable
 from devpod_rp.agent.batch import Item, count
 from devpod_rp.agent.own import OWN
-from devpod_rp.agent.roots import Area, Root, encode
-from devpod_rp.agent.staging import NO_LINKS, Staged, Staging
+from devpod_rp.agent.roots import PART, Area, Root, encode
+from devpod_rp.agent.staging import NO_LINKS, WRITE, Staged, Staging
 from devpod_rp.agent.tree import digest_of
 from devpod_rp.agent.versions import READ, Found, look, permissions
 from devpod_rp.agent.wire import Refusal
@@ -272,7 +272,15 @@ def part_path(area: Area, identifier: Any) -> bytes:
     """Where the parts of a large file come together."""
     if not isinstance(identifier, str) or not _STAGE_ID.fullmatch(identifier):
         raise Refusal("bad-request", "not a staging id: %r" % (identifier,))
-    return os.path.join(area.stage, encode(identifier) + b".part")
+    return os.path.join(area.stage, encode(identifier) + PART)
+
+
+def open_part(area: Area, identifier: Any) -> int:
+    """The part to write into. Large files come one after the other, so the parts of another are of no use any more."""
+    path = part_path(area, identifier)
+    if not os.path.lexists(path):
+        area.drop_parts()
+    return os.open(path, WRITE, 0o666)
 
 
 def _target(item: Item) -> bytes:

@@ -9,9 +9,9 @@ from typing import Dict, Iterator, Tuple
 
 from devpod_rp.agent import durable
 from devpod_rp.agent.batch import count, inflated, unpacked
-from devpod_rp.agent.commit import Batch, part_path
+from devpod_rp.agent.commit import Batch, open_part, part_path
 from devpod_rp.agent.roots import OPEN_FOLDER, Area, Root
-from devpod_rp.agent.staging import WRITE, write
+from devpod_rp.agent.staging import write
 from devpod_rp.agent.wire import Handler, Header, Request
 
 Replies = Iterator[Tuple[Header, bytes]]
@@ -46,15 +46,15 @@ def settle(request: Request) -> Replies:
 
 def stage(request: Request) -> Replies:
     """Op ``files.stage {root, state, staged, offset, packed}``: one part of a large file, outside the tree."""
-    path = part_path(Area(request.header), request.header.get("staged"))
+    area, identifier = Area(request.header), request.header.get("staged")
     offset = count(request.header, "offset")
-    descriptor = os.open(path, WRITE, 0o666)
+    descriptor = open_part(area, identifier)
     try:
         os.lseek(descriptor, offset, os.SEEK_SET)
         write(descriptor, inflated(request))
     except OSError:
         with suppress(FileNotFoundError):
-            os.unlink(path)  # a full disk must not stay full because of us
+            os.unlink(part_path(area, identifier))  # a full disk must not stay full because of us
         raise
     finally:
         os.close(descriptor)

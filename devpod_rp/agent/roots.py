@@ -21,6 +21,8 @@ from devpod_rp.agent.wire import Refusal, Request
 
 TRASH_SECONDS = 7 * 24 * 3600
 TRASH_BYTES = 2 << 30
+PART = b".part"
+PART_SECONDS = 24 * 3600
 _OPEN_FOLDERS = 64
 OPEN_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _NOT_A_FOLDER = (errno.ENOTDIR, errno.ELOOP, errno.EMLINK)
@@ -68,8 +70,17 @@ class Area:
         if os.stat(self.state).st_dev != os.stat(self.root).st_dev:
             raise Refusal("bad-request", "the state folder must lie on the same file system as the synchronised folder")
         for name in os.listdir(self.stage):
-            os.unlink(os.path.join(self.stage, name))
+            path = os.path.join(self.stage, name)
+            # Parts of a large file are named by its content: an upload that was cut goes on from them.
+            if not name.endswith(PART) or time.time() - os.lstat(path).st_mtime > PART_SECONDS:
+                os.unlink(path)
         prune_trash(self.trash, time.time())
+
+    def drop_parts(self) -> None:
+        """Give up every large file that came only in part."""
+        for name in os.listdir(self.stage):
+            if name.endswith(PART):
+                os.unlink(os.path.join(self.stage, name))
 
     def identity(self) -> Dict[str, Any]:
         """What is known of the folder: does it exist, is it empty, which token was recorded for which inode."""

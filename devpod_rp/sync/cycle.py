@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from devpod_rp.sync.remote import Destination, RemoteTree, learn_digests, look_a
 from devpod_rp.sync.safety import was_emptied
 from devpod_rp.sync.status import Halts
 from devpod_rp.sync.steps import Result
-from devpod_rp.sync.transfer import Upload
+from devpod_rp.sync.transfer import PART_BYTES, Upload
 
 
 class Tally:
@@ -281,12 +281,22 @@ class Cycles:
         coming = [action for action in plan.actions if action.side is Side.LOCAL]
         if going:
             self._note_sent(going)
-            Upload(link, destination, self._root, report, self._progress).run(going)
+            Upload(link, destination, self._root, report, self._progress, self._holder()).run(going)
         if coming:
             Download(link, destination, self._folder, report, self._progress).run(coming)
             self._brakes.deleted_here(sum(action.new is None for action in coming))
             # An ignore file that came decides about others: they are looked at again.
             tally.stale |= any(action.path.rpartition("/")[2] in IGNORE_FILES for action in coming)
+
+    def _holder(self) -> Callable[[Entry], str | None]:
+        """Where on the pod the same content lies already, for files large enough to be worth a copy."""
+        assert self.remote is not None
+        held = {
+            entry.digest: path
+            for path, entry in self.remote.entries.items()
+            if entry.kind == "file" and entry.size > PART_BYTES and entry.digest
+        }
+        return lambda entry: held.get(entry.digest)
 
     def _note_sent(self, actions: list[Action]) -> None:
         on_their_way = {a.path: a.new for a in actions if a.new is not None and a.new.kind != "dir"}

@@ -99,8 +99,12 @@ class IgnoreRules:
     def _read(self, folder: str) -> None:
         for name, files in ((".gitignore", self._git), (".devpodignore", self._devpod)):
             path = f"{folder}/{name}" if folder else name
+            place = f"{self._root}/{path}"
+            if not os.access(place, os.F_OK) and not Path(place).is_symlink():  # most folders have none: ask cheaply
+                files.pop(folder, None)
+                continue
             try:
-                data = Path(self._root, path).read_bytes()
+                data = Path(place).read_bytes()
             except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
                 files.pop(folder, None)
                 continue

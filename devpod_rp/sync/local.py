@@ -87,6 +87,7 @@ class LocalFolder:
             LocalFolder.demand_support()
             area = self._place()
             area.prepare()
+            area.drop_parts()
             self._area = area
         return self._area
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
-import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from devpod_rp.agent import batch, packing
+from devpod_rp.agent.reuse import DIGEST_BYTES
 from devpod_rp.agent.tree import Entry, Stamp
 from devpod_rp.pod.link import AgentLink, AgentRefused
 from devpod_rp.progress import Event, Progress
+from devpod_rp.sync.delta import Known, Piece, gaps, pieces
 from devpod_rp.sync.reconcile import Action
 from devpod_rp.sync.remote import Destination
 from devpod_rp.sync.steps import Result, batches, bytes_of, carries_content, groups, item_for, refused
@@ -39,7 +41,7 @@ class UnstableError(Exception):
 
 
 class Upload:
-    """One plan on its way to the pod.
+    """One plan on its way to the pod. *holder* names a path on the pod that holds the same content as an entry.
 
     Results come back through *report*, in the calling thread, as frames are acknowledged. Raises LinkLost when the
     connection dies: everything reported until then is done, everything else may or may not be.
@@ -52,8 +54,10 @@ class Upload:
         local_root: Path,
         report: Callable[[list[Result]], None],
         progress: Progress,
+        holder: Callable[[Entry], str | None] = lambda _entry: None,
     ) -> None:
         self._link = link
+        self._holder = holder
         self._destination = destination
         self._root = str(local_root)
         self._report = report
@@ -140,17 +144,67 @@ class Upload:
     # Large files.
 
     def _send_large(self, action: Action) -> None:
+        """Send what the pod has neither in an older version, nor under another name, nor from an upload that was cut.
+
+        That the result is the version we mean is verified there, over all of it, before it appears.
+        """
         assert action.new is not None
-        staged = uuid.uuid4().hex
+        new, staged = action.new, action.new.digest  # named by content, so that a later attempt finds it
         try:
-            with _Pipeline(self._show_bytes) as pipeline:
-                for offset, part in _parts(f"{self._root}/{action.path}", action.new):
-                    pipeline.submit(self._stage, staged, offset, part, packing.is_packed(action.path))
+            with _opened(f"{self._root}/{action.path}", new) as stream:
+                have = self._already_staged(stream, new, staged)
+                if not have:
+                    have = self._copied(stream, action, new, staged)
+                self._show_bytes(sum(piece.size for piece in have))
+                with _Pipeline(self._show_bytes) as pipeline:
+                    for offset, size in gaps(have, new.size):
+                        for at in range(offset, offset + size, PART_BYTES):
+                            part = os.pread(stream.fileno(), min(PART_BYTES, offset + size - at), at)
+                            pipeline.submit(self._stage, staged, at, part, packing.is_packed(action.path))
             (answer,) = self._apply(batch.packed([{**item_for(action), "staged": staged}], []), True, True)
+            if answer.get("ok") is not True:
+                self._discard(staged)
             self._take([_result(action, answer)])
         except (UnstableError, OSError, AgentRefused) as error:
-            self._link.call("files.discard", staged=staged, **self._destination.fields())
+            self._discard(staged)
             self._take([failed_read(action, error)])
+
+    def _already_staged(self, stream: io.BufferedReader, new: Entry, staged: str) -> list[Piece]:
+        known = self._known(staged=staged)
+        if known is None:
+            return []
+        return [piece for piece in pieces(stream, new.size, known) if piece.to == piece.at]
+
+    def _copied(self, stream: io.BufferedReader, action: Action, new: Entry, staged: str) -> list[Piece]:
+        holder = self._holder(new)
+        source = holder or (action.path if action.old is not None and action.old.kind == "file" else None)
+        known = self._known(path=source) if source is not None else None
+        if known is None:
+            return []
+        found = pieces(stream, new.size, known)
+        if found:
+            raw = json.dumps([[piece.to, piece.at, piece.size] for piece in found]).encode("ascii")
+            body, fields = packing.pack(raw, False)
+            fields.update(self._destination.fields(), path=source, staged=staged)
+            self._link.call("files.reuse", body, **fields)
+        return found
+
+    def _known(self, **which: str) -> Known | None:
+        try:
+            frames = list(self._link.stream("files.blocks", b"", **which, **self._destination.fields()))
+        except AgentRefused as refusal:
+            if refusal.code in ("not-found", "changed", "not-permitted"):
+                return None
+            raise
+        raw = b"".join(frame.body for frame in frames)
+        size = frames[-1].header.get("size")
+        if not isinstance(size, int) or size < 0:
+            return None
+        digests = [raw[start : start + DIGEST_BYTES] for start in range(0, len(raw), DIGEST_BYTES)]
+        return Known(size, digests)
+
+    def _discard(self, staged: str) -> None:
+        self._link.call("files.discard", staged=staged, **self._destination.fields())
 
     def _show_bytes(self, count: int) -> None:
         self._bytes_done += count
@@ -194,25 +248,21 @@ class _Pipeline(Generic[T]):
 
 def read_exactly(path: str, entry: Entry) -> bytes:
     """The content of *path* if it is the version *entry* speaks of; raises UnstableError if it is another by now."""
-    return b"".join(part for _offset, part in _parts(path, entry))
-
-
-def _parts(path: str, entry: Entry) -> Iterator[tuple[int, bytes]]:
-    """Read a file in parts, and make sure at the end that it was *entry* from the first byte to the last."""
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    digest = hashlib.blake2b(digest_size=16)
-    with os.fdopen(os.open(path, flags), "rb", buffering=0) as stream:
-        if os.fstat(stream.fileno()).st_size != entry.size:
-            raise UnstableError
-        offset = 0
-        while part := stream.read(PART_BYTES):
-            digest.update(part)
-            yield offset, part
-            offset += len(part)
-            if offset > entry.size:
-                raise UnstableError
-    if digest.hexdigest() != entry.digest:
+    with _opened(path, entry) as stream:
+        data = stream.read(entry.size + 1)
+    if hashlib.blake2b(data, digest_size=16).hexdigest() != entry.digest:
         raise UnstableError
+    return data
+
+
+def _opened(path: str, entry: Entry) -> io.BufferedReader:
+    """*path* open for reading, if it still has the size of *entry*."""
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    stream = os.fdopen(os.open(path, flags), "rb")
+    if os.fstat(stream.fileno()).st_size != entry.size:
+        stream.close()
+        raise UnstableError
+    return stream
 
 
 def failed_read(action: Action, error: Exception) -> Result:

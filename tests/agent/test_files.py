@@ -7,6 +7,7 @@ import json
 import os
 import stat
 import threading
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -281,8 +282,13 @@ def test_an_upload_that_was_given_up_leaves_nothing(pod: Pod) -> None:
     list(files.discard(Request(header)))
     assert pod.litter() == []
     list(files.stage(Request(header, b"part")))
+    (abandoned,) = pod.litter()
     pod.open(adopt=TOKEN)
-    assert pod.litter() == [], "a new connection starts with an empty staging area"
+    assert pod.litter() == [abandoned], "a cut upload goes on from its parts"
+    yesterday = time.time() - 25 * 3600
+    os.utime(abandoned, (yesterday, yesterday))
+    pod.open(adopt=TOKEN)
+    assert pod.litter() == []
 
 
 @pytest.mark.parametrize(

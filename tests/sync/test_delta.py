@@ -1,0 +1,107 @@
+"""Large files cost what changed in them, and an upload that was cut goes on."""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devpod_rp.agent.reuse import BLOCK_BYTES, block_digest
+from devpod_rp.pod.link import LinkLost
+from devpod_rp.sync.delta import Known, gaps, pieces
+from tests.sync.conftest import Pair
+
+MIB = 1 << 20
+
+
+def known(data: bytes) -> Known:
+    starts = range(0, len(data), BLOCK_BYTES)
+    return Known(len(data), [block_digest(data[start : start + BLOCK_BYTES]) for start in starts])
+
+
+def rebuilt(new: bytes, old: bytes) -> tuple[bytes, int]:
+    """The new version from pieces of the old one and what is sent, and how much that is."""
+    found = pieces(io.BytesIO(new), len(new), known(old))
+    result = bytearray(len(new))
+    for piece in found:
+        result[piece.to : piece.to + piece.size] = old[piece.at : piece.at + piece.size]
+    missing = gaps(found, len(new))
+    for offset, size in missing:
+        result[offset : offset + size] = new[offset : offset + size]
+    return bytes(result), sum(size for _offset, size in missing)
+
+
+OLD = random.Random(1).randbytes(5 * MIB + 12345)
+
+
+@pytest.mark.parametrize(
+    ("new", "sent"),
+    [
+        (OLD, 0),
+        (OLD[: 2 * MIB] + b"x" * 1000 + OLD[2 * MIB + 1000 :], BLOCK_BYTES),
+        (OLD + b"appended", 8),
+        (b"inserted" + OLD, 8),
+        (OLD[: 3 * MIB + 77] + b"in the middle" + OLD[3 * MIB + 77 :], BLOCK_BYTES + 13),
+        (OLD[:MIB] + OLD[2 * MIB :], 0),
+        (OLD[: 2 * MIB], 0),
+        (b"", 0),
+    ],
+    ids=["same", "edited", "appended", "inserted in front", "inserted", "cut out", "truncated", "emptied"],
+)
+def test_only_what_changed_is_sent(new: bytes, sent: int) -> None:
+    result, missing = rebuilt(new, OLD)
+    assert result == new
+    assert missing <= sent
+
+
+@given(st.integers(0, len(OLD)), st.integers(0, len(OLD)), st.binary(max_size=50))
+def test_whatever_was_edited_the_new_version_comes_out(start: int, end: int, text: bytes) -> None:
+    new = OLD[: min(start, end)] + text + OLD[max(start, end) :]
+    assert rebuilt(new, OLD)[0] == new
+
+
+def test_a_large_file_that_was_edited_renamed_and_copied_arrives(pair: Pair) -> None:
+    data = bytearray(OLD)
+    pair.local.write("big.bin", bytes(data))
+    pair.sync()
+    data[MIB : MIB + 5] = b"edit!"
+    pair.local.write("big.bin", b"front" + bytes(data))
+    pair.sync()
+    assert (pair.pod.root / "big.bin").read_bytes() == b"front" + bytes(data)
+    os.rename(pair.local.root / "big.bin", pair.local.root / "renamed.bin")
+    pair.sync()
+    assert pair.pod.files().keys() == {"renamed.bin"}
+    pair.local.write("copy.bin", (pair.local.root / "renamed.bin").read_bytes())
+    pair.sync()
+    assert pair.pod.files() == pair.local.files()
+    assert pair.litter() == []
+
+
+def test_an_upload_that_was_cut_goes_on_where_it_was(pair: Pair) -> None:
+    pair.sync()
+    pair.local.write("big.bin", random.Random(2).randbytes(64 * MIB))
+    stage = pair.volume / ".devpod_rp/stage"
+
+    def cut(event: object) -> None:
+        if any(part.stat().st_size > 16 * MIB for part in stage.glob("*/*.part")):
+            pair.machine.close()
+
+    pair.session.close()
+    pair.session = pair.new_session(progress=cut)
+    with pytest.raises(LinkLost):
+        pair.sync()
+    parts = list(stage.glob("*/*.part"))
+    assert len(parts) == 1
+    before = parts[0].stat().st_ino
+    pair.session.close()
+    pair.session = pair.new_session()
+    pair.connect()
+    assert [part.stat().st_ino for part in stage.glob("*/*.part")] == [before]
+    pair.sync()
+    assert (pair.pod.root / "big.bin").stat().st_ino == before, "the part itself became the file"
+    assert pair.pod.files() == pair.local.files()
+    assert pair.litter() == []
