@@ -164,6 +164,8 @@ class Search:
             raise
         asked = dataclasses.replace(environment, bid_per_gpu=candidate.bid_per_gpu)
         created = provision.remember(asked, pod, gpu=candidate.machine)
+        # One request has been seen to make two pods; the second would bill unseen.
+        provision.sole_pod(created, self._client, self._progress)
         environments.clear_intent(environment.name)
         quoted = candidate.price_per_hour
         if pod.cost > quoted + _PRICE_TOLERANCE:

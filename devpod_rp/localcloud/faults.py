@@ -23,8 +23,8 @@ _PRICE: Schema = {
     "additionalProperties": False,
 }
 
-CREATE_STEPS = ("ok", "no-capacity", "forbidden", "insufficient-balance", "server-error", "lost-answer", "dearer")
-HOST_FAULTS = ("no-gpu", "no-sshd", "late-sshd", "stuck", "maintenance")
+CREATE_STEPS = tuple("ok no-capacity forbidden insufficient-balance server-error lost-answer dearer double".split())
+HOST_FAULTS = ("no-gpu", "no-sshd", "late-sshd", "stuck", "maintenance", "gone")
 
 SCHEMA: Schema = {
     "type": "object",
@@ -58,7 +58,7 @@ SCHEMA: Schema = {
             "properties": {
                 "next": _COUNT,
                 "status": {"type": "integer", "minimum": 500, "maximum": 599},
-                "when": {"type": "string", "enum": ["before", "after"]},
+                "when": {"type": "string", "enum": ["before", "after", "cut"]},
                 "method": {"type": "string"},
             },
             "additionalProperties": False,
@@ -77,8 +77,8 @@ SCHEMA: Schema = {
 
 @dataclass(frozen=True)
 class ServerErrors:
-    """The next *next* API calls (of *method*, if given) fail with *status*: before anything happened, or after the
-    request took effect, so that the client cannot know."""
+    """The next *next* API calls (of *method*, if given) fail: with *status* before anything happened, or after the
+    request took effect, so that the client cannot know; or they take effect, and the answer is cut off halfway."""
 
     next: int
     status: int = 503
@@ -117,9 +117,9 @@ class Faults:
     prices: USD per hour for one GPU (or one vCPU), per cloud: a price increase.
     create: every create is refused, for want of capacity or of money. start: every start is refused for want of GPUs.
     create_script: what becomes of the next creates, one entry each: nothing free although the catalog shows stock, 403,
-    402, 503 before anything happened, 502 after the pod was made, or a pod dearer than the catalog says.
+    402, 503 before anything happened, 502 after the pod was made, a pod dearer than the catalog says, or two pods.
     hosts: what is wrong with the hosts of a data center: pods start without their GPUs, without an SSH server, with one
-    that is late, never leave PROVISIONING, or are stopped for maintenance and cannot be started.
+    that is late, never leave PROVISIONING, are stopped for maintenance and cannot be started, or vanish with all disks.
     key: "revoked" answers every API call 401.
     stale_port_seconds: so long after a start the API still shows the SSH port of the run before.
     delays: seconds that allocating, pulling and starting take instead of the configured ones.

@@ -218,16 +218,22 @@ class Pods:
         return ended
 
     def maintain(self, faults: Faults) -> None:
-        """Stop the pods on hosts that *faults* put under maintenance, as RunPod does when a host goes down."""
+        """Stop the pods on hosts that *faults* put under maintenance, and end those whose hosts are gone for good."""
         now = self._clock()
         with self._ledger.transaction() as books:
             books.settle(now)
-            affected = [
-                pod for pod in books.pods() if pod.status.active and faults.hosts.get(pod.data_center) == "maintenance"
-            ]
-            for pod in affected:
-                books.save_pod(_stopped(pod))
-                books.note(pod.id, now, "stopped: the host is under maintenance")
+            affected = []
+            for pod in books.pods():
+                fault = faults.hosts.get(pod.data_center)
+                if fault == "maintenance" and pod.status.active:
+                    books.save_pod(_stopped(pod))
+                    books.note(pod.id, now, "stopped: the host is under maintenance")
+                elif fault == "gone" and not pod.status.gone:
+                    books.save_pod(_terminated(pod))
+                    books.note(pod.id, now, "terminated: the host is gone")
+                else:
+                    continue
+                affected.append(pod)
         for pod in affected:
             self._wake(pod.id)
 

@@ -62,7 +62,9 @@ def test_a_price_limit_below_every_offer_ends_without_a_pod(market: World) -> No
 
 def test_a_forbidden_pool_is_skipped(market: World) -> None:
     _faults(market, create_script=["forbidden"])
-    assert _up(market, *FOUR).json["gpu"] == "RTX A5000"
+    done = _up(market, *FOUR)
+    assert done.exit_code == 0, done.stdout + done.stderr
+    assert done.json["gpu"] == "RTX A5000"
 
 
 def test_without_credit_nothing_else_is_tried(market: World) -> None:
@@ -83,7 +85,40 @@ def test_a_pod_dearer_than_quoted_is_terminated_at_once(market: World) -> None:
 def test_a_lost_answer_makes_no_second_pod(market: World) -> None:
     _faults(market, create_script=["lost-answer"])
     done = _up(market, *FOUR)
-    assert (done.exit_code, done.json["gpu"]) == (0, "RTX 4090")
+    assert done.exit_code == 0, done.stdout + done.stderr
+    assert done.json["gpu"] == "RTX 4090"
+    assert len(_pods(market)) == 1
+
+
+def test_a_request_that_makes_two_pods_leaves_one(market: World) -> None:
+    _faults(market, create_script=["double"])
+    done = _up(market, *FOUR)
+    assert done.exit_code == 0
+    assert [pod["id"] for pod in _pods(market)] == [done.json["pod_id"]]
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_answers_cut_off_halfway_are_asked_for_again_and_make_no_second_pod(market: World, method: str) -> None:
+    _faults(market, errors={"next": 2, "when": "cut", "method": method})
+    done = _up(market, *FOUR)
+    assert done.exit_code == 0, done.stdout + done.stderr
+    assert [pod["id"] for pod in _pods(market)] == [done.json["pod_id"]]
+
+
+def test_a_pod_that_vanished_with_its_host_is_said_and_replaced_when_asked(market: World) -> None:
+    first = _up(market, *FOUR).json
+    catalog = market.run("gpus", "--json").json
+    centers = {center["id"] for gpu in catalog["gpus"] for center in gpu["dataCenters"]}
+    _faults(market, hosts=dict.fromkeys(centers, "gone"))
+    assert market.run("status", "--json").json["status"] == "TERMINATED"
+    refused = market.run("stop", "--json")
+    assert refused.exit_code == 0
+    assert refused.json["was_running"] is False
+    _faults(market)
+    assert "its volume disk died with it" in market.run("up", "--dry-run", "--json", *FOUR).json["replaces"]
+    again = _up(market, *FOUR)
+    assert again.exit_code == 0, again.stdout + again.stderr
+    assert again.json["pod_id"] != first["pod_id"]
     assert len(_pods(market)) == 1
 
 

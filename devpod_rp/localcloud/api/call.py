@@ -72,12 +72,13 @@ class Call:
 
 @dataclass(frozen=True)
 class Reply:
-    """A response: a JSON *document*, nothing, or a *stream* of text."""
+    """A response: a JSON *document*, nothing, or a *stream* of text; *cut* breaks the connection in its middle."""
 
     status: int = 200
     document: object = None
     stream: AsyncIterator[str] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    cut: bool = False
 
 
 Handler = Callable[[Cloud, Call], Reply]

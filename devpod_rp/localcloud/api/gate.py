@@ -59,6 +59,8 @@ class Gate:
             unknown = Problem(500, _SOMETHING_WENT_WRONG)
             return _json(500, unknown.body(), headers, unknown.media_type)
         headers.update(reply.headers)
+        if reply.cut:
+            return _Cut(json.dumps(reply.document), reply.status, headers, media_type="application/json")
         if reply.stream is not None:
             return StreamingResponse(reply.stream, reply.status, headers, media_type="text/event-stream")
         if reply.document is None:
@@ -89,6 +91,8 @@ class Gate:
         if faults is not None and faults.errors and faults.errors.when == "after":
             # The request took effect and its answer is lost: what a client must be able to survive.
             raise Problem(faults.errors.status, "Bad gateway: the response was lost.")
+        if faults is not None and faults.errors and faults.errors.when == "cut":
+            return dataclasses.replace(reply, cut=True)
         return reply
 
     def _authenticate(self, request: Request) -> None:
@@ -156,6 +160,14 @@ class Resource:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         response = await self._gate.answer(Request(scope, receive), self._handlers)
         await response(scope, receive, send)
+
+
+class _Cut(Response):
+    """A response whose connection breaks halfway through its body."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body[: len(self.body) // 2], "more_body": True})
 
 
 async def _body(request: Request) -> bytes:

@@ -1,4 +1,4 @@
-"""A create that goes as the rehearsed script has it: refused, dearer than quoted, or made and never answered."""
+"""A create that goes as the rehearsed script has it: refused, dearer than quoted, twice, or made and never answered."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ def rehearsed(cloud: Cloud, make: Callable[[float], Pod]) -> Pod:
     if step in _REFUSALS:
         raise _REFUSALS[step]()
     pod = make(_DEARER if step == "dearer" else 1.0)
+    if step == "double":
+        make(1.0)
     if step == "lost-answer":
         raise Problem(502, "Bad gateway: the response was lost.")
     return pod
