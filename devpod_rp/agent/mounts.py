@@ -21,6 +21,9 @@ _PSEUDO = frozenset((
     "sysfs", "tracefs",
 ))
 _MEMORY = frozenset(("ramfs", "tmpfs"))
+# Where the system, and not a person, keeps files in memory; /dev/shm is where people put what must be fast.
+_SYSTEM_MEMORY = ("/dev", "/proc", "/run", "/sys", "/var/run")
+_SHARED_MEMORY = ("/dev/shm", "/run/shm")  # noqa: S108 - looked at, not written to
 # File systems whose bytes live on another machine wherever they are mounted. A FUSE file system that is not named here
 # may well store its bytes on the container disk (encfs, bindfs, unionfs), so it is looked into.
 _REMOTE = frozenset((
@@ -36,10 +39,10 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 class Role(Enum):
     """What a stop of the pod does to the files of a mount."""
 
-    CONTAINER = "container"  # wiped
+    CONTAINER = "container"  # wiped: the disk, and memory that people keep files in (/dev/shm, a /tmp on tmpfs)
     VOLUME = "volume"  # kept: the mount the environment's volume is
     REMOTE = "remote"  # kept: bytes are on another machine
-    MEMORY = "memory"  # gone, but nothing was ever promised to be on a disk
+    MEMORY = "memory"  # gone, and nobody's work: what the system keeps in memory for itself
     PSEUDO = "pseudo"  # no files at all
     READ_ONLY = "read-only"  # the host's or the image's, nobody in the pod can have changed it
 
@@ -157,7 +160,8 @@ def _role(mount: Mount) -> Role:
     if mount.kind in _PSEUDO:
         return Role.PSEUDO
     if mount.kind in _MEMORY:
-        return Role.MEMORY
+        system = any(mount.point == each or lies_below(mount.point, each) for each in _SYSTEM_MEMORY)
+        return Role.MEMORY if system and mount.point not in _SHARED_MEMORY else Role.CONTAINER
     if mount.kind in _REMOTE or (mount.kind.startswith("fuse") and mount.source.startswith(_MOOSEFS_SOURCE)):
         return Role.REMOTE
     # A read-only remount of an overlay may hide changes that were made before; a read-only bind of the host cannot.

@@ -123,19 +123,22 @@ def test_directories_pipes_and_sockets_hold_no_work(pod):
     assert pod.exposed() == set()
 
 
-def test_other_mounts_are_not_entered_and_overlays_are(tmp_path):
+def test_overlays_and_memory_that_people_use_are_entered_and_other_mounts_are_not(tmp_path):
     lines = [
         OVERLAY_ROOT,
         VOLUME,
         "31 20 0:60 / /tmp rw - tmpfs tmpfs rw",
         "32 20 0:61 / /opt rw - overlay overlay rw",
         "33 30 0:62 / /workspace/cache rw - overlay overlay rw",
+        "34 20 0:63 / /dev rw - tmpfs tmpfs rw",
+        "35 34 0:64 / /dev/shm rw - tmpfs shm rw",
+        "36 20 0:65 / /run rw - tmpfs tmpfs rw",
     ]
     pod = Container(tmp_path, lines)
     pod.boots()
-    for path in ("/tmp/a", "/opt/b", "/workspace/cache/c", "/workspace/d"):
+    for path in ("/tmp/a", "/opt/b", "/workspace/cache/c", "/workspace/d", "/dev/e", "/dev/shm/f", "/run/g"):
         pod.write(path)
-    assert pod.exposed() == {"/opt/b", "/workspace/cache/c"}
+    assert pod.exposed() == {"/tmp/a", "/opt/b", "/workspace/cache/c", "/dev/shm/f"}
 
 
 @needs_root

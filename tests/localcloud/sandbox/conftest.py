@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -142,7 +143,8 @@ def make_pod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakePod]:
     made: list[Pod] = []
 
     def make(**changes: Any) -> Pod:
-        pod = Pod(base / f"pod{len(made)}", **changes)
+        # Unique among all processes of this test run: a pod is known by its id in the process table.
+        pod = Pod(base / f"pod{secrets.token_hex(4)}", **changes)
         made.append(pod)
         return pod
 
