@@ -160,16 +160,21 @@ class AgentLink:
     def _start(self, payload: bytes, timeout: float) -> None:
         number, waiter = self._enlist()
         self._reader.start()
-        with self._sending:
-            # The first request travels with the sources: the start costs one round trip, not two.
-            self._write(Frame({"id": number, "op": "system.hello"}), before=payload)
+        late = AgentStartFailed(
+            f"The agent did not start in the pod within {timeout:g} s.",
+            hint="devpod-rp ssh shows whether a shell there reacts; its start files may be waiting for something.",
+        )
+        # A shell that reads nothing blocks already the sending, so the time runs from before it.
+        patience = threading.Timer(timeout, self._finish, [late])
+        patience.daemon = True
+        patience.start()
         try:
-            frame = waiter.get(timeout=timeout)
-        except queue.Empty:
-            raise AgentStartFailed(
-                f"The agent did not start in the pod within {timeout:g} s.",
-                hint="devpod-rp ssh shows whether a shell there reacts; its start files may be waiting for something.",
-            ) from None
+            with self._sending:
+                # The first request travels with the sources: the start costs one round trip, not two.
+                self._write(Frame({"id": number, "op": "system.hello"}), before=payload)
+            frame = waiter.get()
+        finally:
+            patience.cancel()
         if frame is None:
             raise self._lost()
         if not frame.header["ok"]:
