@@ -91,21 +91,21 @@ def arm(request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
     Path(DIRECTORY).mkdir(mode=0o700, parents=True, exist_ok=True)
     write_atomically(_ORDERS, json.dumps(orders).encode("ascii"))
     write_atomically(_PROGRAM, request.body)
-    launcher = "#!/bin/sh\nexec '{0}' -X utf8 -I -S '{1}'\n".format(sys.executable, _PROGRAM)
+    launcher = "#!/bin/sh\nexec '{0}' -X utf8 -I -S '{1}' \"$@\"\n".format(sys.executable, _PROGRAM)
     write_atomically(LAUNCHER, launcher.encode("utf-8"))
     os.chmod(LAUNCHER, 0o700)
     yield {}, b""
 
 
 def main() -> None:
-    """Run by the launcher script; what it did goes to the container's log."""
+    """Run by the launcher script with the seconds that are left; what it did goes to the container's log."""
     with open(_ORDERS, "rb") as stream:
         volume, no_loss = _parsed(json.loads(stream.read()))
     if volume is None:
         sys.stderr.write("emergency: there is no volume to save to\n")
         return
     try:
-        outcome = rescue_now(volume, no_loss)
+        outcome = rescue_now(volume, no_loss, seconds=float(sys.argv[1]) if len(sys.argv) > 1 else _SECONDS)
     except Refusal as refusal:
         sys.stderr.write("emergency: {0}\n".format(refusal.message))
         return

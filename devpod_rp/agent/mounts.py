@@ -161,13 +161,21 @@ def _role(mount: Mount) -> Role:
         return Role.PSEUDO
     if mount.kind in _MEMORY:
         system = any(mount.point == each or lies_below(mount.point, each) for each in _SYSTEM_MEMORY)
-        return Role.MEMORY if system and mount.point not in _SHARED_MEMORY else Role.CONTAINER
+        if mount.point in _SHARED_MEMORY or not (system or _for_one_user(mount)):
+            return Role.CONTAINER
+        return Role.MEMORY
     if mount.kind in _REMOTE or (mount.kind.startswith("fuse") and mount.source.startswith(_MOOSEFS_SOURCE)):
         return Role.REMOTE
     # A read-only remount of an overlay may hide changes that were made before; a read-only bind of the host cannot.
     if mount.kind != "overlay" and ("ro" in mount.options or "ro" in mount.super_options):
         return Role.READ_ONLY
     return Role.CONTAINER
+
+
+def _for_one_user(mount: Mount) -> bool:
+    """Whether a file system in memory was made for some service: everybody may write to what people work in."""
+    modes = [option[len("mode=") :] for option in mount.super_options if option.startswith("mode=")]
+    return any(not mode.endswith("777") for mode in modes)
 
 
 def _parse_line(line: str) -> Mount:

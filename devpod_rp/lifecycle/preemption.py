@@ -53,11 +53,25 @@ def _started(environment: Environment, client: RunPod) -> Environment:
                 f"the pod was outbid; waiting for a GPU at ${environment.bid_per_gpu:.3f} per hour ({error.detail})",
                 hint=f"devpod-rp up {environment.name} asks at once; devpod-rp stop {environment.name} gives up.",
             ) from error
+    price, limit = _price_on_demand(environment, client), environment.spec["max_price"]
+    if limit is not None and (price is None or price > limit):
+        shown = "unknown" if price is None else f"${price:.2f}/h"
+        raise Outbid(f"the pod was outbid, and on demand it is {shown}, above max_price ${limit:.2f}/h")
     try:
         client.spot.resume_on_demand(environment.pod_id, count)
     except NoCapacity as error:
         raise Outbid(f"the pod was outbid, and its host has no GPU on demand either ({error.detail})") from error
     return environments.save(dataclasses.replace(environment, bid_per_gpu=None))
+
+
+def _price_on_demand(environment: Environment, client: RunPod) -> float | None:
+    """USD per hour for the whole pod on demand, by the catalog of today; None if its GPU is no longer listed."""
+    assert environment.pod_id is not None
+    pod = client.get_pod(environment.pod_id)
+    gpu = next((each for each in client.gpu_types() if pod.gpu and each.id == pod.gpu.id), None)
+    if gpu is None:
+        return None
+    return (gpu.price.community if pod.cloud == "COMMUNITY" else gpu.price.secure) * int(environment.spec["gpu_count"])
 
 
 def _up_again(environment: Environment, client: RunPod, progress: Progress) -> Environment:

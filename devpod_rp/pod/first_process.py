@@ -8,6 +8,8 @@ from devpod_rp.agent.emergency import LAUNCHER
 
 HOOK_VARIABLE = "DEVPOD_RP_ON_PREEMPT"
 HOOK_SECONDS = 2
+# Of the five that RunPod leaves, some for the last batch to end in.
+GRACE_SECONDS = 4.5
 
 # For any POSIX shell. Without arguments it starts what RunPod's images start; a rescue that was never armed (the pod
 # was not handed over yet, or has no Python) is left out.
@@ -17,8 +19,12 @@ _SCRIPT = f"""
 started=$!
 preempted() {{
   trap '' TERM
-  if [ -n "${HOOK_VARIABLE}" ]; then timeout -k 0.1 {HOOK_SECONDS} sh -c "${HOOK_VARIABLE}"; fi
-  if [ -x {LAUNCHER} ]; then {LAUNCHER}; fi
+  left={GRACE_SECONDS}
+  if [ -n "${HOOK_VARIABLE}" ]; then
+    timeout -k 0.1 {HOOK_SECONDS} sh -c "${HOOK_VARIABLE}"
+    left={GRACE_SECONDS - HOOK_SECONDS}
+  fi
+  if [ -x {LAUNCHER} ]; then {LAUNCHER} "$left"; fi
   kill -TERM "$started" 2>/dev/null
   exit 143
 }}

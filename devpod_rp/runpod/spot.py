@@ -6,6 +6,7 @@ spot pods, no start without a GPU and no balance. Names and fields: graphql-spec
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from devpod_rp.runpod.model import CreatePodRequest
 
 _PATH = "/graphql"
+_MARKET = re.compile(r"by runpod|outbid|preempt|interrupt", re.IGNORECASE)
+_OTHER_REASONS = re.compile(r"by user|credit|balance|fund|maintenance", re.IGNORECASE)
 _PRICES = "query { gpuTypes { id secureSpotPrice communitySpotPrice } }"
 _RENT = "mutation($input: PodRentInterruptableInput!) { podRentInterruptable(input: $input) { id } }"
 _BID = "mutation($input: PodBidResumeInput!) { podBidResume(input: $input) { id } }"
@@ -89,12 +92,15 @@ class Spot:
     def preempted(self, pod_id: str) -> bool:
         """Whether the pod was ended by the market, not by its user.
 
-        RunPod says so in words only: ``lastStatusChange`` is "Exited by User …" after a stop by key or console.
+        RunPod says so in words only, and nowhere which: ``lastStatusChange`` is "Exited by User …" after a stop by key
+        or console. Whatever does not clearly speak of the market counts as somebody's stop, since what is started again
+        by mistake bills.
         """
         pod = self._ask(_CHANGE, {"id": pod_id}).get("pod")
         if not isinstance(pod, dict) or pod.get("desiredStatus") != "EXITED":
             return False
-        return "by user" not in str(pod.get("lastStatusChange")).lower()
+        words = str(pod.get("lastStatusChange") or "")
+        return bool(_MARKET.search(words)) and not _OTHER_REASONS.search(words)
 
     def account(self) -> Account:
         """Balance and burn of the account.

@@ -133,12 +133,24 @@ def test_overlays_and_memory_that_people_use_are_entered_and_other_mounts_are_no
         "34 20 0:63 / /dev rw - tmpfs tmpfs rw",
         "35 34 0:64 / /dev/shm rw - tmpfs shm rw",
         "36 20 0:65 / /run rw - tmpfs tmpfs rw",
+        "37 20 0:66 / /srv/scratch rw - tmpfs tmpfs rw,mode=1777",
+        "38 20 0:67 / /srv/service rw - tmpfs tmpfs rw,mode=700",
     ]
     pod = Container(tmp_path, lines)
     pod.boots()
-    for path in ("/tmp/a", "/opt/b", "/workspace/cache/c", "/workspace/d", "/dev/e", "/dev/shm/f", "/run/g"):
+    for path in (
+        "/tmp/a",
+        "/opt/b",
+        "/workspace/cache/c",
+        "/workspace/d",
+        "/dev/e",
+        "/dev/shm/f",
+        "/run/g",
+        "/srv/scratch/h",
+        "/srv/service/i",
+    ):
         pod.write(path)
-    assert pod.exposed() == {"/tmp/a", "/opt/b", "/workspace/cache/c", "/dev/shm/f"}
+    assert pod.exposed() == {"/tmp/a", "/opt/b", "/workspace/cache/c", "/dev/shm/f", "/srv/scratch/h"}
 
 
 @needs_root

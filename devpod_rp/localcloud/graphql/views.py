@@ -49,6 +49,8 @@ def _desired(pod: Pod) -> str:
 def _last_change(pod: Pod) -> str:
     if pod.preempted:
         return "Exited by Runpod: outbid"
+    if pod.failure is not None:
+        return f"Exited by Runpod: {pod.failure}"
     return f"{'Rented' if pod.status.active else 'Exited'} by User"
 
 
