@@ -129,9 +129,9 @@ def test_a_stopped_volume_disk_dies_only_with_force(cloud, folder) -> None:
     made = handed_over(cloud, record(folder))
     stop("proj", never, silent, force=True)
     with pytest.raises(WouldLoseDataError, match="nobody can look at its volume disk"):
-        delete("proj", never, silent)
+        delete("proj", never, never, silent)
     assert status(cloud, made) == "EXITED"
-    delete("proj", never, silent, force=True)
+    delete("proj", never, never, silent, force=True)
     assert status(cloud, made) == GONE
     assert environments.find("proj") is None
 
@@ -139,14 +139,14 @@ def test_a_stopped_volume_disk_dies_only_with_force(cloud, folder) -> None:
 def test_a_running_pod_that_nobody_can_look_into_is_not_deleted(cloud, folder) -> None:
     made = handed_over(cloud, record(folder))
     with pytest.raises(WouldLoseDataError):
-        delete("proj", never, silent)
+        delete("proj", never, never, silent)
     assert status(cloud, made) == "RUNNING"
     assert environments.find("proj") is not None
 
 
 def test_a_network_volume_is_kept_and_named(cloud, folder) -> None:
     made = on_network(cloud, folder)
-    deleted = delete("proj", never, silent, force=True)
+    deleted = delete("proj", never, never, silent, force=True)
     assert deleted.kept_volume == made.volume.id
     assert len(cloud.client.get("/v2/network-volumes").json()["networkVolumes"]) == 1
 
@@ -154,7 +154,7 @@ def test_a_network_volume_is_kept_and_named(cloud, folder) -> None:
 def test_a_hibernating_environment_is_deleted_without_a_question(cloud, folder) -> None:
     on_network(cloud, folder)
     stop("proj", never, silent, force=True)
-    assert delete("proj", never, silent).kept_volume
+    assert delete("proj", never, never, silent).kept_volume
     assert environments.all_environments() == []
 
 
@@ -162,7 +162,7 @@ def test_what_an_interrupted_up_made_is_deleted_too(cloud, folder) -> None:
     made = record(folder)
     announce(made)
     pod = cloud.create(name=made.pod_name)
-    delete("proj", never, silent)
+    delete("proj", never, never, silent)
     assert cloud.pod(pod["id"])["status"] == GONE
     assert environments.find("proj") is None
 
@@ -170,7 +170,7 @@ def test_what_an_interrupted_up_made_is_deleted_too(cloud, folder) -> None:
 def test_an_environment_whose_last_request_is_open_is_not_forgotten(cloud, folder) -> None:
     announce(record(folder))
     with pytest.raises(environments.IntentPending):
-        delete("proj", never, silent)
+        delete("proj", never, never, silent)
     assert environments.find("proj") is not None
 
 
@@ -178,6 +178,6 @@ def test_a_deletion_that_the_cloud_refuses_forgets_nothing(cloud, folder) -> Non
     made = handed_over(cloud, record(folder))
     cloud.faults(key="revoked")
     with pytest.raises(Unauthorized):
-        delete("proj", never, silent, force=True)
+        delete("proj", never, never, silent, force=True)
     cloud.faults()
     assert environments.load("proj") == made
