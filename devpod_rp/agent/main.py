@@ -94,8 +94,9 @@ OPERATIONS: Dict[str, Handler] = {
     **holdings.OPERATIONS,
     **machine.OPERATIONS,
     **watch_post.OPERATIONS,
+    **watching.OPERATIONS,
 }
-STANDING: Dict[str, Standing] = {**watching.OPERATIONS}
+STANDING: Dict[str, Standing] = {**watching.STANDING}
 
 
 def serve(

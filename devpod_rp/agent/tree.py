@@ -164,6 +164,15 @@ def relative(path: str) -> bool:
     return "\0" not in path and not any(part in ("", ".", "..") for part in path.split("/"))
 
 
+def topmost(folders: Iterable[str]) -> List[str]:
+    """Those of *folders* that lie in no other of them."""
+    found: List[str] = []
+    for folder in sorted(folders, key=lambda path: path + "/"):
+        if not found or not folder.startswith(found[-1] + "/"):
+            found.append(folder)
+    return found
+
+
 class Walk:
     """One scan in steps, so that what was found can be sent while the rest is still being read.
 

@@ -25,6 +25,7 @@ class Done:
     uploaded_bytes: int = 0
     deleted: int = 0
     deferred: frozenset[str] = frozenset()
+    full: bool = False
 
     def and_(self, result: CycleResult) -> Done:
         return Done(
@@ -32,6 +33,7 @@ class Done:
             self.uploaded_bytes + result.uploaded_bytes,
             self.deleted + result.deleted,
             result.deferred,
+            self.full or result.full,
         )
 
 
@@ -69,10 +71,17 @@ class Cycles:
         self._everything(link, paths, _LOOKS)
         return self._done
 
-    def flush(self, link: AgentLink, paths: frozenset[str]) -> Done:
-        """Synchronise everything that was written before this call, also files that were being written at first."""
+    def flush(self, link: AgentLink, paths: frozenset[str], remote_paths: frozenset[str] | None = None) -> Done:
+        """Synchronise everything that was written before this call, also files that were being written at first.
+
+        With *remote_paths* the caller knows that nothing but these changed on the pod, and nothing but *paths* here.
+        """
         self._done = Done()
-        self._everything(link, paths | self._settle(), _LOOKS)
+        if remote_paths is None:
+            self._everything(link, paths | self._settle(), _LOOKS)
+        else:
+            self._attach(link)
+            self._synchronise(paths, remote_paths)
         for _ in range(_DEFERRED_LOOKS):
             if not self._done.deferred:
                 break

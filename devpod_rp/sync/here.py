@@ -59,7 +59,7 @@ class Here:
                 for part in seen[:4]:
                     part.pop(path, None)
         self.digests.learn_all(seen.digests())
-        for folder in [path for path in seen.entries if _is_folder(seen, path)]:
+        for folder in tree.topmost(path for path in seen.entries if _is_folder(seen, path)):
             below = self._scan_below(folder)
             if below is not None:
                 seen.entries.update(below.entries)

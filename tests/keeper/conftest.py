@@ -200,8 +200,8 @@ class Rig:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
 
-    def ask(self, op: str, timeout: float = 20.0) -> dict[str, Any]:
-        return control.keeper_request(self.name, op, timeout=timeout)
+    def ask(self, op: str, timeout: float = 20.0, **fields: Any) -> dict[str, Any]:
+        return control.keeper_request(self.name, op, timeout=timeout, **fields)
 
     def until(self, **wanted: Any) -> dict[str, Any]:
         """Wait until status says what is *wanted*, and return all it says."""
