@@ -25,6 +25,7 @@ from devpod_rp.agent import (
     files,
     holdings,
     machine,
+    packing,
     rescue,
     restoring,
     reuse,
@@ -65,7 +66,8 @@ _CODES = {
 
 
 def hello(_request: Request) -> Iterator[Tuple[Header, bytes]]:
-    """Op ``system.hello``: who answers. *boot_id* and *container_started_at* (Unix seconds) are null where unknown."""
+    """Op ``system.hello``: who answers. *boot_id* and *container_started_at* (Unix seconds) are null where unknown.
+    *zstd*: whether it reads it."""
     yield (
         {
             "protocol": PROTOCOL,
@@ -75,6 +77,7 @@ def hello(_request: Request) -> Iterator[Tuple[Header, bytes]]:
             "pid": os.getpid(),
             "boot_id": _boot_id(),
             "container_started_at": _container_started_at(),
+            "zstd": packing.ZSTD is not None,
         },
         b"",
     )

@@ -40,9 +40,9 @@ class Done:
 class Cycles:
     """*session* with a connection.
 
-    *settle* waits a moment and returns the paths that were heard of meanwhile. *listen* is called when both sides were
-    recognised and before they are looked at, and after each look at everything, which may have read other rules; it
-    says whether everything must be looked at again.
+    *settle* waits a moment and returns the paths that were heard of meanwhile. *listen* is called after each look at
+    everything, which may have read other rules, and says whether everything must be looked at again; where the session
+    follows the pod also before the first look.
     """
 
     def __init__(
@@ -114,5 +114,7 @@ class Cycles:
         if self._attached_to is not link:
             self._attached_to = None
             self._session.attach(link)
-            self._listen(link)
+            # Where nothing depends on it, a first upload is not slowed down by hearing of itself.
+            if self._session.follows_the_pod:
+                self._listen(link)
             self._attached_to = link

@@ -115,7 +115,7 @@ class Upload:
         return results
 
     def _apply(self, raw: bytes, more_follows: bool, incompressible: bool) -> list[dict[str, Any]]:
-        body, fields = packing.pack(raw, incompressible)
+        body, fields = packing.pack(raw, incompressible, self._link.hello.zstd)
         fields.update(self._destination.fields(), more_follows=more_follows)
         answers: list[dict[str, Any]] = json.loads(self._link.call("files.apply", body, **fields).body)
         return answers
@@ -184,7 +184,7 @@ class Upload:
         found = pieces(stream, new.size, known)
         if found:
             raw = json.dumps([[piece.to, piece.at, piece.size] for piece in found]).encode("ascii")
-            body, fields = packing.pack(raw, False)
+            body, fields = packing.pack(raw, reads_zstd=self._link.hello.zstd)
             fields.update(self._destination.fields(), path=source, staged=staged)
             self._link.call("files.reuse", body, **fields)
         return found
@@ -211,7 +211,7 @@ class Upload:
         self._show()
 
     def _stage(self, staged: str, offset: int, part: bytes, packed: bool) -> int:
-        body, fields = packing.pack(part, packed)
+        body, fields = packing.pack(part, packed, self._link.hello.zstd)
         self._link.call("files.stage", body, staged=staged, offset=offset, **self._destination.fields(), **fields)
         return len(part)
 
