@@ -63,7 +63,9 @@ class Staged:
                 os.unlink(self.path)
 
     def _link(self, name: bytes, folder: Optional[int]) -> None:
-        os.link("/proc/self/fd/%d" % self.descriptor, name, dst_dir_fd=folder, follow_symlinks=True)
+        # Only with a descriptor does Python call linkat(2), which can follow the link in /proc; the path is absolute.
+        path = "/proc/self/fd/%d" % self.descriptor
+        os.link(path, name, src_dir_fd=self.descriptor, dst_dir_fd=folder, follow_symlinks=True)
 
 
 class Staging:

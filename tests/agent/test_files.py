@@ -17,6 +17,7 @@ import pytest
 
 from devpod_rp.agent import files, roots
 from devpod_rp.agent.batch import packed
+from devpod_rp.agent.staging import Staging
 from devpod_rp.agent.wire import Refusal, Request
 
 TOKEN = "0123456789abcdef"
@@ -345,3 +346,20 @@ def test_a_full_disk_keeps_the_old_content_and_leaves_no_litter(small_disk: Path
     with pytest.raises(OSError, match="No space"):
         list(files.stage(Request(header, content)))
     assert pod.litter() == []
+
+
+def test_staged_content_has_no_name_where_the_kernel_can_do_that(tmp_path: Path) -> None:
+    folder = os.open(tmp_path, os.O_RDONLY)
+    try:
+        os.close(os.open(".", os.O_WRONLY | os.O_TMPFILE, dir_fd=folder))
+    except OSError:
+        pytest.skip("this file system has no files without a name")
+    (tmp_path / "stage").mkdir()
+    staged = Staging(os.fsencode(tmp_path / "stage")).create(folder, b"new")
+    assert list((tmp_path / "stage").iterdir()) == []
+    staged.appear(folder, b"file")
+    with pytest.raises(FileExistsError):
+        staged.appear(folder, b"file")
+    staged.close()
+    os.close(folder)
+    assert (tmp_path / "file").read_bytes() == b"new"
