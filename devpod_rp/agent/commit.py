@@ -105,13 +105,8 @@ class Batch:
         if digest != item.get("digest"):
             raise Refusal("changed", "the content does not match its digest")
         if data is not None:
-            self._staged[number] = self._staging.create(self._folder_of(item), data)
+            self._staged[number] = self._staging.create(data)
         self._staged[number].set_times(item)
-
-    def _folder_of(self, item: Item) -> Optional[int]:
-        with suppress(FileNotFoundError, Refusal):
-            return self._root.parent(item.get("path"))[0]
-        return None  # made by this same batch, or refused when it is the item's turn
 
     # Committing.
 

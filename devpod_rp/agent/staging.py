@@ -1,8 +1,8 @@
 """New content before anybody sees it: complete, verified, on the right file system, and outside the tree.
 
-Reloaders on the pod watch the tree, so a file being written must not be in it. Where the kernel can, staged content has
-no name at all until it gets its final one (O_TMPFILE); it cannot become litter then, and its inode is allocated beside
-its future neighbours, which is five times faster on ext4 than filling one staging folder.
+Reloaders on the pod watch the tree, so a file being written must not be in it: not even without a name, because
+inotify tells of writes to a nameless file in a watched folder. Where the kernel can, staged content has no name at all
+until it gets its final one (O_TMPFILE), and cannot become litter then.
 """
 
 from __future__ import annotations
@@ -75,12 +75,11 @@ class Staging:
         self._path = path
         self._names = 0
 
-    def create(self, beside: Optional[int], data: bytes) -> Staged:
-        """Stage *data*; *beside* is the open folder it will go to, if that exists already."""
+    def create(self, data: bytes) -> Staged:
+        """Stage *data*."""
         spare = self.next_name()
-        staged = None
-        if beside is not None and self._can_be_unnamed():
-            staged = Staged(os.open(".", _UNNAMED, 0o666, dir_fd=beside), None, spare)
+        if self._can_be_unnamed():
+            staged = Staged(os.open(self._path, _UNNAMED, 0o666), None, spare)
         else:
             staged = Staged(os.open(spare, WRITE | os.O_EXCL, 0o666), spare, spare)
         try:

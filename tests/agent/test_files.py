@@ -349,14 +349,15 @@ def test_a_full_disk_keeps_the_old_content_and_leaves_no_litter(small_disk: Path
 
 
 def test_staged_content_has_no_name_where_the_kernel_can_do_that(tmp_path: Path) -> None:
-    folder = os.open(tmp_path, os.O_RDONLY)
+    stage = tmp_path / "stage"
+    stage.mkdir()
     try:
-        os.close(os.open(".", os.O_WRONLY | os.O_TMPFILE, dir_fd=folder))
+        os.close(os.open(stage, os.O_WRONLY | os.O_TMPFILE))
     except OSError:
         pytest.skip("this file system has no files without a name")
-    (tmp_path / "stage").mkdir()
-    staged = Staging(os.fsencode(tmp_path / "stage")).create(folder, b"new")
-    assert list((tmp_path / "stage").iterdir()) == []
+    folder = os.open(tmp_path, os.O_RDONLY)
+    staged = Staging(os.fsencode(stage)).create(b"new")
+    assert list(stage.iterdir()) == []
     staged.appear(folder, b"file")
     with pytest.raises(FileExistsError):
         staged.appear(folder, b"file")
