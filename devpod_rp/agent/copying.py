@@ -84,7 +84,7 @@ def content(path: str, size: int) -> str:
     descriptor = os.open(path, _READ)
     try:
         digest = hashlib.blake2b(digest_size=32)
-        for block, _is_hole in _blocks(descriptor, size):
+        for block, _is_hole in blocks(descriptor, size):
             digest.update(block)
         return digest.hexdigest()
     finally:
@@ -94,7 +94,7 @@ def content(path: str, size: int) -> str:
 def _write(source: int, size: int, part: str) -> Generator[int, None, str]:
     digest = hashlib.blake2b(digest_size=32)
     with os.fdopen(os.open(part, _WRITE, 0o600), "wb", buffering=0) as target:
-        for block, is_hole in _blocks(source, size):
+        for block, is_hole in blocks(source, size):
             digest.update(block)
             if is_hole:
                 target.seek(len(block), os.SEEK_CUR)
@@ -124,9 +124,12 @@ def _read_back(path: str, size: int) -> str:
     return content(path, size)
 
 
-def _blocks(descriptor: int, size: int) -> Iterator[Tuple[bytes, bool]]:
-    """The file's content in blocks, with whether the block is a hole (then it was not read)."""
-    offset = 0
+def blocks(descriptor: int, size: int, offset: int = 0) -> Iterator[Tuple[bytes, bool]]:
+    """The file's content from *offset* on in blocks, with whether the block is a hole (then it was not read).
+
+    Raises:
+        ChangedWhileRead: there are fewer bytes than *size*.
+    """
     while offset < size:
         data = _seek(descriptor, offset, os.SEEK_DATA)
         if data is None or data > size:

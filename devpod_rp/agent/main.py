@@ -30,6 +30,7 @@ from devpod_rp.agent import (
     reuse,
     roots,
     survey,
+    taking,
     watch_post,
     watching,
 )
@@ -90,6 +91,7 @@ OPERATIONS: Dict[str, Handler] = {
     **exposure.OPERATIONS,
     **rescue.OPERATIONS,
     **restoring.OPERATIONS,
+    **taking.OPERATIONS,
     **emergency.OPERATIONS,
     **holdings.OPERATIONS,
     **machine.OPERATIONS,

@@ -13,7 +13,7 @@ RESCUES = ".devpod/rescue"
 INCOMPLETE = ".incomplete-"
 INTERRUPTED = "-interrupted"
 # Not a name that a file at the top of somebody's container disk has.
-_FILE = ".devpod-rescue.json"
+FILE = ".devpod-rescue.json"
 _VERSION = 1
 
 
@@ -50,7 +50,7 @@ def write(directory: str, manifest: Manifest) -> None:
         "failed": manifest.failed,
         "saved": [_as_json(saved) for saved in manifest.saved],
     }
-    write_atomically(os.path.join(directory, _FILE), json.dumps(document, indent=1).encode("ascii"), mode=0o600)
+    write_atomically(os.path.join(directory, FILE), json.dumps(document, indent=1).encode("ascii"), mode=0o600)
 
 
 def read(directory: str) -> Manifest:
@@ -60,7 +60,7 @@ def read(directory: str) -> Manifest:
         OSError: there is none to read.
         ValueError: it is not one of ours.
     """
-    with open(os.path.join(directory, _FILE), "rb") as stream:
+    with open(os.path.join(directory, FILE), "rb") as stream:
         document = json.loads(stream.read())
     try:
         if document["version"] != _VERSION:
