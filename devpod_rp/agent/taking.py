@@ -12,8 +12,8 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from devpod_rp.agent.batch import packed
 from devpod_rp.agent.changes import Stamp, look
-from devpod_rp.agent.copying import BLOCK, blocks
-from devpod_rp.agent.digests import ChangedWhileRead, stamp_of
+from devpod_rp.agent.copying import blocks
+from devpod_rp.agent.digests import BLOCK, ChangedWhileRead, stamp_of
 from devpod_rp.agent.packing import is_packed, pack
 from devpod_rp.agent.wire import Handler, Header, Refusal, Request
 

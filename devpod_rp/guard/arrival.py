@@ -84,10 +84,10 @@ class Arrival:
         Raises:
             CannotKeep: something stands in the way.
         """
-        with open(part, "r+b") as stream:
+        with part.open("r+b") as stream:
             os.fsync(stream.fileno())
+        _dress(part, offer)
         self._name(offer, part)
-        self.dress(offer)
 
     def link(self, offer: Offer, twin: str) -> bool:
         """Give the file that arrived as *twin* a second name; False where this file system cannot."""
@@ -101,25 +101,23 @@ class Arrival:
         return True
 
     def keep_link(self, offer: Offer) -> bool:
-        """Make the symbolic link *offer*, whatever it points at; False if it was there. Raises `CannotKeep`, OSError."""
+        """Make the symbolic link *offer*, whatever it points at; False if it was there. Raises `CannotKeep`."""
         assert offer.target is not None
         place = self.place(offer.path)
-        if os.path.islink(place) and os.readlink(place) == offer.target:
+        if place.is_symlink() and os.fspath(place.readlink()) == offer.target and self._leads_there(offer.path):
             return False
         part = self.part(offer)
         if os.path.lexists(part):
             part.unlink()
-        os.symlink(offer.target, part)
+        part.symlink_to(offer.target)
         if os.utime in os.supports_follow_symlinks:
             os.utime(part, ns=(offer.stamp.mtime_ns, offer.stamp.mtime_ns), follow_symlinks=False)
         self._name(offer, part)
         return True
 
     def dress(self, offer: Offer) -> None:
-        """Give the file here the mode and time that it has on the pod."""
-        place = self.place(offer.path)
-        os.chmod(place, offer.mode & 0o777 | stat.S_IRUSR)
-        os.utime(place, ns=(offer.stamp.mtime_ns, offer.stamp.mtime_ns))
+        """Give the file that is here already the mode and time that it has on the pod."""
+        _dress(self.place(offer.path), offer)
 
     def dress_folders(self, folders: Iterable[tuple[str, int, int]]) -> None:
         """Give folders (path, mode, mtime_ns) what they have on the pod; those that are not here are skipped."""
@@ -127,7 +125,7 @@ class Arrival:
         for path, mode, mtime_ns in sorted(folders, key=lambda each: -len(each[0])):
             place = self.place(path)
             if self._leads_there(path) and place.is_dir() and not place.is_symlink():
-                os.chmod(place, mode & 0o777 | stat.S_IRWXU)
+                place.chmod(mode & 0o777 | stat.S_IRWXU)
                 os.utime(place, ns=(mtime_ns, mtime_ns))
 
     def finish(self) -> None:
@@ -146,8 +144,8 @@ class Arrival:
             earlier = self._arrived.get((status.st_dev, status.st_ino))
             if earlier is not None and earlier != offer.path:
                 raise CannotKeep(f"its name is the same as that of {earlier} on this system")
-            os.rename(place, unused(f"{place}.old"))
-        os.rename(part, place)
+            place.rename(unused(f"{place}.old"))
+        part.rename(place)
         status = os.lstat(place)
         self._arrived.setdefault((status.st_dev, status.st_ino), offer.path)
         _remember(place.parent)
@@ -178,7 +176,7 @@ class Arrival:
 def digest(path: Path) -> str:
     """The content of a file here as the agent names it (blake2b, 32 bytes, hex)."""
     found = hashlib.blake2b(digest_size=32)
-    with open(path, "rb") as stream:
+    with path.open("rb") as stream:
         while block := stream.read(_BLOCK):
             found.update(block)
     return found.hexdigest()
@@ -186,6 +184,11 @@ def digest(path: Path) -> str:
 
 def is_full(error: OSError) -> bool:
     return error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+
+
+def _dress(place: Path, offer: Offer) -> None:
+    place.chmod(offer.mode & 0o777 | stat.S_IRUSR)
+    os.utime(place, ns=(offer.stamp.mtime_ns, offer.stamp.mtime_ns))
 
 
 def _check_on_windows(name: str) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from devpod_rp.agent import manifest
 from devpod_rp.agent.changes import Stamp
 from devpod_rp.agent.manifest import Manifest, Saved
-from devpod_rp.agent.taking import LARGEST_WHOLE, MAX_SLICE
+from devpod_rp.agent.taking import LARGEST_WHOLE
 from devpod_rp.errors import DevpodError, UsageError, WouldLoseDataError
 from devpod_rp.guard import taken
 from devpod_rp.guard.arrival import Arrival, CannotKeep, digest, is_full
+from devpod_rp.guard.slices import collect
 from devpod_rp.guard.taken import Folder, Missing, Nonsense, Offer
 from devpod_rp.pod.link import AgentLink, AgentRefused
 from devpod_rp.progress import Event, Progress, silent
@@ -91,24 +94,6 @@ def download(link: AgentLink, paths: Sequence[str], folder: Path, *, progress: P
     return Download(folder, len(work.saved), work.bytes_kept, work.present, work.failed, stamps)
 
 
-def unchanged(link: AgentLink, stamps: Mapping[str, Stamp]) -> frozenset[str]:
-    """Those paths to which nothing happened since they were in the state that *stamps* tells."""
-    if not stamps:
-        return frozenset()
-    now = (each for each in look(link, list(stamps)) if isinstance(each, Offer))
-    return frozenset(each.path for each in now if stamps.get(each.path) == each.stamp)
-
-
-def look(link: AgentLink, paths: Sequence[str]) -> Iterator[Offer | Folder | Missing]:
-    """The present state of *paths* on the pod, and of the folders above them."""
-    for frame in link.stream("take.look", json.dumps(list(paths)).encode("ascii")):
-        try:
-            rows = json.loads(frame.body)
-        except ValueError as error:
-            raise Nonsense() from error
-        yield from taken.looked(rows)
-
-
 class _Download:
     def __init__(self, link: AgentLink, arrival: Arrival, folder: Path, progress: Progress) -> None:
         self._link = link
@@ -152,7 +137,7 @@ class _Download:
     def _offers(self, paths: list[str], asked: set[str]) -> tuple[list[Offer], list[Folder]]:
         offers: dict[str, Offer] = {}
         folders: list[Folder] = []
-        for each in look(self._link, paths):
+        for each in taken.look(self._link, paths):
             if isinstance(each, Folder):
                 folders.append(each)
             elif each.path not in asked:
@@ -172,7 +157,7 @@ class _Download:
         size = 0
         for offer in offers:
             if offer.target is not None:
-                self._attempt(offer, lambda each=offer: self._take_link(each))
+                self._attempt(offer, partial(self._take_link, offer))
             elif offer.stamp.size <= LARGEST_WHOLE:
                 run.append(offer)
                 size += offer.stamp.size
@@ -197,14 +182,12 @@ class _Download:
                 elif content is None:
                     self.failed[offer.path] = str(row["reason"])
                 else:
-                    self._attempt(offer, lambda each=offer, data=content: self._keep(each, data))
+                    self._attempt(offer, partial(self._keep, offer, content))
         if waiting:
             raise Nonsense()
         return again
 
     def _keep(self, offer: Offer, content: bytes) -> None:
-        import hashlib
-
         there = self._arrival.holds(offer)
         name = hashlib.blake2b(content, digest_size=32).hexdigest()
         if len(content) != offer.stamp.size:
@@ -230,7 +213,7 @@ class _Download:
         again: list[str] = []
         for offer in offers:
             if offer.target is None and offer.stamp.size > LARGEST_WHOLE:
-                self._attempt(offer, lambda each=offer: self._take_slices(each), again)
+                self._attempt(offer, partial(self._take_slices, offer), again)
         return again
 
     def _take_slices(self, offer: Offer) -> None:
@@ -249,41 +232,13 @@ class _Download:
                 self._show(offer.stamp.size)
                 return
         part = self._arrival.part(offer)
-        self._collect(offer, part)
+        collect(self._link, offer, part, self._show)
         name = name or self._ask_digest(offer)
         if digest(part) != name:
             part.unlink()
             raise CannotKeep("what arrived here differs from what is on the pod")
         self._arrival.settle(offer, part)
         self._note(offer, name)
-
-    def _collect(self, offer: Offer, part: Path) -> None:
-        with open(part, "ab") as made:
-            offset = made.tell()
-        offset = 0 if offset > offer.stamp.size else offset
-        self._show(offset)
-        with open(part, "r+b") as stream:
-            stream.truncate(offset)
-            stream.seek(offset)
-            while offset < offer.stamp.size:
-                before = offset
-                asked = {"path": offer.path, "stamp": list(offer.stamp), "offset": offset, "size": MAX_SLICE}
-                for frame in self._link.stream("take.slice", **asked):
-                    room = offer.stamp.size - offset
-                    gap = taken.hole(frame, room)
-                    if gap:
-                        stream.seek(gap, 1)
-                        stream.truncate(offset + gap)
-                    else:
-                        content = taken.data(frame)
-                        if len(content) > room:
-                            raise Nonsense()
-                        stream.write(content)
-                        gap = len(content)
-                    offset += gap
-                    self._show(gap)
-                if offset == before:
-                    raise Nonsense()
 
     def _ask_digest(self, offer: Offer) -> str:
         self._progress(Event("download", f"Comparing {_readable(offer.path)} with the pod"))

@@ -1,8 +1,9 @@
-"""What the pod says of files that are to be brought here, checked as hostile input."""
+"""Asking the pod for the state and content of files that are to be brought here; its answers are hostile input."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from devpod_rp.agent.changes import Stamp
 from devpod_rp.agent.packing import unpack
 from devpod_rp.agent.wire import Frame, Refusal
 from devpod_rp.errors import UnreachableError
+from devpod_rp.pod.link import AgentLink
 
 _LARGEST_BODY = 64 << 20
 
@@ -55,6 +57,24 @@ class Nonsense(UnreachableError):
 
     def __init__(self) -> None:
         super().__init__("What came from the pod is no list of its files; nothing more was taken from it.")
+
+
+def look(link: AgentLink, paths: Sequence[str]) -> Iterator[Offer | Folder | Missing]:
+    """The present state of *paths* on the pod, and of the folders above them."""
+    for frame in link.stream("take.look", json.dumps(list(paths)).encode("ascii")):
+        try:
+            rows = json.loads(frame.body)
+        except ValueError as error:
+            raise Nonsense() from error
+        yield from looked(rows)
+
+
+def unchanged(link: AgentLink, stamps: Mapping[str, Stamp]) -> frozenset[str]:
+    """Those paths to which nothing happened since they were in the state that *stamps* tells."""
+    if not stamps:
+        return frozenset()
+    now = (each for each in look(link, list(stamps)) if isinstance(each, Offer))
+    return frozenset(each.path for each in now if stamps.get(each.path) == each.stamp)
 
 
 def looked(rows: Any) -> Iterator[Offer | Folder | Missing]:
@@ -120,8 +140,8 @@ def _looked(row: Any) -> Offer | Folder | Missing:
     target = row["target"]
     if target is not None and (not isinstance(target, str) or "\0" in target):
         raise ValueError(target)
-    numbers = (_number(row[key]) for key in ("mode", "uid", "gid", "device", "links"))
-    return Offer(path, stamp, *numbers, target)
+    mode, uid, gid, device, links = (_number(row[key]) for key in ("mode", "uid", "gid", "device", "links"))
+    return Offer(path, stamp, mode, uid, gid, device, links, target)
 
 
 def _number(value: Any) -> int:
