@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -96,6 +96,16 @@ class Report:
     def paths_to_rescue(self) -> list[str]:
         """Every name of every sole copy, most precious first."""
         return [path for risk in self.sole_copies for path in (risk.path, *risk.other_names)]
+
+    def without(self, kept: Collection[str], where: str) -> Report:
+        """This report after copies of the paths in *kept* were made *where* ("in ~/saved") and proved equal."""
+        risks = (
+            replace(risk, sole_copy=False, reason=f"same content {where}")
+            if risk.sole_copy and all(name in kept for name in _all_names(risk))
+            else risk
+            for risk in self.at_risk
+        )
+        return replace(self, at_risk=tuple(sorted(risks, key=lambda risk: not risk.sole_copy)))
 
     def folders(self, depth: int = 2) -> list[Folder]:
         """The files at risk by directory, at most *depth* names deep, largest total first."""

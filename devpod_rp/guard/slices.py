@@ -29,8 +29,8 @@ def collect(link: AgentLink, offer: Offer, part: Path, show: Callable[[int], Non
         stream.seek(offset)
         while offset < size:
             before = offset
-            asked = {"path": offer.path, "stamp": list(offer.stamp)}
-            for frame in link.stream("take.slice", offset=offset, size=MAX_SLICE, **asked):
+            stamp = list(offer.stamp)
+            for frame in link.stream("take.slice", path=offer.path, stamp=stamp, offset=offset, size=MAX_SLICE):
                 more = hole(frame, size - offset)
                 if more:
                     stream.seek(more, os.SEEK_CUR)
