@@ -120,8 +120,8 @@ def _draw(node: _Node, indent: str, most: int) -> Iterator[tuple[str, str, str]]
     if len(shown) < len(entries):
         rest = entries[len(shown) :]
         count = sum(each.count if isinstance(each, _Node) else 1 for each in rest)
-        amount = sum(each.bytes if isinstance(each, _Node) else each.size for each in rest)
-        yield f"{indent}└─ and {count} more files", size(amount), "check --json lists them all"
+        total = sum(each.bytes if isinstance(each, _Node) else each.size for each in rest)
+        yield f"{indent}└─ and {count} more files", size(total), "check --json lists them all"
 
 
 def _summary(node: _Node) -> str:
