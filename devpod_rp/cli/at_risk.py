@@ -102,13 +102,13 @@ def _draw(node: _Node, indent: str, most: int) -> Iterator[tuple[str, str, str]]
     entries: list[_Node | Risk] = [*node.files, *folders]
     entries.sort(key=lambda each: -(each.bytes if isinstance(each, _Node) else each.size))
     room = max(1, min(_PER_FOLDER, most - 1))
-    shown = entries if len(entries) <= room else entries[: max(1, room - 1)]
+    shown = entries if len(entries) <= room else entries[: max(1, room // 2)]
     left = most - 1 - len(shown)
     for number, entry in enumerate(shown):
         last = number == len(shown) - 1 and len(shown) == len(entries)
         arm, below = ("└─ ", "   ") if last else ("├─ ", "│  ")
         if not isinstance(entry, _Node):
-            yield f"{indent}{arm}{readable(entry.path.rsplit('/', 1)[1])}", size(entry.size), entry.reason
+            yield f"{indent}{arm}{readable(entry.path.rsplit('/', 1)[1])}", size(entry.size), _short(entry.reason)
             continue
         if left < 1:
             yield f"{indent}{arm}{readable(entry.name)}/", size(entry.bytes), _summary(entry)
@@ -122,6 +122,11 @@ def _draw(node: _Node, indent: str, most: int) -> Iterator[tuple[str, str, str]]
         count = sum(each.count if isinstance(each, _Node) else 1 for each in rest)
         total = sum(each.bytes if isinstance(each, _Node) else each.size for each in rest)
         yield f"{indent}└─ and {count} more files", size(total), "check --json lists them all"
+
+
+def _short(reason: str) -> str:
+    """The reason without what the line above the tree says of all of them."""
+    return reason.partition(", only on the ")[0]
 
 
 def _summary(node: _Node) -> str:
