@@ -279,7 +279,7 @@ class _Download:
 
     def _show(self, more: int) -> None:
         self._done_bytes += more
-message = f"Bringing {self._total_files} files here"
+        message = f"Bringing {self._total_files} files here"
         self._progress(Event("download", message, self._done_bytes, max(self._total_bytes, self._done_bytes), "bytes"))
 
 

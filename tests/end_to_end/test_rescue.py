@@ -48,7 +48,8 @@ def test_rescued_files_come_back_on_the_next_start_as_they_were(pod: World) -> N
 def test_what_is_at_risk_is_downloaded_as_it_is_and_then_the_pod_may_stop(pod: World, tmp_path: Path) -> None:
     made = pod.ssh(
         "mkdir /root/more && cd /root/more && head -c 3000000 /dev/urandom > model.pt && echo n > notes.md"
-        " && chmod 640 notes.md && touch -d '2001-02-03 04:05:06.789' notes.md && ln -s notes.md link && sha256sum model.pt"
+        " && chmod 640 notes.md && touch -d '2001-02-03 04:05:06.789' notes.md && ln -s notes.md link"
+        " && sha256sum model.pt"
     )
     assert made.exit_code == 0, made.stderr
     here = tmp_path / "here"
