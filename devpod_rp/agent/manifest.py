@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional
+from typing import Any, Dict, FrozenSet, Iterator, List, NamedTuple, Optional
 
 from devpod_rp.agent.atomic import write_atomically
 from devpod_rp.agent.changes import Stamp
@@ -30,10 +30,13 @@ class Saved(NamedTuple):
 
 
 class Manifest(NamedTuple):
+    """What a rescue saved and what not (path -> reason); *no_room* names those that only lacked room on the volume."""
+
     destination: str
     created_at: str
     saved: List[Saved]
     failed: Dict[str, str]
+    no_room: FrozenSet[str] = frozenset()
 
     @property
     def size_bytes(self) -> int:
