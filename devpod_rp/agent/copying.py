@@ -27,8 +27,8 @@ def copy_verified(
 ) -> Generator[int, None, str]:
     """Copy the regular file *source*, in the state *stamp*, to *destination*; yields bytes done, returns the digest.
 
-    Written to *part* (same file system; with *resume* it may hold the beginning of this very copy), flushed, read back and compared by blake2b, given the original's owner, mode
-    and mtime, and only then renamed.
+    Written to *part* (same file system; with *resume* it may hold the beginning of this very copy), flushed, read back
+    and compared by blake2b, given the original's owner, mode and mtime, and only then renamed.
 
     Raises:
         ChangedWhileRead: the original is not, or did not stay, in that state.

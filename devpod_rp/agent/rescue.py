@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 import time
-from typing import Dict, Generator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Generator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from devpod_rp.agent import fitting, manifest
 from devpod_rp.agent.changes import Change, Stamp, look
@@ -108,13 +108,11 @@ class _Rescue:
     def _fitting(self, changes: Sequence[Change], size_bytes: Optional[int]) -> List[Change]:
         room = fitting.room(self._volume, size_bytes)
         pieces = [fitting.Piece((change.device, change.stamp), self._needed(change)) for change in changes]
-        fits = []
-        for change, chosen in zip(changes, fitting.choose(pieces, room)):
-            if chosen:
-                fits.append(change)
-            else:
+        chosen = fitting.choose(pieces, room)
+        for number, change in enumerate(changes):
+            if not chosen[number]:
                 self._found_no_room(change)
-        return fits
+        return [change for number, change in enumerate(changes) if chosen[number]]
 
     def _needed(self, change: Change) -> int:
         """Bytes that the copy takes on the volume beyond what is there of it."""

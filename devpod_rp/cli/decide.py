@@ -72,8 +72,14 @@ def _ask(environment: Environment, report: Report, end: str, *, can_rescue: bool
             else _ask(environment, report, end, can_rescue=can_rescue)
         )
     if picked == "download":
-        return decision.download_to(ui.ask_folder("Into which folder?", f"{environment.name}-rescued"))
+        return decision.download_to(ui.ask_folder("Into which folder?", _beside(environment)))
     return decision.GIVE_UP if picked == "give up" else decision.CANCEL
+
+
+def _beside(environment: Environment) -> str:
+    """A new folder beside the project, not in it: there it would be synchronised back to the pod."""
+    project = Path(environment.folder)
+    return str(project.with_name(f"{project.name}-rescued"))
 
 
 def _choose(report: Report) -> frozenset[str]:

@@ -123,6 +123,8 @@ class _Download:
                 self.failed.update(dict.fromkeys(paths, _CHANGING))
         self._arrival.dress_folders((each.path, each.mode, each.mtime_ns) for each in folders)
         self._arrival.finish()
+        message = f"{len(self.saved)} files are here"
+        self._progress(Event("download", message, self._done_bytes, self._done_bytes, "bytes"))
 
     def write_list(self) -> None:
         """Note owners, modes, times and hashes of everything that arrived, now and earlier, beside the files."""

@@ -65,12 +65,26 @@ def rescue(environment: Environment, progress: Progress = silent) -> tuple[Repor
     if not report.sole_copies:
         return report, None
     saved = save(environment, report.paths_to_rescue(), progress, size=report.size)
+    if saved.no_room:
+        raise _too_small(environment, report, saved)
     if saved.failed:
         raise WouldLoseDataError(
             f"{len(saved.failed)} files could not be saved to {saved.destination}: {_reasons(saved.failed)}.",
-            hint="the pod still runs; save them by hand, or give them up with --force.",
+            hint="the pod still runs; bring them here with rescue --download DIR, or give them up with --force.",
         )
     return report, saved
+
+
+def _too_small(environment: Environment, report: Report, saved: Rescue) -> WouldLoseDataError:
+    left = sorted((risk for risk in report.sole_copies if risk.path in saved.no_room), key=lambda risk: -risk.size)
+    named = ", ".join(f"{risk.path} ({risk.size} bytes)" for risk in left[:_NAMED])
+    more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
+    done = f"{saved.files} files are saved in {saved.destination}; " if saved.destination else ""
+    return WouldLoseDataError(
+        f"The volume of {environment.name} is too small: {done}{len(left)} files ({sum(r.size for r in left)} bytes) "
+        f"do not fit: {named}{more}.",
+        hint=f"devpod-rp rescue --download DIR {environment.name} brings them here; or make room on the volume.",
+    )
 
 
 def save(
@@ -88,9 +102,17 @@ def save(
             f"{environment.name} has no volume to save {len(paths)} files to.",
             hint="bring them here with --download DIR, or give them up with --force.",
         )
+    volume = environment.volume
     link = connect.open_link(environment)
     try:
-        return copy(link, paths, volume_path=environment.volume.path, progress=progress, size=size)
+        return copy(
+            link,
+            paths,
+            volume_path=volume.path,
+            volume_bytes=volume.size_gb * 10**9 if volume.size_gb else None,
+            progress=progress,
+            size=size,
+        )
     finally:
         link.close()
 
@@ -165,7 +187,8 @@ def _settled(
         if not wanted:
             break
         if decision.act is Act.RESCUE:
-            saved = save(environment, wanted, progress, size=report.size)
+            size = sum(risk.size for risk in report.sole_copies if risk.path in wanted)
+            saved = save(environment, wanted, progress, size=size)
             failed = saved.failed
         else:
             assert decision.folder is not None
