@@ -7,7 +7,7 @@ import time
 from typing import Hashable, List, NamedTuple, Optional, Sequence, Set
 
 # What a file costs beside its content: its entry in the list, and its name and inode.
-_OVERHEAD_BYTES = 1536
+OVERHEAD_BYTES = 1536
 _MEASURING_SECONDS = 20.0
 # A file system this much larger than the volume is the cluster that the volume is a part of.
 _CLUSTER_FACTOR = 2
@@ -26,7 +26,7 @@ def choose(pieces: Sequence[Piece], room_bytes: int) -> List[bool]:
     left = room_bytes
     chosen = []
     for piece in pieces:
-        needed = _OVERHEAD_BYTES + (0 if piece.content in taken else piece.size_bytes)
+        needed = OVERHEAD_BYTES + (0 if piece.content in taken else piece.size_bytes)
         fits = needed <= left
         chosen.append(fits)
         if fits:

@@ -7,15 +7,14 @@ import os
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devpod_rp.agent.fitting import Piece, choose, room
+from devpod_rp.agent.fitting import OVERHEAD_BYTES, Piece, choose, room
 
-OVERHEAD = choose([Piece(0, 0)], 10**6) and next(n for n in range(10**6) if choose([Piece(0, 0)], n)[0])
 pieces = st.lists(st.builds(Piece, st.integers(0, 8), st.integers(0, 10_000)), max_size=30)
 
 
 def cost(taken: list[Piece]) -> int:
     first = {piece.content: piece.size_bytes for piece in reversed(taken)}
-    return sum(first.values()) + OVERHEAD * len(taken)
+    return sum(first.values()) + OVERHEAD_BYTES * len(taken)
 
 
 @given(pieces, st.integers(0, 200_000))
@@ -39,7 +38,7 @@ def test_everything_is_chosen_where_there_is_room() -> None:
 
 
 def test_a_second_name_of_the_same_bytes_costs_only_its_entry() -> None:
-    assert choose([Piece(1, 5000), Piece(1, 5000)], 5000 + 2 * OVERHEAD) == [True, True]
+    assert choose([Piece(1, 5000), Piece(1, 5000)], 5000 + 2 * OVERHEAD_BYTES) == [True, True]
 
 
 def test_the_room_on_a_part_of_a_cluster_is_its_own_size_less_what_is_on_it(tmp_path) -> None:
