@@ -21,7 +21,7 @@ KILL_AGENTS = (
     " && kill -9 ${p#/proc/}; done; true"
 )
 WRITER = (
-    "mkdir -p /root/live; (i=0; while [ -e /root/live ]; do i=$((i+1)); echo $i > /root/live/$i; sleep 0.1; done)"
+    "mkdir -p /root/live; (i=0; while [ -e /root/live ]; do i=$((i+1)); echo live $i > /root/live/$i; sleep 0.1; done)"
     " </dev/null >/dev/null 2>&1 & echo $!"
 )
 
@@ -90,10 +90,11 @@ def test_an_agent_that_cannot_look_holds_the_pod(pod: World) -> None:
         assert pod.ssh(f"mv /tmp/kept {baseline}").exit_code == 0
 
 
-@pytest.mark.parametrize("victim", ["the agent", "the agent", "the command", "the command"])
-def test_killing_one_of_both_ends_in_the_middle_of_a_rescue_holds_the_pod(pod: World, victim: str) -> None:
+@pytest.mark.parametrize("turn", [1, 2])
+@pytest.mark.parametrize("victim", ["the agent", "the command"])
+def test_killing_one_of_both_ends_in_the_middle_of_a_rescue_holds_the_pod(pod: World, victim: str, turn: int) -> None:
     # Each time another file to save, so that there is work to be killed in.
-    assert pod.ssh("head -c 120000000 /dev/urandom > /root/run/extra$RANDOM$RANDOM.pt").exit_code == 0
+    assert pod.ssh("head -c 120000000 /dev/urandom > /root/run/" + f"{turn}{victim[4]}.pt").exit_code == 0
     command = pod.start("stop", "--rescue")
     assert command.stderr is not None
     for line in command.stderr:

@@ -42,7 +42,8 @@ def test_rescued_files_come_back_on_the_next_start_as_they_were(pod: World) -> N
     assert restored.exit_code == 0, restored.stdout
     assert restored.json["kept"] == []
     assert pod.ssh(_TRAITS).stdout == before
-    assert pod.run("check", "--json").json["safe_to_stop"] is True
+    report = pod.run("check", "--json").json
+    assert report["safe_to_stop"], report
 
 
 def test_what_is_at_risk_is_downloaded_as_it_is_and_then_the_pod_may_stop(pod: World, tmp_path: Path) -> None:
