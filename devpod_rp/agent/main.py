@@ -29,6 +29,7 @@ from devpod_rp.agent import (
     restoring,
     reuse,
     roots,
+    stakes,
     survey,
     taking,
     watch_post,
@@ -97,7 +98,7 @@ OPERATIONS: Dict[str, Handler] = {
     **machine.OPERATIONS,
     **watch_post.OPERATIONS,
 }
-STANDING: Dict[str, Standing] = {**watching.OPERATIONS}
+STANDING: Dict[str, Standing] = {**watching.OPERATIONS, **stakes.OPERATIONS}
 
 
 def serve(

@@ -107,6 +107,7 @@ class Keeper:
             "since": self._started_at,
             "limits": self._overseer.status() if self._overseer else None,
             "money": self._overseer.money() if self._overseer else None,
+            "at_risk": self._overseer.at_risk() if self._overseer else None,
         }
 
     # The loop.
@@ -116,7 +117,11 @@ class Keeper:
         server = ControlServer(self._name, self.handle)
         if self._parts.oversight is not None:
             self._overseer = Overseer(
-                self._name, self._parts.oversight, lambda: self._connection.link, self._clock.wall
+                self._name,
+                self._parts.oversight,
+                lambda: self._connection.link,
+                self._clock.wall,
+                self._parts.notify,
             )
         log.info("keeper=started name=%s pid=%d", self._name, os.getpid())
         try:
