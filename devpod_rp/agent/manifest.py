@@ -74,6 +74,11 @@ def read(directory: str) -> Manifest:
         raise ValueError("not a manifest of a rescue: {0}".format(directory)) from error
 
 
+def is_there(directory: str) -> bool:
+    """Whether a rescue came so far that its list was written; without one it cannot be put back."""
+    return os.path.isfile(os.path.join(directory, FILE))
+
+
 def every(volume: str) -> Iterator[Manifest]:
     """The manifests of all finished rescues on *volume*, newest first; damaged ones count as no rescue."""
     for name in reversed(finished(volume)):

@@ -236,6 +236,22 @@ def test_half_a_copy_is_nobodys_copy_even_when_all_its_bytes_are_there(pod):
     assert found.paths == set()
 
 
+def test_what_only_a_rescue_that_was_cut_off_holds_is_saved_again_because_no_restore_brings_it_back(pod):
+    pod.write("/root/a", "x" * 10_000)
+    pod.write("/root/b", "y" * 10_000)
+    survey = mounts.survey(mounts.parse((pod.proc / "self" / "mountinfo").read_text()), ["/workspace"])
+    steps = rescue.rescue(["/root/a", "/root/b"], "/workspace", survey, root=str(pod.root))
+    next(steps), next(steps)
+    steps.close()
+    budget = copies.Budget(60.0, 1 << 30)
+    for _ in range(2):
+        assert copies.find(["/root/a"], ["/workspace"], budget, root=str(pod.root)).paths == set()
+        pod.rescues("/root/b")  # gives the remains their name
+    result = pod.rescues("/root/a")
+    assert copies.find(["/root/a"], ["/workspace"], budget, root=str(pod.root)).paths == {"/root/a"}
+    assert saved(pod, result, "/root/a").stat().st_nlink == 2, "it costs no room again"
+
+
 def _request(op):
     return Request({"id": 1, "op": "rescue." + op, "volume": "/workspace"}, b"")
 
