@@ -12,7 +12,7 @@ import pytest
 from devpod_rp import guard
 from devpod_rp.agent.fitting import room
 from devpod_rp.cli.app import run
-from tests.agent.containers import OVERLAY_ROOT, VOLUME, Container
+from tests.agent.containers import OVERLAY_ROOT, Container
 from tests.guard.links import DirectLink
 
 OTHER_VOLUME = "31 20 254:17 /vol /workspace-old rw - ext4 /dev/vdc rw"
@@ -63,11 +63,11 @@ def test_taking_a_directory_called_workspace_for_a_volume(tmp_path):
     "folder", ["/home/x", "/root", "/mnt", "/data", "/scratch", "/opt", "/srv", "/var/lib/x", "/x"]
 )
 def test_calling_a_path_persistent_for_its_name(pod, folder):
-    """No prefix is persistent by itself; what is mounted there decides."""
+    """No prefix is persistent by itself, not even when the environment says so; what is mounted there decides."""
     pod.write(f"{folder}/ckpt/step-1.pt")
-    assert at_risk(pod) == {f"{folder}/ckpt/step-1.pt"}
-    pod.mounted([OVERLAY_ROOT, VOLUME, f"40 20 254:18 / {folder} rw - ext4 /dev/vdd rw"])
-    assert at_risk(pod) == set()
+    assert at_risk(pod) == at_risk(pod, folder) == {f"{folder}/ckpt/step-1.pt"}
+    pod.mounted([OVERLAY_ROOT, f"40 20 254:18 /vol {folder} rw - ext4 /dev/vdd rw"])
+    assert at_risk(pod, folder) == set()
 
 
 @pytest.mark.parametrize(
@@ -93,8 +93,9 @@ def test_comparing_paths_as_text(pod):
     """``/workspace-old`` is not in ``/workspace``, though its name begins alike."""
     pod.write("/workspace-old/hf/model.safetensors")
     assert at_risk(pod) == {"/workspace-old/hf/model.safetensors"}
-    pod.mounted([OVERLAY_ROOT, VOLUME, OTHER_VOLUME])
-    assert at_risk(pod) == set(), "unless a volume is mounted there"
+    pod.mounted([OVERLAY_ROOT, OTHER_VOLUME])
+    assert at_risk(pod, "/workspace-old") == set()
+    assert at_risk(pod, "/workspace") == {"/workspace-old/hf/model.safetensors"}, "a mount nobody vouches for"
 
 
 @pytest.mark.parametrize(
