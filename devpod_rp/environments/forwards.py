@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from devpod_rp import paths
 from devpod_rp.agent.atomic import write_atomically
@@ -35,6 +36,19 @@ class Forward:
     def key(self) -> str:
         """What tells it from the others."""
         return self.service or str(self.port)
+
+    def as_json(self, *, listening: bool = False, connections: int = 0, problem: str | None = None) -> dict[str, Any]:
+        """The stable form of ``status`` and ``forward``, without the secret."""
+        return {
+            "port": self.port,
+            "local_port": self.local_port,
+            "address": f"127.0.0.1:{self.local_port}" if self.local_port else None,
+            "label": self.label,
+            "service": self.service,
+            "listening": listening,
+            "connections": connections,
+            "problem": problem,
+        }
 
 
 def read_forwards(name: str) -> list[Forward]:

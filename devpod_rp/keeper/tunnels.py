@@ -10,7 +10,7 @@ import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from devpod_rp.environments import Forward, read_forwards, write_forwards
 from devpod_rp.errors import UnreachableError, UsageError
 from devpod_rp.spec.ports import PortWish, port_wish
 from devpod_rp.ssh.errors import Unreachable
-from devpod_rp.ssh.forward import LOOPBACK, Forwarding, PortTaken, Stream
+from devpod_rp.ssh.forward import Forwarding, PortTaken, Stream
 
 if TYPE_CHECKING:
     from devpod_rp.pod.link import AgentLink
@@ -39,6 +39,14 @@ class _Tunnel:
     forward: Forward
     forwarding: Forwarding | None = None
     problem: str | None = None
+
+    def shown(self) -> dict[str, Any]:
+        forwarding = self.forwarding
+        return self.forward.as_json(
+            listening=forwarding is not None,
+            connections=forwarding.connections if forwarding else 0,
+            problem=self.problem or (forwarding.problem if forwarding else None),
+        )
 
 
 class Tunnels:
@@ -113,7 +121,7 @@ class Tunnels:
     def status(self) -> list[dict[str, Any]]:
         """Every tunnel, as ``status`` and ``forward`` show it."""
         with self._lock:
-            return [_shown(each) for each in self._tunnels.values()]
+            return [each.shown() for each in self._tunnels.values()]
 
     def close(self) -> None:
         """Give every port back; what was wanted is remembered."""
@@ -178,6 +186,22 @@ class Tunnels:
                 raise UnreachableError(f"{self._name} is not connected.", hint=f"devpod-rp up {self._name}")
 
 
+def _add(tunnels: Tunnels, fields: Mapping[str, Any]) -> None:
+    try:
+        wishes = [port_wish(str(text)) for text in fields.get("ports", ())]
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    tunnels.add(wishes)
+
+
+def _remove(tunnels: Tunnels, fields: Mapping[str, Any]) -> None:
+    tunnels.remove([str(key) for key in fields.get("keys", ())])
+
+
+TUNNEL_OPS: dict[str, Callable[[Tunnels, Mapping[str, Any]], None]] = {"forward": _add, "unforward": _remove}
+"""What a control request asks of the tunnels; each answers with the list of them."""
+
+
 def _forward(wish: PortWish, *, from_spec: bool) -> Forward:
     return Forward(wish.port, wish.local, wish.label, exact=wish.local is not None, from_spec=from_spec)
 
@@ -197,17 +221,3 @@ def _candidates(forward: Forward) -> list[int]:
     if first < _FIRST_FREE_FOR_ALL:
         first += _ABOVE_THE_RESERVED
     return [*range(first, min(first + _NEAR, 65536)), 0]
-
-
-def _shown(tunnel: _Tunnel) -> dict[str, Any]:
-    forward, forwarding = tunnel.forward, tunnel.forwarding
-    return {
-        "port": forward.port,
-        "local_port": forward.local_port,
-        "address": f"{LOOPBACK}:{forward.local_port}" if forwarding else None,
-        "label": forward.label,
-        "service": forward.service,
-        "listening": forwarding is not None,
-        "connections": forwarding.connections if forwarding else 0,
-        "problem": tunnel.problem or (forwarding.problem if forwarding else None),
-    }

@@ -112,9 +112,13 @@ def money_of(environment: Environment) -> tuple[Cost, Runway]:
 
 def sync_status(environment: Environment) -> dict[str, Any]:
     """The synchronisation as the keeper sees it, or as its journal left it if none runs."""
+    running = control.keeper_running(environment.name)
     if not environment.spec["sync"]["enabled"]:
-        return {"state": "disabled", "mode": environment.spec["sync"]["mode"]}
-    if control.keeper_running(environment.name):
+        disabled = {"state": "disabled", "mode": environment.spec["sync"]["mode"]}
+        if running:
+            disabled["forwards"] = control.keeper_request(environment.name, "status")["forwards"]
+        return disabled
+    if running:
         return control.keeper_request(environment.name, "status")
     return syncing.journal_status(environment)
 
@@ -149,7 +153,8 @@ def describe(environment: Environment, sync: dict[str, Any], cost: Cost | None =
             "stopped_because": limits.why_stopped(environment),
         },
         "volume": dict(vars(environment.volume)),
-        "sync": {key: value for key, value in sync.items() if key not in ("limits", "money")},
+        "sync": {key: value for key, value in sync.items() if key not in ("limits", "money", "forwards")},
+        "forwards": sync.get("forwards") or [each.as_json() for each in environments.read_forwards(environment.name)],
         "half_made": environment.half_made,
         "simulated": environment.cloud == "local",
     }

@@ -186,6 +186,8 @@ def _order_start(environment: Environment, spec: EnvironmentSpec, client: RunPod
 
 def _synchronise(environment: Environment, progress: Progress) -> dict[str, Any]:
     if not environment.spec["sync"]["enabled"]:
+        if environment.spec["forward_ports"] or environments.read_forwards(environment.name):
+            control.start_keeper(environment.name)
         return {"state": "disabled", "mode": environment.spec["sync"]["mode"]}
     if pauses.is_paused(environment.name):
         resume = f"devpod-rp sync resume {environment.name}"

@@ -163,7 +163,9 @@ class EnvironmentSpec(_Part):
     def _extensions(cls, extensions: tuple[str, ...]) -> tuple[str, ...]:
         for extension in extensions:
             if not _EXTENSION.fullmatch(extension):
-                raise ValueError(f"{extension!r} is no extension; write it like ms-python.python, or with @1.2.3 behind")
+                raise ValueError(
+                    f"{extension!r} is no extension; write it like ms-python.python, or with @1.2.3 behind"
+                )
         return extensions
 
     @field_validator("env")

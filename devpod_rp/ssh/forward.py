@@ -101,9 +101,7 @@ class Forwarding:
             self._forget(client)
             return
         self.problem = None
-        back = threading.Thread(
-            target=_pour_back, args=(stream, client), name=f"forward {self.port} out", daemon=True
-        )
+        back = threading.Thread(target=_pour_back, args=(stream, client), name=f"forward {self.port} out", daemon=True)
         back.start()
         _pour_in(client, stream)
         back.join()
