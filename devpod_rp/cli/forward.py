@@ -34,8 +34,8 @@ def forward(ports: tuple[str, ...], stop: bool, name: str | None, as_json: bool)
         seen: list[dict[str, Any]] = overview.describe(environment, overview.sync_status(environment))["forwards"]
     else:
         control.start_keeper(environment.name)
-        asked = {"op": "unforward", "keys": list(ports)} if stop else {"op": "forward", "ports": list(ports)}
-        seen = control.keeper_request(environment.name, **asked)["forwards"]
+        op, words = ("unforward", {"keys": list(ports)}) if stop else ("forward", {"ports": list(ports)})
+        seen = control.keeper_request(environment.name, op, **words)["forwards"]
     if as_json:
         render.document({"forwards": seen})
         return

@@ -21,7 +21,8 @@ _FORMAT = 1
 class Forward:
     """*port* on the pod's loopback at *local_port* of this machine; *exact*: at no other.
 
-    *from_spec*: asked for by ``forward_ports``, and gone with it. *service* is one of ours, which takes another port at every start (*port* is None) and knows its user by *secret*.
+    *from_spec*: asked for by ``forward_ports``, and gone with it. *service* is one of ours, which takes another port at
+    every start (*port* is None) and knows its user by *secret*.
     """
 
     port: int | None

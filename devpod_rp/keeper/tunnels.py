@@ -76,7 +76,7 @@ class Tunnels:
                     self._try_to_listen(tunnel)
 
     def add(self, wishes: Iterable[PortWish]) -> None:
-        """Forward what *wishes* ask for; a wish for a port that is forwarded already replaces that tunnel if it differs.
+        """Forward what *wishes* ask for; one that differs replaces the tunnel of its port.
 
         Raises:
             PortTaken: a local port that was asked for is not free; tunnels before it in the list are there.
