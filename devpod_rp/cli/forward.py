@@ -34,8 +34,11 @@ def forward(ports: tuple[str, ...], stop: bool, name: str | None, as_json: bool)
         seen: list[dict[str, Any]] = overview.describe(environment, overview.sync_status(environment))["forwards"]
     else:
         control.start_keeper(environment.name)
-        op, words = ("unforward", {"keys": list(ports)}) if stop else ("forward", {"ports": list(ports)})
-        seen = control.keeper_request(environment.name, op, **words)["forwards"]
+        if stop:
+            answer = control.keeper_request(environment.name, "unforward", keys=list(ports))
+        else:
+            answer = control.keeper_request(environment.name, "forward", ports=list(ports))
+        seen = answer["forwards"]
     if as_json:
         render.document({"forwards": seen})
         return

@@ -86,7 +86,8 @@ class EnvironmentSpec(_Part):
     *container_disk_gb* is wiped at every stop; *ssh_timeout_s* is how long a running host may take to answer over SSH
     before it is given up. *idle_stop*, *max_runtime* and *lid_stop* are durations, *max_cost* is USD for one run; each
     stops the pod, None never does. *forward_ports* are ports of the pod to have here, as ``6006`` or
-    ``tensorboard=6006:16006``; *extensions* are those of VS Code to have on the pod. ``env`` values may be secrets and are never shown by ``repr``.
+    ``tensorboard=6006:16006``; *extensions* are those of VS Code to have on the pod. ``env`` values may be secrets and
+    are never shown by ``repr``.
     """
 
     template: str = "pytorch"
@@ -163,9 +164,7 @@ class EnvironmentSpec(_Part):
     def _extensions(cls, extensions: tuple[str, ...]) -> tuple[str, ...]:
         for extension in extensions:
             if not _EXTENSION.fullmatch(extension):
-                raise ValueError(
-                    f"{extension!r} is no extension; write it like ms-python.python, or with @1.2.3 behind"
-                )
+                raise ValueError(f"{extension!r} is no extension; write it like ms-python.python")
         return extensions
 
     @field_validator("env")

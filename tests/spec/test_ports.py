@@ -21,9 +21,7 @@ def test_a_wish_is_a_port_with_a_label_and_a_place_here(text: str, wish: PortWis
     assert port_wish(str(wish)) == wish
 
 
-@pytest.mark.parametrize(
-    "text", ["", "x", "0", "65536", "80:0", "80:70000", "=80", "80:", ":80", "-1", "80/tcp", "8 0"]
-)
+@pytest.mark.parametrize("text", ["", "x", "0", "65536", "80:0", "80:70000", "=80", "80:", ":80", "-1", "80/tcp"])
 def test_anything_else_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match="tensorboard=6006"):
         port_wish(text)

@@ -19,7 +19,7 @@ from tests.ssh.server import Server
 
 @pytest.fixture
 def connection(server: Server, identity: Identity) -> Iterator[Connection]:
-    with Connection.open(server.address, identity.path, server.host_key) as opened:
+    with Connection.open(server.address, identity.private, server.host_key) as opened:
         yield opened
 
 
