@@ -54,7 +54,7 @@ def _outlives(address: str, volumes: Sequence[str]) -> bool:
 
 
 def _fetched(git_dir: str, volumes: Sequence[str]) -> Iterator[str]:
-    """Commits that no remote branch names and that a remote gave: a tag that was cloned, the edge of a shallow clone."""
+    """Commits that a remote gave though no branch of it names them: a cloned tag, the edge of a shallow clone."""
     for line in _lines(os.path.join(_common(git_dir), "shallow")):
         if _COMMIT.fullmatch(line.strip()):
             yield line.strip()
@@ -68,9 +68,9 @@ def _fetched(git_dir: str, volumes: Sequence[str]) -> Iterator[str]:
         entry, _tab, message = line.partition("\t")
         words = entry.split(" ")
         address = message[len("clone: from ") :].strip()
-        if message.startswith("clone: from ") and len(words) > 1 and _COMMIT.fullmatch(words[1]):
-            if _outlives(address, volumes):
-                yield words[1]
+        cloned = message.startswith("clone: from ") and _outlives(address, volumes)
+        if cloned and len(words) > 1 and _COMMIT.fullmatch(words[1]):
+            yield words[1]
 
 
 def _common(git_dir: str) -> str:
