@@ -146,9 +146,9 @@ def _sorted_out(changes: Mapping[str, Change], places: Sequence[Place]) -> Dict[
         return known[folder]
 
     for path in changes:
-        place = owner(os.path.dirname(path))
-        if place is not None:
-            inside.setdefault(place, []).append(path)
+        innermost = owner(os.path.dirname(path))
+        if innermost is not None:
+            inside.setdefault(innermost, []).append(path)
     return inside
 
 
@@ -191,9 +191,9 @@ class _Look:
             list(elsewhere.addresses.values()),
             unpushed,
             stashes,
-            staged,
-            uncommitted,
-            untracked,
+            checkout.staged,
+            checkout.uncommitted,
+            checkout.untracked,
         )
 
     def comes_back(self) -> Set[str]:

@@ -157,7 +157,7 @@ def inspect(link: AgentLink, *, volume_path: str | None) -> Report:
         raise GuardBlind(refused.message) from refused
     risks = [replace(risk, sole_copy=risk.sole_copy and not _all_names(risk) <= copied) for risk in verdict.at_risk]
     packages = tuple(Rebuildable(**package) for package in summary["packages"])
-    repositories = tuple(gits.read(each) for each in summary["repositories"])
+    repositories = gits.relevant((gits.read(each) for each in summary["repositories"]), risks)
     risks = gits.explained((_reworded(risk) for risk in risks), repositories)
     report = Report(
         at_risk=tuple(most_precious_first(risks, rules)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -74,6 +74,12 @@ def read(document: Mapping[str, Any]) -> Repository:
     )
 
 
+def relevant(repositories: Iterable[Repository], risks: Iterable[Risk]) -> tuple[Repository, ...]:
+    """Those whose loss is one: a repository in a tool's cache, all files of which are noise, is not."""
+    folders = {folder for risk in risks for folder in _folders(risk.path)}
+    return tuple(each for each in repositories if not each.sole_copy or each.path in folders)
+
+
 def clones(repositories: Iterable[Repository]) -> tuple[Rebuildable, ...]:
     """Those that come back with one command."""
     return tuple(Rebuildable("git", each.path, each.how) for each in repositories if each.how)
@@ -86,8 +92,7 @@ def explained(risks: Iterable[Risk], repositories: Sequence[Repository]) -> list
 
 
 def _explained(risk: Risk, by_path: Mapping[str, Repository]) -> Risk:
-    folder = risk.path
-    while folder := folder.rpartition("/")[0]:
+    for folder in _folders(risk.path):
         repository = by_path.get(folder)
         if repository is not None:
             what = repository.wording() if repository.sole_copy else "not in any commit that is on its remote"
@@ -95,6 +100,12 @@ def _explained(risk: Risk, by_path: Mapping[str, Repository]) -> Risk:
                 risk, reason=risk.reason.replace(", only on the", f", in a git repository ({what}), only on the")
             )
     return risk
+
+
+def _folders(path: str) -> Iterator[str]:
+    """The directories that *path* lies in, innermost first."""
+    while path := path.rpartition("/")[0]:
+        yield path
 
 
 def _many(count: int, what: str, plural: str = "s") -> str:
