@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "track": ("devpod_rp.cli.account:track", "Make an environment of a pod that exists already."),
     "ssh": ("devpod_rp.cli.connect:ssh", "A shell on the pod, or one command."),
     "open": ("devpod_rp.cli.open:open_", "Open the pod in an editor."),
+    "forward": ("devpod_rp.cli.forward:forward", "Have ports of the pod on this machine."),
     "logs": ("devpod_rp.cli.connect:logs", "The container's log, or the keeper's."),
     "sync": (
         "devpod_rp.cli.sync:sync",

@@ -42,6 +42,9 @@ def lines(report: Report, where: str) -> Iterator[str]:
         exists = "exists" if len(report.sole_copies) == 1 else "exist"
         yield f"{many} ({size(report.size)}) {exists} only on the {where} ({counted}):"
         yield from tree(report.sole_copies)
+    for repository in report.repositories[:_SHOWN]:
+        if repository.sole_copy or repository.uncommitted or repository.untracked:
+            yield f"  git {readable(repository.path)}: {repository.wording()}"
     for problem in report.problems[:_SHOWN]:
         yield f"  could not look into {readable(problem.path)}: {problem.reason}"
     if len(report.problems) > _SHOWN:

@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from devpod_rp.errors import WouldLoseDataError
+from devpod_rp.guard import repositories as gits
 from devpod_rp.guard import rules as rule_tables
 from devpod_rp.guard.classify import Found, LeftOut, Rebuildable, Risk, judge, most_precious_first, rescue_order
+from devpod_rp.guard.repositories import Repository
 from devpod_rp.pod.link import AgentLink, AgentRefused
 
 log = logging.getLogger(__name__)
@@ -78,6 +80,7 @@ class Report:
     seconds: float
     volume_missing: str | None = None
     baseline: bool = True
+    repositories: tuple[Repository, ...] = ()
 
     @property
     def sole_copies(self) -> tuple[Risk, ...]:
@@ -123,6 +126,7 @@ class Report:
             "safe_to_stop": self.safe_to_stop,
             "at_risk": [risk.as_json() for risk in self.at_risk],
             "rebuildable": [one.as_json() for one in self.rebuildable],
+            "repositories": [one.as_json() for one in self.repositories],
             "processes": [one.as_json() for one in self.processes],
             "scanned_files": self.scanned_files,
             "seconds": round(self.seconds, 3),
@@ -153,9 +157,11 @@ def inspect(link: AgentLink, *, volume_path: str | None) -> Report:
         raise GuardBlind(refused.message) from refused
     risks = [replace(risk, sole_copy=risk.sole_copy and not _all_names(risk) <= copied) for risk in verdict.at_risk]
     packages = tuple(Rebuildable(**package) for package in summary["packages"])
+    repositories = gits.relevant((gits.read(each) for each in summary["repositories"]), risks)
+    risks = gits.explained((_reworded(risk) for risk in risks), repositories)
     report = Report(
-        at_risk=tuple(most_precious_first((_reworded(risk) for risk in risks), rules)),
-        rebuildable=packages + verdict.rebuildable,
+        at_risk=tuple(most_precious_first(risks, rules)),
+        rebuildable=packages + verdict.rebuildable + gits.clones(repositories),
         processes=tuple(Process(pid, command) for pid, command in summary["processes"]),
         problems=tuple(Problem(path, reason) for path, reason in sorted(summary["problems"].items())),
         left_out=verdict.left_out,
@@ -163,6 +169,7 @@ def inspect(link: AgentLink, *, volume_path: str | None) -> Report:
         seconds=float(summary["seconds"]),
         volume_missing=next(iter(summary["disguised"].values()), None),
         baseline=bool(summary["baseline"]),
+        repositories=repositories,
     )
     log.info(
         "guard-looked scanned=%d at_risk=%d sole_copies=%d problems=%d seconds=%.2f",
