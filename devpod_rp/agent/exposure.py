@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from devpod_rp.agent import baseline as baselines
-from devpod_rp.agent import container, copies, mounts, packages
+from devpod_rp.agent import container, copies, mounts, packages, repositories
 from devpod_rp.agent.baseline import Baseline
 from devpod_rp.agent.changes import Change, Changes, changed_since
 from devpod_rp.agent.wire import Handler, Refusal, Request
@@ -135,7 +135,9 @@ def _scan(root: str, proc: Path, request: Request) -> Iterator[Tuple[Dict[str, A
         raise Refusal("unexpected", str(error)) from error
     changes, baseline = exposure.changes, exposure.baseline
     owned = packages.owned(changes.found, root=root)
-    left = [change for change in changes.found if change.path not in owned.paths]
+    kept = [change for change in changes.found if change.path not in owned.paths]
+    cloned = repositories.examine(kept, exposure.survey.volumes, root=root)
+    left = [change for change in kept if change.path not in cloned.paths]
     for start in range(0, len(left), _BATCH):
         rows = [_row(change, baseline) for change in left[start : start + _BATCH]]
         yield {"rows": len(rows)}, json.dumps(rows).encode("ascii")
@@ -146,6 +148,7 @@ def _scan(root: str, proc: Path, request: Request) -> Iterator[Tuple[Dict[str, A
         "problems": changes.problems,
         "processes": _running_work(baseline, proc),
         "packages": [package._asdict() for package in owned.packages],
+        "repositories": [repository.as_json() for repository in cloned.repositories],
         "scanned": changes.scanned,
         "seconds": time.monotonic() - began,
     }

@@ -26,11 +26,13 @@ from devpod_rp.agent import (
     holdings,
     machine,
     packing,
-    rescue,
+    rescues,
     restoring,
     reuse,
     roots,
+    stakes,
     survey,
+    taking,
     watch_post,
     watching,
 )
@@ -91,15 +93,16 @@ OPERATIONS: Dict[str, Handler] = {
     **fetch.OPERATIONS,
     **reuse.OPERATIONS,
     **exposure.OPERATIONS,
-    **rescue.OPERATIONS,
+    **rescues.OPERATIONS,
     **restoring.OPERATIONS,
+    **taking.OPERATIONS,
     **emergency.OPERATIONS,
     **holdings.OPERATIONS,
     **machine.OPERATIONS,
     **watch_post.OPERATIONS,
     **watching.OPERATIONS,
 }
-STANDING: Dict[str, Standing] = {**watching.STANDING}
+STANDING: Dict[str, Standing] = {**watching.STANDING, **stakes.OPERATIONS}
 
 
 def serve(

@@ -27,7 +27,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "gc": ("devpod_rp.cli.account:gc", "Find and clear what interrupted commands left in the cloud."),
     "track": ("devpod_rp.cli.account:track", "Make an environment of a pod that exists already."),
     "ssh": ("devpod_rp.cli.connect:ssh", "A shell on the pod, or one command."),
-    "open": ("devpod_rp.cli.connect:open_", "Open the pod in an editor."),
+    "open": ("devpod_rp.cli.open:open_", "Open the pod in an editor."),
+    "forward": ("devpod_rp.cli.forward:forward", "Have ports of the pod on this machine."),
     "logs": ("devpod_rp.cli.connect:logs", "The container's log, or the keeper's."),
     "sync": (
         "devpod_rp.cli.sync:sync",

@@ -1,4 +1,4 @@
-"""``ssh``, ``open`` and ``logs``: getting at the pod."""
+"""``ssh`` and ``logs``: getting at the pod."""
 
 from __future__ import annotations
 
@@ -45,39 +45,6 @@ def ssh(words: tuple[str, ...], as_json: bool) -> int:
         }
     )
     return done.returncode
-
-
-@click.command("open")
-@name_argument
-@click.option("--ide", default="vscode", show_default=True, help="Which editor.")
-@json_option
-def open_(name: str | None, ide: str, as_json: bool) -> None:
-    """Open the workspace in an editor, or print the link that does."""
-    from devpod_rp.editors.registry import editor
-    from devpod_rp.lifecycle import overview
-
-    chosen = editor(ide)
-    environment = overview.look_at(pick.environment(name, as_json=as_json))
-    if environment.status != "RUNNING":
-        raise UnreachableError(
-            f"{environment.name} is {environment.status}.", hint=f"devpod-rp up {environment.name} starts it."
-        )
-    opened = chosen.open_folder(environment.host_alias, environment.workspace)
-    if as_json:
-        render.document(
-            {
-                "ide": chosen.name,
-                "launched": opened.launched,
-                "command": list(opened.command) if opened.command else None,
-                "deep_link": opened.deep_link,
-                "problem": opened.problem,
-            }
-        )
-    elif opened.launched:
-        click.echo(f"{chosen.title} opens {environment.workspace} on {environment.host_alias}.")
-    else:
-        reason = opened.problem or f"{chosen.title} is not on PATH here"
-        click.echo(f"{reason}; this link opens it:\n  {opened.deep_link}")
 
 
 @click.command()

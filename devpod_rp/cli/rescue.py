@@ -1,11 +1,18 @@
-"""``rescue``, ``rescue list``, ``rescue restore``: saving files to the volume and putting them back."""
+"""``rescue``, ``rescue list``, ``rescue restore``: saving files to the volume or here, and putting them back."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from devpod_rp.cli import pick, render, ui
-from devpod_rp.cli.options import json_option, name_argument
+from devpod_rp.cli.at_risk import readable
+from devpod_rp.cli.options import download_option, json_option, name_argument
+
+if TYPE_CHECKING:
+    from devpod_rp.environments import Environment
 
 _SAVE = "save"
 
@@ -29,12 +36,19 @@ def rescue() -> None:
 
 @rescue.command(_SAVE)
 @name_argument
+@download_option
+@click.option("--volume", is_flag=True, help="With --download: what is only on the volume, not on the container disk.")
 @json_option
-def save(name: str | None, as_json: bool) -> None:
-    """Copy what a stop would destroy to the volume, verified."""
+def save(name: str | None, folder: Path | None, volume: bool, as_json: bool) -> int:
+    """Copy what a stop would destroy to the volume, or with --download to a folder here, verified."""
+    from devpod_rp.errors import ExitCode, UsageError
     from devpod_rp.lifecycle import look, overview
 
+    if volume and folder is None:
+        raise UsageError("What is only on the volume cannot be rescued to it.", hint="add --download DIR.")
     environment = overview.look_at(pick.environment(name, as_json=as_json))
+    if folder is not None:
+        return _download(environment, folder.expanduser().absolute(), volume=volume, as_json=as_json)
     with ui.progress() as progress:
         _, saved = look.rescue(environment, progress)
     if as_json:
@@ -43,6 +57,27 @@ def save(name: str | None, as_json: bool) -> None:
         click.echo("Nothing is at risk; nothing had to be saved.")
     else:
         click.echo(f"Saved {saved.files} files ({ui.size(saved.bytes)}) to {saved.destination}.")
+    return ExitCode.DONE
+
+
+def _download(environment: Environment, folder: Path, *, volume: bool, as_json: bool) -> int:
+    from devpod_rp.errors import ExitCode
+    from devpod_rp.lifecycle import look
+
+    with ui.progress() as progress:
+        report = look.check_volume(environment, progress) if volume else look.check(environment, progress)
+        wanted = report.paths_to_rescue()
+        done = look.bring(environment, wanted, folder, progress) if wanted else None
+    if as_json:
+        render.document({"download": done.as_json() if done else None})
+    elif done is None:
+        click.echo("Nothing is at risk; nothing had to be brought here.")
+    else:
+        already = f"; {done.present} were here already" if done.present else ""
+        click.echo(f"Downloaded {done.files} files ({ui.size(done.bytes)}) to {done.folder}{already}.")
+        for path, reason in done.failed.items():
+            click.echo(f"  not brought here: {readable(path)}: {reason}")
+    return ExitCode.WOULD_LOSE_DATA if done and done.failed else ExitCode.DONE
 
 
 @rescue.command("list")
@@ -93,7 +128,7 @@ def restore(
         already = f"; {len(done.present)} were there already" if done.present else ""
         click.echo(f"Put back {len(done.restored)} files ({ui.size(done.bytes)}){already}.")
         for path, reason in done.kept.items():
-            click.echo(f"  not put back: {path if path.isprintable() else repr(path)}: {reason}")
+            click.echo(f"  not put back: {readable(path)}: {reason}")
         if done.kept:
             click.echo("hint: --overwrite replaces what is there.")
     return ExitCode.WOULD_LOSE_DATA if done.kept else ExitCode.DONE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -44,6 +45,27 @@ def choose(question: str, choices: Sequence[tuple[str, Answer]]) -> Answer:
         raise InterruptedByUserError("Cancelled.")
     _, answer = choices[picked]
     return answer
+
+
+def mark(question: str, choices: Sequence[tuple[str, Answer]]) -> list[Answer]:
+    """Let the person mark any number of *choices* (label, value)."""
+    import questionary
+
+    options = [questionary.Choice(label, value=index) for index, (label, _) in enumerate(choices)]
+    picked: list[int] | None = questionary.checkbox(question, choices=options).ask()
+    if picked is None:
+        raise InterruptedByUserError("Cancelled.")
+    return [choices[index][1] for index in picked]
+
+
+def ask_folder(question: str, default: str) -> Path:
+    """Let the person name a folder; it need not exist."""
+    import questionary
+
+    answer: str | None = questionary.path(question, default=default, only_directories=True).ask()
+    if not answer:
+        raise InterruptedByUserError("Cancelled.")
+    return Path(answer).expanduser().absolute()
 
 
 def need_terminal(what: str, flag: str) -> UsageError:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from devpod_rp.editors.model import Editor
-from devpod_rp.editors.vscode import VSCODE
-from devpod_rp.errors import UsageError
+from devpod_rp.editors.others import jetbrains, zed
+from devpod_rp.editors.programs import Machine
+from devpod_rp.editors.vscode import family
 
-EDITORS: dict[str, Editor] = {each.name: each for each in (VSCODE,)}
+NAMES = ("code", "code-insiders", "cursor", "windsurf", "codium", "zed", "jetbrains")
 
 
-def editor(name: str) -> Editor:
-    """The editor called *name*.
-
-    Raises:
-        UsageError: there is none; the error lists those we know.
-    """
-    try:
-        return EDITORS[name]
-    except KeyError:
-        raise UsageError(f"{name!r} is no editor we can open.", hint=f"known: {', '.join(sorted(EDITORS))}") from None
+def editors(machine: Machine | None = None) -> dict[str, Editor]:
+    """Every desktop editor by name, to be found on *machine* (this one if None)."""
+    here = machine or Machine()
+    found: tuple[Editor, ...] = (*family(here), zed(here), jetbrains(here))
+    return {each.name: each for each in found}

@@ -1,59 +1,129 @@
-"""Visual Studio Code through its Remote-SSH extension, which connects with the system's ``ssh`` by host alias."""
+"""Visual Studio Code and its relatives, which connect by SSH host alias and understand the same URIs."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-from collections.abc import Callable
-from typing import Any
+import dataclasses
+from dataclasses import dataclass
 from urllib.parse import quote
 
-from devpod_rp.editors.model import Editor, Opened
-from devpod_rp.errors import UsageError
+from devpod_rp.editors.model import Opened, Target
+from devpod_rp.editors.programs import CommandFailed, Machine, Places, run
+from devpod_rp.errors import DevpodError
 
-# `code` hands the request to a running window or starts one in the background; it does not wait for the connection.
-_LAUNCH_SECONDS = 60
-
-
-def open_folder(
-    host_alias: str,
-    remote_path: str,
-    *,
-    which: Callable[[str], str | None] = shutil.which,
-    run: Callable[..., subprocess.CompletedProcess[Any]] = subprocess.run,
-) -> Opened:
-    """Open *remote_path* of *host_alias* in a window of VS Code, or say which link does.
-
-    Raises:
-        UsageError: *remote_path* is not absolute.
-    """
-    location = _location(host_alias, remote_path)
-    deep_link = f"vscode://vscode-remote/{location}?windowId=_blank"
-    program = which("code")
-    if program is None:
-        return Opened(launched=False, command=None, deep_link=deep_link)
-    # A URI, because `--remote HOST PATH` takes a folder with a dot in its name for a file; one argument with "=",
-    # because code.cmd on Windows splits it otherwise.
-    command = (program, f"--folder-uri=vscode-remote://{location}")
-    try:
-        ended = run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_LAUNCH_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return Opened(launched=False, command=command, deep_link=deep_link, problem=str(error))
-    if ended.returncode != 0:
-        return Opened(launched=False, command=command, deep_link=deep_link, problem=_last_line(ended))
-    return Opened(launched=True, command=command, deep_link=deep_link)
+# The command hands the request to a running window or starts one in the background; it does not wait for the
+# connection. Installing an extension downloads it.
+_LAUNCH_SECONDS = 60.0
+_INSTALL_SECONDS = 300.0
+_MICROSOFT = "ms-vscode-remote.remote-ssh"
 
 
-VSCODE = Editor("vscode", "Visual Studio Code", open_folder)
+@dataclass(frozen=True)
+class VsCode:
+    """One of the family. *scheme* is that of its links; *extension* connects over SSH, None where it is built in."""
+
+    name: str
+    title: str
+    scheme: str
+    places: Places
+    extension: str | None
+    machine: Machine = dataclasses.field(default_factory=Machine)
+
+    def program(self) -> str | None:
+        return self.places.find(self.machine)
+
+    def open(self, target: Target) -> Opened:
+        location = _location(target)
+        deep_link = f"{self.scheme}://vscode-remote/{location}?windowId=_blank"
+        program = self.program()
+        if program is None:
+            return Opened(launched=False, command=None, deep_link=deep_link)
+        # A URI, because `--remote HOST PATH` takes a folder with a dot in its name for a file; one argument with "=",
+        # because code.cmd on Windows splits it otherwise.
+        kind = "file" if target.path.endswith(".code-workspace") else "folder"
+        command = (program, f"--{kind}-uri=vscode-remote://{location}")
+        try:
+            run(command, _LAUNCH_SECONDS)
+        except CommandFailed as failure:
+            return Opened(launched=False, command=command, deep_link=deep_link, problem=str(failure))
+        return Opened(launched=True, command=command, deep_link=deep_link)
+
+    def missing_extension(self) -> str | None:
+        program = self.program()
+        if program is None or self.extension is None:
+            return None
+        try:
+            installed = run((program, "--list-extensions"), _LAUNCH_SECONDS)
+        except CommandFailed:
+            return None  # opening will say what is wrong with the command
+        return None if self.extension in installed.lower().split() else self.extension
+
+    def install_extension(self, extension: str) -> None:
+        program = self.program()
+        assert program is not None
+        try:
+            run((program, "--install-extension", extension), _INSTALL_SECONDS)
+        except CommandFailed as failure:
+            raise DevpodError(
+                f"{self.title} could not install {extension}: {failure}",
+                hint=f"install it in {self.title}'s Extensions view.",
+            ) from failure
 
 
-def _location(host_alias: str, remote_path: str) -> str:
-    if not remote_path.startswith("/"):
-        raise UsageError(f"{remote_path!r} is not an absolute path on {host_alias}.")
+def family(machine: Machine) -> tuple[VsCode, ...]:
+    """Every member we know, as found on *machine*."""
+    return (
+        VsCode(
+            "code",
+            "Visual Studio Code",
+            "vscode",
+            _places("code", "Visual Studio Code", "Microsoft VS Code/bin/code.cmd"),
+            _MICROSOFT,
+            machine,
+        ),
+        VsCode(
+            "code-insiders",
+            "Visual Studio Code Insiders",
+            "vscode-insiders",
+            _places(
+                "code-insiders",
+                "Visual Studio Code - Insiders",
+                "Microsoft VS Code Insiders/bin/code-insiders.cmd",
+                mac="code",
+            ),
+            _MICROSOFT,
+            machine,
+        ),
+        VsCode(
+            "cursor",
+            "Cursor",
+            "cursor",
+            _places("cursor", "Cursor", "cursor/resources/app/bin/cursor.cmd"),
+            None,
+            machine,
+        ),
+        VsCode(
+            "windsurf",
+            "Windsurf",
+            "windsurf",
+            _places("windsurf", "Windsurf", "Windsurf/bin/windsurf.cmd"),
+            None,
+            machine,
+        ),
+        VsCode(
+            "codium",
+            "VSCodium",
+            "vscodium",
+            _places("codium", "VSCodium", "VSCodium/bin/codium.cmd"),
+            "jeanp413.open-remote-ssh",
+            machine,
+        ),
+    )
+
+
+def _places(command: str, application: str, windows: str, mac: str | None = None) -> Places:
+    return Places((command,), f"{application}.app/Contents/Resources/app/bin/{mac or command}", (windows,))
+
+
+def _location(target: Target) -> str:
     # A bare ":" would make VS Code read ":12" at the end of a link as a line number.
-    return f"ssh-remote+{host_alias}{quote(remote_path.encode('utf-8', 'surrogateescape'), safe='/')}"
-
-
-def _last_line(ended: subprocess.CompletedProcess[Any]) -> str:
-    said = (ended.stderr or b"").decode("utf-8", "replace").strip().splitlines()
-    return said[-1] if said else f"exit code {ended.returncode}"
+    return f"ssh-remote+{target.host_alias}{quote(target.path.encode('utf-8', 'surrogateescape'), safe='/')}"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from devpod_rp.errors import WouldLoseDataError
+from devpod_rp.guard import repositories as gits
 from devpod_rp.guard import rules as rule_tables
-from devpod_rp.guard.classify import Found, LeftOut, Rebuildable, Risk, judge, most_precious_first
+from devpod_rp.guard.classify import Found, LeftOut, Rebuildable, Risk, judge, most_precious_first, rescue_order
+from devpod_rp.guard.repositories import Repository
 from devpod_rp.pod.link import AgentLink, AgentRefused
 
 log = logging.getLogger(__name__)
@@ -78,6 +80,7 @@ class Report:
     seconds: float
     volume_missing: str | None = None
     baseline: bool = True
+    repositories: tuple[Repository, ...] = ()
 
     @property
     def sole_copies(self) -> tuple[Risk, ...]:
@@ -94,8 +97,18 @@ class Report:
         return sum(risk.size for risk in self.sole_copies)
 
     def paths_to_rescue(self) -> list[str]:
-        """Every name of every sole copy, most precious first."""
-        return [path for risk in self.sole_copies for path in (risk.path, *risk.other_names)]
+        """Every name of every sole copy, most precious first; of one kind the newest, then the smallest first."""
+        return [path for risk in rescue_order(self.sole_copies) for path in (risk.path, *risk.other_names)]
+
+    def without(self, kept: Collection[str], where: str) -> Report:
+        """This report after copies of the paths in *kept* were made *where* ("in ~/saved") and proved equal."""
+        risks = (
+            replace(risk, sole_copy=False, reason=f"same content {where}")
+            if risk.sole_copy and all(name in kept for name in _all_names(risk))
+            else risk
+            for risk in self.at_risk
+        )
+        return replace(self, at_risk=tuple(sorted(risks, key=lambda risk: not risk.sole_copy)))
 
     def folders(self, depth: int = 2) -> list[Folder]:
         """The files at risk by directory, at most *depth* names deep, largest total first."""
@@ -113,6 +126,7 @@ class Report:
             "safe_to_stop": self.safe_to_stop,
             "at_risk": [risk.as_json() for risk in self.at_risk],
             "rebuildable": [one.as_json() for one in self.rebuildable],
+            "repositories": [one.as_json() for one in self.repositories],
             "processes": [one.as_json() for one in self.processes],
             "scanned_files": self.scanned_files,
             "seconds": round(self.seconds, 3),
@@ -143,9 +157,11 @@ def inspect(link: AgentLink, *, volume_path: str | None) -> Report:
         raise GuardBlind(refused.message) from refused
     risks = [replace(risk, sole_copy=risk.sole_copy and not _all_names(risk) <= copied) for risk in verdict.at_risk]
     packages = tuple(Rebuildable(**package) for package in summary["packages"])
+    repositories = gits.relevant((gits.read(each) for each in summary["repositories"]), risks)
+    risks = gits.explained((_reworded(risk) for risk in risks), repositories)
     report = Report(
-        at_risk=tuple(most_precious_first((_reworded(risk) for risk in risks), rules)),
-        rebuildable=packages + verdict.rebuildable,
+        at_risk=tuple(most_precious_first(risks, rules)),
+        rebuildable=packages + verdict.rebuildable + gits.clones(repositories),
         processes=tuple(Process(pid, command) for pid, command in summary["processes"]),
         problems=tuple(Problem(path, reason) for path, reason in sorted(summary["problems"].items())),
         left_out=verdict.left_out,
@@ -153,6 +169,7 @@ def inspect(link: AgentLink, *, volume_path: str | None) -> Report:
         seconds=float(summary["seconds"]),
         volume_missing=next(iter(summary["disguised"].values()), None),
         baseline=bool(summary["baseline"]),
+        repositories=repositories,
     )
     log.info(
         "guard-looked scanned=%d at_risk=%d sole_copies=%d problems=%d seconds=%.2f",

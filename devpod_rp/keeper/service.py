@@ -25,6 +25,7 @@ from devpod_rp.keeper.overseer import Overseer
 from devpod_rp.keeper.parts import Parts
 from devpod_rp.keeper.requests import Desk, Request
 from devpod_rp.keeper.state import Line, State, Step
+from devpod_rp.keeper.tunnels import TUNNEL_OPS, Tunnels
 from devpod_rp.pod.link import LinkLost
 from devpod_rp.sync.status import SyncHalted, VolumeFullError
 from devpod_rp.sync.watch import Batch
@@ -52,8 +53,11 @@ class Keeper:
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._later: list[Any] = []
         self._desk = Desk(self._inbox)
-        self._state = State(parts.timing, paused=pauses.is_paused(name))
+        # Without synchronisation the keeper only connects: for tunnels and limits.
+        self._synchronises = bool(self._environment.spec["sync"]["enabled"])
+        self._state = State(parts.timing, paused=pauses.is_paused(name) or not self._synchronises)
         self._connection = Connection(name, parts, self._inbox.put)
+        self._tunnels = Tunnels(name, lambda: self._connection.link)
         self._session = parts.open_session(self._environment)
         self._pod_ears = PodEars(self._session, self._inbox.put)
         self._cycles = Cycles(self._session, self._settle, self._listen)
@@ -89,9 +93,14 @@ class Keeper:
             if self._working:
                 self._connection.break_off()
             return self._desk.result_of(waiting)
+        if op in TUNNEL_OPS:
+            TUNNEL_OPS[op](self._tunnels, fields)
+            return {"forwards": self._tunnels.status()}
         if op in ("flush", "resume", "why", *CHOICES):
+            if not self._synchronises:
+                raise UsageError("Nothing is synchronised here.", hint="set sync.enabled to true, and devpod-rp up.")
             return self._desk.result_of(self._desk.hand_in(op, fields))
-        known = ", ".join(("status", "flush", "pause", "resume", "stop", "why", *CHOICES))
+        known = ", ".join(("status", "flush", "pause", "resume", "stop", "why", *CHOICES, *TUNNEL_OPS))
         raise UsageError(f"A keeper cannot {op!r}.", hint=f"it can {known}.")
 
     def status(self) -> dict[str, Any]:
@@ -107,6 +116,8 @@ class Keeper:
             "since": self._started_at,
             "limits": self._overseer.status() if self._overseer else None,
             "money": self._overseer.money() if self._overseer else None,
+            "at_risk": self._overseer.at_risk() if self._overseer else None,
+            "forwards": self._tunnels.status(),
         }
 
     # The loop.
@@ -116,7 +127,11 @@ class Keeper:
         server = ControlServer(self._name, self.handle)
         if self._parts.oversight is not None:
             self._overseer = Overseer(
-                self._name, self._parts.oversight, lambda: self._connection.link, self._clock.wall
+                self._name,
+                self._parts.oversight,
+                lambda: self._connection.link,
+                self._clock.wall,
+                self._parts.notify,
             )
         log.info("keeper=started name=%s pid=%d", self._name, os.getpid())
         try:
@@ -127,6 +142,7 @@ class Keeper:
                 self._overseer.close()
             self._desk.close()
             server.close()
+            self._tunnels.close()
             self._connection.close()
             self._close_late_arrivals()
             self._ears.close()
@@ -187,7 +203,10 @@ class Keeper:
         except environments.CorruptRecord as error:
             log.warning("record=unreadable error=%s", error.message)
             return True
-        return record is not None and record.id == self._environment.id
+        if record is None or record.id != self._environment.id:
+            return False
+        self._tunnels.follow(record.spec.get("forward_ports", ()))
+        return True
 
     def _ping(self) -> None:
         if self._connection.link is not None:

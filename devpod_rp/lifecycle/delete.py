@@ -8,6 +8,7 @@ from devpod_rp import control, environments
 from devpod_rp.environments import Environment
 from devpod_rp.errors import WouldLoseDataError
 from devpod_rp.lifecycle import address, clouds, hosts, look, provision
+from devpod_rp.lifecycle.decision import Decide
 from devpod_rp.lifecycle.stop import flush, terminate
 from devpod_rp.progress import Event, Progress
 
@@ -20,9 +21,7 @@ class Deleted:
     kept_volume: str | None
 
 
-def delete(
-    name: str, decide: look.Decide, decide_volume: look.Decide, progress: Progress, *, force: bool = False
-) -> Deleted:
+def delete(name: str, decide: Decide, decide_volume: Decide, progress: Progress, *, force: bool = False) -> Deleted:
     """Terminate the pod and remove every trace of the environment here; a network volume is never deleted.
 
     *decide* is asked about the container disk, *decide_volume* about a volume disk, which dies with the pod.
@@ -45,9 +44,7 @@ def delete(
     return Deleted(environment, environment.volume.id if environment.volume.kind == "network" else None)
 
 
-def _guard(
-    environment: Environment, decide: look.Decide, decide_volume: look.Decide, progress: Progress, *, force: bool
-) -> None:
+def _guard(environment: Environment, decide: Decide, decide_volume: Decide, progress: Progress, *, force: bool) -> None:
     if environment.half_made:
         return
     if environment.status == "RUNNING":

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devpod_rp.environments import Environment
 from devpod_rp.errors import DevpodError, UsageError, WouldLoseDataError
 from devpod_rp.lifecycle import connect
+from devpod_rp.lifecycle.decision import Act, Decide
 from devpod_rp.progress import Event, Progress, silent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from devpod_rp.agent.changes import Stamp
+    from devpod_rp.guard.download import Download
     from devpod_rp.guard.report import Report
     from devpod_rp.guard.rescue import Rescue
 
-    Decide = Callable[[Report], "Decision"]
+_ROUNDS = 5
+_NAMED = 5
 
 
-class Decision(Enum):
-    """What to do about files that the end of the pod would destroy."""
+@dataclass(frozen=True)
+class Guarded:
+    """How the last look before the end of a pod went; *report* is None if it was forced away."""
 
-    RESCUE = "rescue"
-    GIVE_UP = "give up"
-    CANCEL = "cancel"
+    report: Report | None = None
+    rescue: Rescue | None = None
+    download: Download | None = None
 
 
 def volume_path(environment: Environment) -> str | None:
@@ -60,55 +64,89 @@ def rescue(environment: Environment, progress: Progress = silent) -> tuple[Repor
     report = check(environment, progress)
     if not report.sole_copies:
         return report, None
-    return report, save(environment, report, progress)
+    saved = save(environment, report.paths_to_rescue(), progress, size=report.size)
+    if saved.no_room:
+        raise _too_small(environment, report, saved)
+    if saved.failed:
+        raise WouldLoseDataError(
+            f"{len(saved.failed)} files could not be saved to {saved.destination}: {_reasons(saved.failed)}.",
+            hint="the pod still runs; bring them here with rescue --download DIR, or give them up with --force.",
+        )
+    return report, saved
 
 
-def save(environment: Environment, report: Report, progress: Progress) -> Rescue:
-    """Copy what *report* lists to the volume, verified.
+def _too_small(environment: Environment, report: Report, saved: Rescue) -> WouldLoseDataError:
+    left = sorted((risk for risk in report.sole_copies if risk.path in saved.no_room), key=lambda risk: -risk.size)
+    named = ", ".join(f"{risk.path} ({risk.size} bytes)" for risk in left[:_NAMED])
+    more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
+    done = f"{saved.files} files are saved in {saved.destination}; " if saved.destination else ""
+    return WouldLoseDataError(
+        f"The volume of {environment.name} is too small: {done}{len(left)} files ({sum(r.size for r in left)} bytes) "
+        f"do not fit: {named}{more}.",
+        hint=f"devpod-rp rescue --download DIR {environment.name} brings them here; or make room on the volume.",
+    )
+
+
+def save(
+    environment: Environment, paths: Sequence[str], progress: Progress = silent, *, size: int | None = None
+) -> Rescue:
+    """Copy *paths* to the volume, verified; look at its *failed*.
 
     Raises:
-        WouldLoseDataError: a file could not be saved.
+        WouldLoseDataError: nothing was saved.
     """
     from devpod_rp.guard.rescue import rescue as copy
 
     if environment.volume.kind == "none":
         raise WouldLoseDataError(
-            f"{environment.name} has no volume to save {len(report.sole_copies)} files to.",
-            hint="copy them here first (scp works with the Host name), or give them up with --force.",
+            f"{environment.name} has no volume to save {len(paths)} files to.",
+            hint="bring them here with --download DIR, or give them up with --force.",
         )
+    volume = environment.volume
     link = connect.open_link(environment)
     try:
-        saved = copy(
+        return copy(
             link,
-            report.paths_to_rescue(),
-            volume_path=environment.volume.path,
+            paths,
+            volume_path=volume.path,
+            volume_bytes=volume.size_gb * 10**9 if volume.size_gb else None,
             progress=progress,
-            size=report.size,
+            size=size,
         )
     finally:
         link.close()
-    if saved.failed:
-        names = ", ".join(f"{path} ({reason})" for path, reason in list(saved.failed.items())[:5])
-        raise WouldLoseDataError(
-            f"{len(saved.failed)} files could not be saved to {saved.destination}: {names}.",
-            hint="the pod still runs; save them by hand, or give them up with --force.",
-        )
-    return saved
 
 
-def guarded(
-    environment: Environment, decide: Decide, *, force: bool, progress: Progress
-) -> tuple[Report | None, Rescue | None]:
+def bring(environment: Environment, paths: Sequence[str], folder: Path, progress: Progress = silent) -> Download:
+    """Bring *paths* of the pod to *folder* here, verified; look at its *failed*. The same call goes on after a cut.
+
+    Raises:
+        UnreachableError: the pod cannot be reached, or the connection died.
+        UsageError: *folder* cannot be used.
+        WouldLoseDataError: this machine is full.
+    """
+    from devpod_rp.guard.download import download
+
+    link = connect.open_link(environment)
+    try:
+        return download(link, paths, folder, progress=progress)
+    finally:
+        link.close()
+
+
+def guarded(environment: Environment, decide: Decide, *, force: bool, progress: Progress) -> Guarded:
     """Let the pod end only if nothing would be lost, or somebody said so.
 
-    After a rescue the disk is looked at again: what was written in between counts too. With *force* a guard that
-    cannot look is a warning; without, it stops the stop.
+    After a rescue or a download the disk is looked at again: what was written in between counts too. With *force* a
+    guard that cannot look is a warning; without, it stops the stop.
 
     Raises:
         WouldLoseDataError: something would be lost and nobody gave it up.
     """
     try:
-        report = check(environment, progress)
+        return _settled(environment, lambda: check(environment, progress), decide, would_lose, progress, force=force)
+    except WouldLoseDataError:
+        raise
     except DevpodError as error:
         if not force:
             raise WouldLoseDataError(
@@ -116,19 +154,65 @@ def guarded(
                 hint=error.hint or "--force stops the pod without looking; its container disk is wiped.",
             ) from error
         progress(Event("guard", f"Stopping without looking: {error.message}", warning=True))
-        return None, None
+        return Guarded()
+
+
+def _settled(
+    environment: Environment,
+    inspect: Callable[[], Report],
+    decide: Decide,
+    refusal: Callable[[Environment, Report], WouldLoseDataError],
+    progress: Progress,
+    *,
+    force: bool = False,
+) -> Guarded:
+    """Look, ask and act until nothing is at risk or somebody gave the rest up; else raise *refusal*."""
     saved: Rescue | None = None
-    for _ in range(3):
+    brought: Download | None = None
+    here: dict[str, Stamp] = {}
+    for turn in range(_ROUNDS + 1):
+        report = inspect()
+        if here and brought is not None:
+            report = report.without(_still_equal(environment, here), f"in {brought.folder}")
         if force or report.safe_to_stop:
-            return report, saved
-        decision = decide(report)
-        if decision is Decision.GIVE_UP:
-            return report, saved
-        if decision is Decision.CANCEL:
+            return Guarded(report, saved, brought)
+        if turn == _ROUNDS:
             break
-        saved = save(environment, report, progress)
-        report = check(environment, progress)
-    raise would_lose(environment, report)
+        decision = decide(report)
+        if decision.act is Act.GIVE_UP:
+            return Guarded(report, saved, brought)
+        if decision.act is Act.CANCEL:
+            break
+        wanted = decision.wanted(report)
+        if not wanted:
+            break
+        if decision.act is Act.RESCUE:
+            size = sum(risk.size for risk in report.sole_copies if risk.path in wanted)
+            saved = save(environment, wanted, progress, size=size)
+            failed = saved.failed
+        else:
+            assert decision.folder is not None
+            brought = bring(environment, wanted, decision.folder, progress)
+            here.update(brought.stamps)
+            failed = brought.failed
+        if failed:
+            progress(Event("guard", f"{len(failed)} files were not saved: {_reasons(failed)}", warning=True))
+    raise refusal(environment, report)
+
+
+def _still_equal(environment: Environment, stamps: dict[str, Stamp]) -> frozenset[str]:
+    from devpod_rp.guard.taken import unchanged
+
+    link = connect.open_link(environment)
+    try:
+        return unchanged(link, stamps)
+    finally:
+        link.close()
+
+
+def _reasons(failed: Mapping[str, str]) -> str:
+    more = f" and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
+    return ", ".join(f"{path} ({reason})" for path, reason in list(failed.items())[:_NAMED]) + more
 
 
 def check_volume(environment: Environment, progress: Progress = silent) -> Report:
@@ -164,19 +248,20 @@ def guard_volume(environment: Environment, decide: Decide, *, force: bool, progr
     """
     if force:
         return
-    report = check_volume(environment, progress)
-    if report.safe_to_stop or decide(report) is Decision.GIVE_UP:
-        return
+    _settled(environment, lambda: check_volume(environment, progress), decide, _would_lose_volume, progress)
+
+
+def _would_lose_volume(environment: Environment, report: Report) -> WouldLoseDataError:
     if report.sole_copies:
-        first = ", ".join(risk.path for risk in report.sole_copies[:5])
+        first = ", ".join(risk.path for risk in report.sole_copies[:_NAMED])
         lost = f"{len(report.sole_copies)} files ({report.size} bytes) exist only on the volume"
     else:
         first = ", ".join(f"{each.path} ({each.reason})" for each in report.problems[:3])
         lost = "Some places could not be looked into on the volume"
-    raise WouldLoseDataError(
+    return WouldLoseDataError(
         f"{lost} of {environment.name}, which dies with its pod: {first}.",
-        hint=f"copy what you need (scp -r {environment.host_alias}:{environment.volume.path} .), or give it up with "
-        f"--force; devpod-rp check --volume {environment.name} lists them all.",
+        hint=f"--download DIR brings them here first; --force gives them up; devpod-rp check --volume "
+        f"{environment.name} lists them all.",
     )
 
 
@@ -192,5 +277,6 @@ def would_lose(environment: Environment, report: Report) -> WouldLoseDataError:
     more = f" and {len(report.sole_copies) - 3} more" if len(report.sole_copies) > 3 else ""
     return WouldLoseDataError(
         f"{len(report.sole_copies)} files exist only on the container disk of {environment.name}: {paths}{more}.",
-        hint="--rescue saves them to the volume first; --force gives them up; devpod-rp check lists them all.",
+        hint="--rescue saves them to the volume first, --download DIR here; --force gives them up; devpod-rp check "
+        "lists them all.",
     )

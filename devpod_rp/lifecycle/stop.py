@@ -12,11 +12,10 @@ from devpod_rp import control, environments
 from devpod_rp.environments import Environment
 from devpod_rp.errors import DevpodError, UnreachableError
 from devpod_rp.lifecycle import address, clouds, hosts, look, provision
+from devpod_rp.lifecycle.decision import Decide
 from devpod_rp.progress import Event, Progress
 
 if TYPE_CHECKING:
-    from devpod_rp.guard.report import Report
-    from devpod_rp.guard.rescue import Rescue
     from devpod_rp.runpod.client import RunPod
 
 ENDED = ("EXITED", "HIBERNATED", "TERMINATED")
@@ -25,15 +24,14 @@ _STOP_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Stopped:
-    """How a stop went; *report* is None when there was nothing to look at or the look was forced away."""
+    """How a stop went; the report of *guarded* is None when nothing was there to look at, or it was forced away."""
 
     environment: Environment
-    report: Report | None
-    rescue: Rescue | None
+    guarded: look.Guarded
     was_running: bool
 
 
-def stop(name: str, decide: look.Decide, progress: Progress, *, force: bool = False) -> Stopped:
+def stop(name: str, decide: Decide, progress: Progress, *, force: bool = False) -> Stopped:
     """Flush the synchronisation, let the guard look, then stop the pod.
 
     An environment on a network volume hibernates: its pod is terminated, because the volume can be attached to a new
@@ -49,11 +47,11 @@ def stop(name: str, decide: look.Decide, progress: Progress, *, force: bool = Fa
             environment = address.observe(environment, client)
             if environment.pod_id is None or environment.status in ENDED:
                 control.stop_keeper(name)
-                return Stopped(environment, None, None, was_running=False)
-            report, saved = None, None
+                return Stopped(environment, look.Guarded(), was_running=False)
+            guarded = look.Guarded()
             if not environment.half_made:
                 flush(environment, progress)
-                report, saved = look.guarded(environment, decide, force=force, progress=progress)
+                guarded = look.guarded(environment, decide, force=force, progress=progress)
             control.stop_keeper(name)
             progress(Event("stop", f"Stopping pod {environment.pod_id}"))
             if environment.volume.kind == "disk":
@@ -65,7 +63,7 @@ def stop(name: str, decide: look.Decide, progress: Progress, *, force: bool = Fa
                     ended = dataclasses.replace(ended, status="HIBERNATED")
             environments.save(ended)
         hosts.refresh_hosts()
-    return Stopped(ended, report, saved, was_running=True)
+    return Stopped(ended, guarded, was_running=True)
 
 
 def flush(environment: Environment, progress: Progress) -> None:

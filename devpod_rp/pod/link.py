@@ -158,6 +158,11 @@ class AgentLink:
             return time.monotonic() - began
 
     @property
+    def connection(self) -> Connection:
+        """What carries the link. It may carry more beside it, and ends with it."""
+        return self._connection
+
+    @property
     def alive(self) -> bool:
         """Whether the link stands as far as anybody knows; `ping` finds out."""
         return self._end is None

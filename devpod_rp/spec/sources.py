@@ -26,7 +26,15 @@ if TYPE_CHECKING:
 
 Keys = tuple[str, ...]
 
-_LISTS = {("gpu",), ("data_centers",), ("ports",), ("start_command",), ("sync", "ignore")}
+_LISTS = {
+    ("gpu",),
+    ("data_centers",),
+    ("ports",),
+    ("start_command",),
+    ("sync", "ignore"),
+    ("forward_ports",),
+    ("extensions",),
+}
 # A pod has GPUs or a CPU flavor: who asks for one no longer wants the other of a lower layer.
 _EITHER_OR: tuple[tuple[Keys, tuple[Keys, ...]], ...] = (
     (("cpu",), (("gpu",), ("gpu_count",), ("min_cuda",), ("spot", "enabled"), ("spot", "bid"))),

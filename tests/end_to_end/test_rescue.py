@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -39,7 +42,36 @@ def test_rescued_files_come_back_on_the_next_start_as_they_were(pod: World) -> N
     assert restored.exit_code == 0, restored.stdout
     assert restored.json["kept"] == []
     assert pod.ssh(_TRAITS).stdout == before
-    assert pod.run("check", "--json").json["safe_to_stop"] is True
+    report = pod.run("check", "--json").json
+    assert report["safe_to_stop"], report
+
+
+def test_what_is_at_risk_is_downloaded_as_it_is_and_then_the_pod_may_stop(pod: World, tmp_path: Path) -> None:
+    made = pod.ssh(
+        "mkdir /root/more && cd /root/more && head -c 3000000 /dev/urandom > model.pt && echo n > notes.md"
+        " && chmod 640 notes.md && touch -d '2001-02-03 04:05:06.789' notes.md && ln -s notes.md link"
+        " && sha256sum model.pt"
+    )
+    assert made.exit_code == 0, made.stderr
+    here = tmp_path / "here"
+    first = pod.run("rescue", "--download", str(here), "--json")
+    assert first.exit_code == 0, first.stdout
+    assert (first.json["download"]["files"], first.json["download"]["failed"]) == (3, [])
+    more = here / "root/more"
+    assert hashlib.sha256((more / "model.pt").read_bytes()).hexdigest() == made.stdout.split()[0]
+    assert ((more / "notes.md").stat().st_mode & 0o777, (more / "notes.md").stat().st_mtime_ns) == (
+        0o640,
+        981_173_106_789_000_000,
+    )
+    assert os.readlink(more / "link") == "notes.md"
+    assert pod.run("stop", "--json").exit_code == 7, "a plain stop knows nothing of copies here"
+    assert pod.ssh("echo later > /root/more/notes.md").exit_code == 0
+    stopped = pod.run("stop", "--download", str(here), "--json")
+    assert stopped.exit_code == 0, stopped.stdout
+    assert stopped.json["download"]["already_here"] == 2
+    assert ((more / "notes.md").read_text(), (more / "notes.md.old").read_text()) == ("later\n", "n\n")
+    pod.up()
+    assert pod.run("rescue", "restore", "--json").exit_code == 0
 
 
 def test_what_was_written_since_is_kept_and_named(pod: World) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from devpod_rp.agent import exposure, rescue
+from devpod_rp.agent import exposure, rescues, taking
 from devpod_rp.agent.wire import Frame, Refusal, Request
 from devpod_rp.pod.link import AgentRefused
 from tests.agent.containers import Container
@@ -22,7 +22,11 @@ class DirectLink:
 
     def __init__(self, container: Container) -> None:
         place = (str(container.root), container.proc)
-        self._operations = {**exposure.operations(*place), **rescue.operations(*place)}
+        self._operations = {
+            **exposure.operations(*place),
+            **rescues.operations(*place),
+            **taking.operations(str(container.root)),
+        }
 
     def call(self, op: str, body: bytes = b"", **fields: Any) -> Frame:
         return list(self.stream(op, body, **fields))[-1]

@@ -10,8 +10,8 @@ import pytest
 from devpod_rp import environments
 from devpod_rp.environments import Environment, SshEndpoint
 from devpod_rp.errors import UnreachableError, WouldLoseDataError
+from devpod_rp.lifecycle.decision import Decision
 from devpod_rp.lifecycle.delete import delete
-from devpod_rp.lifecycle.look import Decision
 from devpod_rp.lifecycle.stop import stop
 from devpod_rp.progress import Event, silent
 from devpod_rp.runpod.errors import Unauthorized
@@ -66,7 +66,7 @@ def test_force_stops_it_and_says_that_nobody_looked(cloud, folder) -> None:
     made = handed_over(cloud, record(folder))
     told: list[Event] = []
     stopped = stop("proj", never, told.append, force=True)
-    assert (stopped.was_running, stopped.report) == (True, None)
+    assert (stopped.was_running, stopped.guarded.report) == (True, None)
     assert any(event.warning and "without looking" in event.message for event in told)
     known = environments.load("proj")
     assert (known.status, known.pod_id, known.cost_per_hour) == ("EXITED", made.pod_id, 0.0)
@@ -94,7 +94,7 @@ def test_a_network_volume_hibernates_the_pod_is_gone_and_the_volume_stays(cloud,
 def test_a_half_made_pod_is_stopped_without_a_look(cloud, folder) -> None:
     made = handed_over(cloud, record(folder))
     environments.save(dataclasses.replace(made, used_pod=None))
-    assert stop("proj", never, silent).report is None
+    assert stop("proj", never, silent).guarded.report is None
     assert status(cloud, made) == "EXITED"
 
 
