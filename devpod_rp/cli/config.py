@@ -45,12 +45,14 @@ def show(name: str | None, folder: Path | None, as_json: bool) -> None:
         values = {key: {"value": value, "source": kind, "where": where} for key, value, kind, where in rows}
         render.document({"folder": str(place.resolve()), "values": values})
         return
-    render.table(["KEY", "VALUE", "SOURCE"], [[key, _spoken(value), _source(*rest)] for key, value, *rest in rows])
+    render.table(
+        ["KEY", "VALUE", "SOURCE"], [[key, _spoken(value), _source(kind, where)] for key, value, kind, where in rows]
+    )
 
 
 @config.command()
-@json_option
-def schema(as_json: bool) -> None:
+@click.option("--json", is_flag=True, expose_value=False, help="It is one JSON document either way.")
+def schema() -> None:
     """The JSON Schema of devpod-rp.toml, for editors."""
     from devpod_rp.spec.schema import document
 

@@ -42,11 +42,11 @@ def _scalars() -> dict[Keys, type]:
 def _of(part: type[BaseModel], above: Keys = ()) -> dict[Keys, type]:
     found: dict[Keys, type] = {}
     for name, field in part.model_fields.items():
-        plain = _plain(field.annotation)
+        keys, plain = (*above, name), _plain(field.annotation)
         if isinstance(plain, type) and issubclass(plain, BaseModel):
-            found.update(_of(plain, (*above, name)))
+            found.update(_of(plain, keys))
         elif plain in (bool, int, float, str):
-            found[(*above, name)] = plain
+            found[keys] = plain
     return found
 
 

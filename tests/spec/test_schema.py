@@ -37,12 +37,9 @@ VALUES: list[Any] = [
 
 
 def documents() -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    for keys in KEYS:
-        for value in VALUES:
-            found.append({keys[0]: value} if len(keys) == 1 else {keys[0]: {keys[1]: value}})
-    found.extend({name: value} for name in TABLES for value in VALUES)
-    return found
+    single = [{keys[0]: value} for keys in KEYS if len(keys) == 1 for value in VALUES]
+    nested = [{keys[0]: {keys[1]: value}} for keys in KEYS if len(keys) == 2 for value in VALUES]
+    return [*single, *nested, *({name: value} for name in TABLES for value in VALUES)]
 
 
 def test_the_published_file_is_what_the_model_says() -> None:
