@@ -145,10 +145,10 @@ def guarded(environment: Environment, decide: Decide, *, force: bool, progress: 
     """
     try:
         return _settled(environment, lambda: check(environment, progress), decide, would_lose, progress, force=force)
-    except WouldLoseDataError:
-        raise
     except DevpodError as error:
         if not force:
+            if isinstance(error, WouldLoseDataError):
+                raise
             raise WouldLoseDataError(
                 f"The guard could not look at {environment.name}: {error.message}",
                 hint=error.hint or "--force stops the pod without looking; its container disk is wiped.",
@@ -223,19 +223,16 @@ def check_volume(environment: Environment, progress: Progress = silent) -> Repor
         GuardBlind: the agent is there but cannot look.
         UsageError: the environment has no volume.
     """
-    from devpod_rp.guard.volume import inspect_volume
+    from devpod_rp.guard.volume import Here, inspect_volume
+    from devpod_rp.lifecycle.syncing import synchronised
 
     if environment.volume.kind == "none":
         raise UsageError(f"{environment.name} has no volume.", hint=f"devpod-rp check {environment.name}")
     progress(Event("guard", "Looking for files that exist only on the volume"))
     link = connect.open_link(environment)
     try:
-        return inspect_volume(
-            link,
-            volume_path=environment.volume.path,
-            workspace=environment.workspace,
-            folder=Path(environment.folder),
-        )
+        here = Here(Path(environment.folder), environment.workspace, synchronised(environment))
+        return inspect_volume(link, volume_path=environment.volume.path, here=here)
     finally:
         link.close()
 
