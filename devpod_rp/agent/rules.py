@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
+_REMEMBERED_NAMES = 10_000
+
 NAME, SUFFIX, NAME_PATTERN, PATTERN = "name", "suffix", "name-pattern", "pattern"
 
 
@@ -42,6 +44,7 @@ class RuleFile:
         self._names: Dict[str, List[int]] = {}
         self._suffixes: Dict[str, List[int]] = {}
         self._patterns: List[Tuple[int, bool, Any]] = []
+        self._by_name: Dict[Tuple[str, bool], int] = {}
         for position in range(len(self.rules) - 1, -1, -1):
             rule = self.rules[position]
             if rule.form == NAME:
@@ -50,11 +53,27 @@ class RuleFile:
                 self._suffixes.setdefault(_last_suffix(rule.value), []).append(position)
             else:
                 self._patterns.append((position, rule.form == NAME_PATTERN, re.compile(rule.value, re.DOTALL)))
+        self._by_path = [(position, pattern) for position, by_name, pattern in self._patterns if not by_name]
 
     def decide(self, path: str, name: str, is_folder: bool) -> Optional[Rule]:
         """The last rule that matches *path* (relative to the file's folder, its last part is *name*), or None."""
         if not self.rules:
             return None
+        best = self._by_name.get((name, is_folder))
+        if best is None:
+            if len(self._by_name) >= _REMEMBERED_NAMES:
+                self._by_name.clear()
+            best = self._by_name[name, is_folder] = self._decide_name(name, is_folder)
+        for position, pattern in self._by_path:
+            if position < best:
+                break
+            if pattern.fullmatch(path + "/" if is_folder else path):
+                best = position
+                break
+        return self.rules[best] if best >= 0 else None
+
+    def _decide_name(self, name: str, is_folder: bool) -> int:
+        """The position of the last rule that decides by the name alone, or -1."""
         best = -1
         for position in self._names.get(name, ()):
             if is_folder or not self.rules[position].folders_only:
@@ -66,15 +85,13 @@ class RuleFile:
                 if position > best and name.endswith(rule.value) and (is_folder or not rule.folders_only):
                     best = position
                     break
-        if is_folder:
-            path, name = path + "/", name + "/"
         for position, by_name, pattern in self._patterns:
             if position < best:
                 break
-            if pattern.fullmatch(name if by_name else path):
+            if by_name and pattern.fullmatch(name + "/" if is_folder else name):
                 best = position
                 break
-        return self.rules[best] if best >= 0 else None
+        return best
 
 
 def _last_suffix(name: str) -> str:

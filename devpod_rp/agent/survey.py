@@ -6,6 +6,7 @@ only the pod has (checkpoints, data sets) is never read, however large it is.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -27,11 +28,12 @@ Reply = Iterator[Tuple[Dict[str, Any], bytes]]
 
 
 def survey(request: Request) -> Reply:
-    """Op ``files.survey {root, state, ino, packed}``, body: JSON ``{rules, paths}`` (rules as in Rules.to_wire).
+    """Op ``files.survey {root, state, ino, packed, unless}``, body: JSON ``{rules, paths}``, rules as in Rules.to_wire.
 
     With *paths* (relative) only these and what is below them are looked at, else everything. Answers with frames whose
     bodies are zlib-compressed JSON lists of rows ``[path, kind, size, executable, link target, mtime_ns, stamp or
-    null]``; the last one is ``{"unknown": {path: reason}, "special": {path: what}}``.
+    null]``; the last one is ``{"unknown": {path: reason}, "special": {path: what}}``, its header has a *fingerprint* of
+    it all. Who names the fingerprint of an earlier answer in *unless* gets only the header when nothing differs.
     """
     try:
         wishes = json.loads(inflated(request).decode("ascii"))
@@ -41,17 +43,55 @@ def survey(request: Request) -> Reply:
     if paths is not None and not all(isinstance(path, str) and tree.relative(path) for path in paths):
         raise Refusal("bad-request", "not a list of relative paths")
     area = Area(request.header)
-    unknown: Dict[str, str] = {}
-    special: Dict[str, str] = {}
     if paths is None:
         watching.forget()
+    unless = request.header.get("unless")
+    answer = _Answer(hold=unless is not None)
     with Root(area, request.header.get("ino")):
         walk = tree.Walk(os.fsdecode(area.root), keep=rules.keep, reads=False)
         for _step in walk.steps() if paths is None else _below(walk, rules, paths):
             if walk.waiting >= ROWS_PER_FRAME:
-                yield {}, _taken(walk, unknown, special)
-    yield {}, _taken(walk, unknown, special)
-    yield {}, _packed({"unknown": unknown, "special": special})
+                yield from answer.frames(walk)
+    yield from answer.frames(walk)
+    yield from answer.last(unless)
+
+
+class _Answer:
+    """Frames on their way; held back where perhaps none of them need be sent."""
+
+    def __init__(self, hold: bool) -> None:
+        self._hold = hold
+        self._held: List[bytes] = []
+        self._unknown: Dict[str, str] = {}
+        self._special: Dict[str, str] = {}
+        self._fingerprint = hashlib.blake2b(digest_size=16)
+
+    def frames(self, walk: tree.Walk) -> Reply:
+        found = walk.take()
+        self._unknown.update(found.unknown)
+        self._special.update(found.special)
+        raw = _encoded(
+            [
+                [path, entry.kind, entry.size, entry.executable, entry.target, entry.mtime_ns, found.stamps.get(path)]
+                for path, entry in found.entries.items()
+            ]
+        )
+        self._fingerprint.update(raw)
+        if not self._hold:
+            yield {}, zlib.compress(raw, 1)
+        else:
+            self._held.append(raw)
+
+    def last(self, unless: Any) -> Reply:
+        remarks = _encoded({"unknown": self._unknown, "special": self._special})
+        self._fingerprint.update(remarks)
+        fingerprint = self._fingerprint.hexdigest()
+        if fingerprint != unless:
+            for raw in self._held:
+                yield {}, zlib.compress(raw, 1)
+            yield {"fingerprint": fingerprint}, zlib.compress(remarks, 1)
+        else:
+            yield {"fingerprint": fingerprint}, b""
 
 
 def _below(walk: tree.Walk, rules: Rules, paths: List[str]) -> Iterator[None]:
@@ -62,17 +102,6 @@ def _below(walk: tree.Walk, rules: Rules, paths: List[str]) -> Iterator[None]:
     for folder in tree.topmost(path for path, entry in found.items() if entry.kind == tree.FOLDER):
         with suppress(OSError):  # gone again: then there is nothing in it
             yield from walk.steps(folder)
-
-
-def _taken(walk: tree.Walk, unknown: Dict[str, str], special: Dict[str, str]) -> bytes:
-    found = walk.take()
-    unknown.update(found.unknown)
-    special.update(found.special)
-    rows: List[Any] = [
-        [path, entry.kind, entry.size, entry.executable, entry.target, entry.mtime_ns, found.stamps.get(path)]
-        for path, entry in found.entries.items()
-    ]
-    return _packed(rows)
 
 
 def digests(request: Request) -> Reply:
@@ -102,7 +131,11 @@ def digests(request: Request) -> Reply:
 
 
 def _packed(rows: Any) -> bytes:
-    return zlib.compress(json.dumps(rows, separators=(",", ":")).encode("ascii"), 1)
+    return zlib.compress(_encoded(rows), 1)
+
+
+def _encoded(rows: Any) -> bytes:
+    return json.dumps(rows, separators=(",", ":")).encode("ascii")
 
 
 OPERATIONS = {"files.survey": survey, "files.digests": digests}

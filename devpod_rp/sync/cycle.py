@@ -72,6 +72,7 @@ class Cycles:
         self.pod_only: set[str] = set()
         self.here = Here(local_root, rules, journal.digests("local"), halts, progress)
         self.remote: RemoteTree | None = None
+        self._planned: Plan | None = None
         self._remote_digests = journal.digests("remote")
 
     def forget_remote(self) -> None:
@@ -111,7 +112,7 @@ class Cycles:
         self._rules.reload()
         sent = wire(self._rules.rules)
         with ThreadPoolExecutor(1, thread_name_prefix="devpod-rp-survey") as pool:
-            elsewhere = pool.submit(survey, link, destination, sent)
+            elsewhere = pool.submit(survey, link, destination, sent, None, self.remote)
             snapshot = self.here.scan()
             remote = elsewhere.result()
         if wire(self._rules.rules) != sent:
@@ -121,14 +122,18 @@ class Cycles:
             raise self._halts.local_emptied()
         if was_emptied(self.ancestor, remote.entries) and not remote.unknown:
             raise self._halts.remote_emptied()
-        self.here.take(snapshot)
+        if not self.here.take(snapshot) and remote is self.remote and self._planned is not None:
+            return self._planned  # of the same three trees as before
         self.problems = {**self._rules.problems, **self.here.unknown}
         self.remote = remote
         self._freeze_unwelcome(remote, remote.entries)
         self._learn(link, destination, remote, self.here.entries.keys() | self.ancestor.keys() | self._sent.keys())
         self._recognise_sent(remote)
         self.problems.update(self._remote_problems(remote))
-        return reconcile(self.ancestor, self.here.entries, remote.entries, self._mode, unknown=self._unknown(remote))
+        self._planned = reconcile(
+            self.ancestor, self.here.entries, remote.entries, self._mode, unknown=self._unknown(remote)
+        )
+        return self._planned
 
     # A quick cycle.
 
@@ -143,6 +148,7 @@ class Cycles:
     ) -> None:
         """Look only at *paths* here and at *remote_paths* on the pod, which is believed to be unchanged elsewhere."""
         assert self.remote is not None
+        self._planned = None
         self.activity = "syncing"
         self._check_local()
         changed = self.here.look_again({path for path in paths if relative(path)})
@@ -269,6 +275,7 @@ class Cycles:
         self._agree(dict(plan.agreed))
         if not plan.actions:
             return
+        self._planned = None
         self.activity = "syncing"
         self.pending.update(action.path for action in plan.actions)
 
@@ -331,10 +338,10 @@ class Cycles:
         action = result.action
         if action.new is None:
             tally.deleted += 1
-            self.remote.entries.pop(action.path, None)
+            self.remote.put(action.path, None)
             self._remote_digests.forget(action.path)
             return
-        self.remote.entries[action.path] = action.new
+        self.remote.put(action.path, action.new)
         tally.files += action.new.kind != "dir"
         tally.bytes += action.new.size if action.new.kind == "file" else 0
         if result.stamp is not None:
@@ -347,7 +354,7 @@ class Cycles:
         if action.new is None:
             tally.deleted_here += 1
             return
-        self.remote.entries[action.path] = action.new
+        self.remote.put(action.path, action.new)
         tally.files_here += action.new.kind != "dir"
         tally.bytes_here += action.new.size if action.new.kind == "file" else 0
         if result.stamp is not None:
@@ -356,6 +363,7 @@ class Cycles:
     def _agree(self, changes: dict[str, Entry | None]) -> None:
         if not changes:
             return
+        self._planned = None
         self._journal.agree(changes)
         for path, entry in changes.items():
             self._sent.pop(path, None)

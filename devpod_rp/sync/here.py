@@ -13,6 +13,8 @@ from devpod_rp.sync.journal import Cache
 from devpod_rp.sync.links import leaves_the_folder
 from devpod_rp.sync.status import Halts
 
+_NOTHING = (None, "")
+
 
 class Here:
     """*entries* can travel; about *unknown* paths (with the reason) and what is below them nothing may be decided."""
@@ -41,11 +43,16 @@ class Here:
         except OSError as error:
             raise self._halts.local_missing() from error
 
-    def take(self, snapshot: Snapshot) -> None:
-        """Believe a scan."""
-        self.entries, self.unknown = _portable(snapshot)
-        self.digests.learn_all(snapshot.digests())
+    def take(self, snapshot: Snapshot) -> bool:
+        """Believe a scan; False when it found nothing that was not known."""
+        entries, unknown = _portable(snapshot)
+        changed = entries != self.entries or unknown != self.unknown
+        self.entries, self.unknown = entries, unknown
+        known = self.digests.get
+        if any((known(path) or _NOTHING)[0] is not stamp for path, stamp in snapshot.stamps.items()):
+            self.digests.learn_all(snapshot.digests())
         self.digests.keep_only(snapshot.stamps)
+        return changed
 
     def written(self, path: str, entry: Entry | None) -> None:
         """We wrote *entry* there ourselves, or removed what was there."""

@@ -100,7 +100,7 @@ class IgnoreRules:
         for name, files in ((".gitignore", self._git), (".devpodignore", self._devpod)):
             path = f"{folder}/{name}" if folder else name
             place = f"{self._root}/{path}"
-            if not os.access(place, os.F_OK) and not Path(place).is_symlink():  # most folders have none: ask cheaply
+            if not os.path.lexists(place):  # most folders have none: ask cheaply
                 files.pop(folder, None)
                 continue
             try:

@@ -36,25 +36,52 @@ class Destination:
 
 @dataclass
 class RemoteTree:
-    """What the pod's folder holds. A file's digest is "" until :func:`learn_digests` was asked for it."""
+    """What the pod's folder holds. A file's digest is "" until :func:`learn_digests` was asked for it.
+
+    *fingerprint* is the pod's word for what it found, *rules* those by which it looked. What is changed here since is
+    no longer what the pod found: see :meth:`put`.
+    """
 
     entries: dict[str, Entry] = field(default_factory=dict)
     stamps: dict[str, Stamp] = field(default_factory=dict)
     unknown: dict[str, str] = field(default_factory=dict)
     special: dict[str, str] = field(default_factory=dict)
+    fingerprint: str | None = None
+    rules: list[Any] = field(default_factory=list)
+
+    def put(self, path: str, entry: Entry | None) -> None:
+        """It was changed there: *path* holds *entry* now, or nothing."""
+        self.fingerprint = None
+        if entry is None:
+            self.entries.pop(path, None)
+        else:
+            self.entries[path] = entry
 
 
 def survey(
-    link: AgentLink, destination: Destination, rules: list[Any], paths: Collection[str] | None = None
+    link: AgentLink,
+    destination: Destination,
+    rules: list[Any],
+    paths: Collection[str] | None = None,
+    before: RemoteTree | None = None,
 ) -> RemoteTree:
     """Walk the pod's folder, or look at *paths* and what is below them.
+
+    Returns *before*, with all that was learnt of it since, when the pod says that nothing differs from it.
 
     Raises:
         AgentRefused: "changed", when it is no longer the folder we know.
     """
-    tree = RemoteTree()
+    tree = RemoteTree(rules=rules)
     body, fields = _request({"rules": rules, "paths": None if paths is None else sorted(paths)})
+    # What could not be seen or be taken is not in the fingerprint's power to tell.
+    if before is not None and before.rules == rules and before.fingerprint and not (before.unknown or before.special):
+        fields["unless"] = before.fingerprint
     for frame in link.stream("files.survey", body, **destination.fields(), **fields):
+        if not frame.header["more"]:
+            tree.fingerprint = str(frame.header.get("fingerprint"))
+            if before is not None and not frame.body and tree.fingerprint == fields.get("unless"):
+                return before
         rows = _reply(frame.body)
         if isinstance(rows, dict):
             tree.unknown.update(_remarks(rows.get("unknown")))
@@ -73,6 +100,7 @@ def look_again(
 ) -> set[str]:
     """Bring *tree* up to date at *paths* and below; returns every path that may differ now."""
     seen = survey(link, destination, rules, paths)
+    tree.fingerprint = None
     stale = at_or_below(paths, tree.entries) | {path for path in paths if path in tree.unknown or path in tree.special}
     for path in stale:
         for part in (tree.entries, tree.stamps, tree.unknown, tree.special):
