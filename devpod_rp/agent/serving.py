@@ -37,7 +37,7 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 class Plan(NamedTuple):
-    """How a server is run: *argv* with ``{port}`` to be filled in, and the private files that it reads."""
+    """How a server is run: *argv* with ``{port}`` to be filled in, and the private *files* that it reads."""
 
     argv: List[str]
     environ: Dict[str, str]
@@ -172,8 +172,6 @@ def _start(service: str, plan: Plan, wanted: str, run: str, say: Say) -> int:
     say("Starting {0}".format(service))
     port = _free_port()
     log = os.path.join(run, service + ".log")
-    for path, content in plan.files.items():
-        write_atomically(path, content.encode("ascii"))
     with open(log, "wb") as output:
         process = subprocess.Popen(
             [argument.replace("{port}", str(port)) for argument in plan.argv],
