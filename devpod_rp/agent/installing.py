@@ -115,11 +115,8 @@ def _download(url: str, target: str, title: str, say: Say) -> str:
             percent = 100 * done // total if total else 0
             if percent // 5 != told:
                 told = percent // 5
-                say(
-                    "Downloading {0}: {1} MB{2}".format(
-                        title, done // 10**6, ", {0} %".format(percent) if total else ""
-                    )
-                )
+                share = ", {0} %".format(percent) if total else ""
+                say("Downloading {0}: {1} MB{2}".format(title, done // 10**6, share))
         if total and done < total:
             raise InstallFailed("{0} ended after {1} of {2} bytes".format(url, done, total))
     return digest.hexdigest()

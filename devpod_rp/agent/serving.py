@@ -1,6 +1,6 @@
 """Bringing up a server for a browser on the pod's loopback: VS Code (code-server) or JupyterLab.
 
-A program of its own beside the agent, because an installation takes minutes. It reads one JSON request after its own
+A program of its own beside the agent, because an installation takes minutes. It reads one line of JSON after its own
 sources and writes JSON lines, each behind a mark that tells them from what a shell prints: ``{"say": …}`` while it
 works, at the end ``{"port": …}`` or ``{"error": …}``. Programs and data lie on the volume, so that a later start
 downloads nothing; what belongs to this start (port, secret, log) lies below ``/run``.
@@ -47,7 +47,7 @@ class Plan(NamedTuple):
 
 def main(stream: Any) -> None:
     """Carry out the request that is left on *stream*."""
-    request = json.loads(stream.read().decode("utf-8"))
+    request = json.loads(stream.readline().decode("utf-8"))
     try:
         answer: Dict[str, Any] = {"port": bring_up(request, _say)}
     except (InstallFailed, OSError) as error:

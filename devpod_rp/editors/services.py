@@ -61,11 +61,11 @@ def bring_up(environment: Environment, connection: Connection, forward: Forward,
         ServiceFailed: it cannot be installed, or does not start.
         UnreachableError: the connection was lost, or the pod has no Python.
     """
-    command, payload = bootstrap.serving_payload(json.dumps(_request(environment, forward)).encode("utf-8"))
+    command, payload = bootstrap.serving_payload(f"{json.dumps(_request(environment, forward))}\n".encode())
     channel = connection.channel(command)
     try:
         channel.stdin.write(payload)
-        channel.stdin.close()
+        channel.stdin.flush()
         # A shell's start files may print before; no line of ours is that long.
         while line := channel.stdout.readline(1 << 20):
             _, mark, text = line.decode("utf-8", "replace").partition(MARK)

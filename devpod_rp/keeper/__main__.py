@@ -96,11 +96,11 @@ def real_parts() -> Parts:
         open_link=open_link,
         notify=notify,
         oversight=oversight,
-        serve=_serve,
+        serve=_bring_up,
     )
 
 
-def _serve(environment: Environment, link: AgentLink, forward: Forward, say: Callable[[str], None]) -> int:
+def _bring_up(environment: Environment, link: AgentLink, forward: Forward, say: Callable[[str], None]) -> int:
     from devpod_rp.editors import services
 
     return services.bring_up(environment, link.connection, forward, say)

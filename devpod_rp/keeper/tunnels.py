@@ -113,7 +113,7 @@ class Tunnels:
                 self._remember()
 
     def serve(self, service: str) -> Forward:
-        """Bring up *service* on the pod, unless it is, and have it here: at the address and with the secret it ever had.
+        """Bring up *service* on the pod, unless it is, and have it here, at its old address and with its old secret.
 
         Raises:
             DevpodError: it could not be brought up; the tunnel stays and tries again at the next connection.

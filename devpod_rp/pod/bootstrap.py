@@ -64,9 +64,8 @@ def watchdog_program() -> bytes:
 
 def serving_payload(request: bytes) -> tuple[str, bytes]:
     """The command and its whole input that bring up a server for a browser; see ``agent/serving.py``."""
-    program = zlib.compress(
-        (_program() + "from devpod_rp.agent.serving import main\nmain(stream)\n").encode("utf-8"), 6
-    )
+    start = "from devpod_rp.agent.serving import main\nmain(stream)\n"
+    program = zlib.compress((_program() + start).encode("utf-8"), 6)
     return command(len(program)), program + request
 
 
