@@ -85,6 +85,10 @@ def _code_server(request: Dict[str, Any], run: str, say: Say) -> Plan:
     data = os.path.join(request["home"], ".devpod", "code-server")
     extensions = os.path.join(data, "extensions")
     os.makedirs(extensions, mode=0o700, exist_ok=True)
+    settings = os.path.join(data, "User", "settings.json")
+    if not os.path.exists(settings):
+        # The user's from now on. The chat asks for an account of a service that code-server cannot use.
+        write_atomically(settings, b'{\n  "chat.disableAIFeatures": true,\n  "workbench.startupEditor": "none"\n}\n')
     configuration = os.path.join(run, "code-server.yaml")
     # Nothing but what is said here: the user's own configuration of code-server is for the one they start.
     common = ["--config", configuration, "--user-data-dir", data, "--extensions-dir", extensions]
