@@ -1,4 +1,4 @@
-"""Everything that people do in pods, played in one real pod: nothing precious is missed, and no noise is called work."""
+"""Everything that people do in pods, played in one real pod: nothing precious is missed, no noise is called work."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ origin() {
     git push -q --tags origin main )
   rm -rf /dev/shm/seed
 }
-git config --global protocol.file.allow always
 set +e
 """
 
