@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.conftest import World
+from tests.end_to_end.terminal import DOWN, ENTER, SPACE, UP, Terminal
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
 
@@ -88,6 +89,22 @@ def test_a_rescue_that_does_not_exist_is_named(pod: World) -> None:
     refused = pod.run("rescue", "restore", "--from", "20010101T000000Z", "--json")
     assert refused.exit_code == 2
     assert "20010101T000000Z" in refused.json["error"]["message"]
+
+
+def test_on_a_terminal_it_shows_a_tree_lets_choose_and_asks_about_the_rest(pod: World) -> None:
+    assert pod.ssh("mkdir /root/pick && cd /root/pick && echo 1 > one.py && echo two > two.py").exit_code == 0
+    with Terminal(pod, "stop") as terminal:
+        terminal.sees("2 files .*exist only on the container disk", "one.py .*source code", "What now")
+        terminal.types(DOWN, ENTER)
+        terminal.sees("Save which", "two.py")
+        terminal.types(SPACE, ENTER)
+        terminal.sees("1 file .*exists only", "What now")
+        terminal.types(UP, ENTER)
+        assert terminal.ends() == 7
+    assert pod.run("status", "--json").json["status"] == "RUNNING"
+    left = [each for each in pod.run("check", "--json").json["at_risk"] if each["sole_copy"]]
+    assert [each["path"][:11] for each in left] == ["/root/pick/"], left
+    assert pod.run("rescue").exit_code == 0
 
 
 def test_what_only_the_volume_has_is_listed_with_its_reason_before_delete_refuses(pod: World) -> None:
