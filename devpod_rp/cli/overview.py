@@ -63,9 +63,18 @@ def status(name: str | None, as_json: bool) -> None:
             ("Workspace", environment.workspace),
             ("Volume", "none" if volume.kind == "none" else f"{volume.size_gb} GB {volume.kind} at {volume.path}"),
             ("Sync", sync_line(sync)),
+            *([("At risk", _at_risk(facts["at_risk"]))] if facts["at_risk"] else []),
+            *(("Forward", forward_line(each)) for each in facts["forwards"]),
         ]
     )
     _warn(runway)
+
+
+def _at_risk(seen: dict[str, Any]) -> str:
+    if not seen["files"]:
+        return f"nothing, {render.age(seen['checked_at'])} ago"
+    many = "1 file" if seen["files"] == 1 else f"{seen['files']} files"
+    return f"{many}, {ui.size(seen['bytes'])}, {render.age(seen['checked_at'])} ago; devpod-rp check names them"
 
 
 def _price(cost: Cost) -> str:
@@ -100,6 +109,13 @@ def sync_line(sync: dict[str, Any]) -> str:
     if sync["problems"]:
         parts.append(f"{len(sync['problems'])} problems")
     return ", ".join(parts)
+
+
+def forward_line(forward: dict[str, Any]) -> str:
+    """A tunnel in one line."""
+    what = " ".join(str(part) for part in (forward["port"], forward["label"] or forward["service"]) if part)
+    where = f"http://{forward['address']}" if forward["listening"] else "not listening"
+    return f"{what} -> {where}" + (f", {forward['problem']}" if forward["problem"] else "")
 
 
 def show_overview(as_json: bool) -> None:

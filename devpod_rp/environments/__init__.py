@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from devpod_rp.environments import history
 from devpod_rp.environments.choice import AmbiguousEnvironment, pick
+from devpod_rp.environments.forwards import Forward, read_forwards, write_forwards
 from devpod_rp.environments.intents import Intent, all_intents, clear_intent, read_intent, write_intent
 from devpod_rp.environments.lock import EnvironmentBusy, Holder, holder_of, locked
 from devpod_rp.environments.record import CorruptRecord, Environment, SshEndpoint, VolumeRecord
@@ -28,6 +29,7 @@ __all__ = [
     "CorruptRecord",
     "Environment",
     "EnvironmentBusy",
+    "Forward",
     "Holder",
     "Intent",
     "IntentPending",
@@ -45,9 +47,11 @@ __all__ = [
     "load",
     "locked",
     "pick",
+    "read_forwards",
     "read_intent",
     "record_file",
     "remove",
     "save",
+    "write_forwards",
     "write_intent",
 ]

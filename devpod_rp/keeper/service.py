@@ -25,6 +25,7 @@ from devpod_rp.keeper.overseer import Overseer
 from devpod_rp.keeper.parts import Parts
 from devpod_rp.keeper.requests import Desk, Request
 from devpod_rp.keeper.state import Line, State, Step
+from devpod_rp.keeper.tunnels import TUNNEL_OPS, Tunnels
 from devpod_rp.pod.link import LinkLost
 from devpod_rp.sync.status import SyncHalted, VolumeFullError
 from devpod_rp.sync.watch import Batch
@@ -52,8 +53,11 @@ class Keeper:
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._later: list[Any] = []
         self._desk = Desk(self._inbox)
-        self._state = State(parts.timing, paused=pauses.is_paused(name))
+        # Without synchronisation the keeper only connects: for tunnels and limits.
+        self._synchronises = bool(self._environment.spec["sync"]["enabled"])
+        self._state = State(parts.timing, paused=pauses.is_paused(name) or not self._synchronises)
         self._connection = Connection(name, parts, self._inbox.put)
+        self._tunnels = Tunnels(name, lambda: self._connection.link)
         self._session = parts.open_session(self._environment)
         self._pod_ears = PodEars(self._session, self._inbox.put)
         self._cycles = Cycles(self._session, self._settle, self._listen)
@@ -89,9 +93,14 @@ class Keeper:
             if self._working:
                 self._connection.break_off()
             return self._desk.result_of(waiting)
+        if op in TUNNEL_OPS:
+            TUNNEL_OPS[op](self._tunnels, fields)
+            return {"forwards": self._tunnels.status()}
         if op in ("flush", "resume", "why", *CHOICES):
+            if not self._synchronises:
+                raise UsageError("Nothing is synchronised here.", hint="set sync.enabled to true, and devpod-rp up.")
             return self._desk.result_of(self._desk.hand_in(op, fields))
-        known = ", ".join(("status", "flush", "pause", "resume", "stop", "why", *CHOICES))
+        known = ", ".join(("status", "flush", "pause", "resume", "stop", "why", *CHOICES, *TUNNEL_OPS))
         raise UsageError(f"A keeper cannot {op!r}.", hint=f"it can {known}.")
 
     def status(self) -> dict[str, Any]:
@@ -107,6 +116,8 @@ class Keeper:
             "since": self._started_at,
             "limits": self._overseer.status() if self._overseer else None,
             "money": self._overseer.money() if self._overseer else None,
+            "at_risk": self._overseer.at_risk() if self._overseer else None,
+            "forwards": self._tunnels.status(),
         }
 
     # The loop.
@@ -116,7 +127,11 @@ class Keeper:
         server = ControlServer(self._name, self.handle)
         if self._parts.oversight is not None:
             self._overseer = Overseer(
-                self._name, self._parts.oversight, lambda: self._connection.link, self._clock.wall
+                self._name,
+                self._parts.oversight,
+                lambda: self._connection.link,
+                self._clock.wall,
+                self._parts.notify,
             )
         log.info("keeper=started name=%s pid=%d", self._name, os.getpid())
         try:
@@ -127,6 +142,7 @@ class Keeper:
                 self._overseer.close()
             self._desk.close()
             server.close()
+            self._tunnels.close()
             self._connection.close()
             self._close_late_arrivals()
             self._ears.close()
@@ -156,8 +172,10 @@ class Keeper:
                 self._become(self._state.connecting())
                 self._connection.start()
             elif step is not Step.WAIT:
-                self._cycle(full=step is Step.FULL)
-                self._drift.mark()
+                full = step is Step.FULL or (step is Step.FLUSH and not self._heard_everything())
+                if not self._state.paused:
+                    self._cycle(full=full)
+                    self._drift.mark()
         finally:
             self._working = False
         if step is Step.WAIT:
@@ -185,7 +203,10 @@ class Keeper:
         except environments.CorruptRecord as error:
             log.warning("record=unreadable error=%s", error.message)
             return True
-        return record is not None and record.id == self._environment.id
+        if record is None or record.id != self._environment.id:
+            return False
+        self._tunnels.follow(record.spec.get("forward_ports", ()))
+        return True
 
     def _ping(self) -> None:
         if self._connection.link is not None:
@@ -238,6 +259,8 @@ class Keeper:
                 return
             self._flushes.append(request)
             self._become(self._state.flush(True))
+            if request.op != "flush" or request.fields.get("everything"):
+                self._become(self._state.unsure())
             return
         if request.op == "pause":
             self._become(self._state.pause())
@@ -270,6 +293,16 @@ class Keeper:
                 self._later.append(message)
         return heard
 
+    def _heard_everything(self) -> bool:
+        """Take in what happened on both sides before this call; False when only a look at everything can tell."""
+        seconds = self._parts.timing.catch_up_seconds
+        try:
+            sure = self._pod_ears.catch_up(seconds) and self._ears.problem is None and self._ears.catch_up(seconds)
+        except UnreachableError:
+            return False  # the cycle that follows deals with it
+        self._read_inbox()
+        return sure and self._state.sure and self._state.full_at > self._clock.monotonic()
+
     def _listen(self, link: AgentLink) -> bool:
         self._ears.follow_rules()
         return self._pod_ears.open(link)
@@ -281,11 +314,14 @@ class Keeper:
         assert link is not None
         if full:
             self._ears.open()
+        armed = self._pod_ears.armed
         try:
-            if not waiting and not full:
-                done = self._cycles.quick(link, self._state.paths, self._state.remote_paths)
+            if waiting:
+                done = self._cycles.flush(link, self._state.paths, None if full else self._state.remote_paths)
+            elif full:
+                done = self._cycles.full(link, self._state.paths)
             else:
-                done = (self._cycles.flush if waiting else self._cycles.full)(link, self._state.paths)
+                done = self._cycles.quick(link, self._state.paths, self._state.remote_paths)
         except UnreachableError as lost:
             # Those who wait go on waiting: a broken connection is most often back at once.
             self._lose(lost.message)
@@ -307,8 +343,11 @@ class Keeper:
             self._refuse(waiting, error)
         else:
             blind = (self._ears.problem or self._pod_ears.problem) is not None
+            sure = not blind and armed is not None and armed == self._pod_ears.armed
             now, both_ways = self._clock.monotonic(), self._session.follows_the_pod
-            after = self._state.synchronised(done.deferred, full, now, follows_the_pod=both_ways, blind=blind)
+            after = self._state.synchronised(
+                done.deferred, full, now, follows_the_pod=both_ways, blind=blind, sure=sure
+            )
             self._become(after)
             self._fulfil([each for each in waiting if each.op == "flush"], done)
             self._choose([each for each in waiting if each.op in CHOICES])
@@ -347,6 +386,7 @@ class Keeper:
             "uploaded_files": done.uploaded_files,
             "uploaded_bytes": done.uploaded_bytes,
             "deleted": done.deleted,
+            "looked_at_everything": done.full,
             "deferred": sorted(done.deferred),
         }
         self._forget(requests)

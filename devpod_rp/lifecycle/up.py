@@ -72,7 +72,7 @@ def _with_wishes(environment: Environment, plan: Plan) -> Environment:
     A keeper that synchronises by older wishes is ended.
     """
     asked = plan.spec.model_dump(mode="json")
-    wishes = {key: asked[key] for key in ("sync", "spot")}
+    wishes = {key: asked[key] for key in ("sync", "spot", "forward_ports", "extensions")}
     if environment.spec["sync"] != wishes["sync"]:
         control.stop_keeper(environment.name)
     return environments.save(dataclasses.replace(environment, spec={**environment.spec, **wishes}))
@@ -186,6 +186,8 @@ def _order_start(environment: Environment, spec: EnvironmentSpec, client: RunPod
 
 def _synchronise(environment: Environment, progress: Progress) -> dict[str, Any]:
     if not environment.spec["sync"]["enabled"]:
+        if environment.spec["forward_ports"] or environments.read_forwards(environment.name):
+            control.start_keeper(environment.name)
         return {"state": "disabled", "mode": environment.spec["sync"]["mode"]}
     if pauses.is_paused(environment.name):
         resume = f"devpod-rp sync resume {environment.name}"

@@ -6,6 +6,7 @@ import time
 from typing import Protocol
 
 from devpod_rp.agent.wire import Readable, Writable
+from devpod_rp.ssh.forward import Stream
 
 
 class LineReadable(Readable, Protocol):
@@ -24,10 +25,23 @@ class Channel(Protocol):
     def close(self) -> None: ...
 
 
+class Done(Protocol):
+    """A command that ended."""
+
+    @property
+    def exit_code(self) -> int: ...
+    @property
+    def stdout(self) -> bytes: ...
+    @property
+    def stderr(self) -> bytes: ...
+
+
 class Connection(Protocol):
-    """What can start a command; `devpod_rp.ssh.connection.Connection` is one."""
+    """What can start commands and reach ports; `devpod_rp.ssh.connection.Connection` is one."""
 
     def channel(self, command: str, /) -> Channel: ...
+    def run(self, command: str, /, *, input: bytes = ..., timeout: float | None = ...) -> Done: ...
+    def dial(self, port: int, /) -> Stream: ...
     def close(self) -> None: ...
 
 

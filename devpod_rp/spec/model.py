@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from devpod_rp.spec import dollars, durations
 from devpod_rp.spec.images import cuda_floor
+from devpod_rp.spec.ports import port_wish
 from devpod_rp.spec.wishes import smallest_memory_gb
 
 NEVER = "never"
@@ -27,7 +28,9 @@ _SMALLEST_VOLUME_GB = 10
 _SHORTEST_LID_SECONDS = 60.0
 
 _PORT = re.compile(r"(\d{1,5})/(tcp|http)")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# A name of the marketplace, or the path of a VSIX file on the pod.
+EXTENSION = re.compile(r"[\w-]+\.[\w.-]+(@[\w.+-]+)?|/\S*\.vsix")
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class _Part(BaseModel):
@@ -82,7 +85,9 @@ class EnvironmentSpec(_Part):
     *gpu* lists GPU types in the order wished for, or ``any>=24GB``. *max_price* is USD per hour for the whole pod;
     *container_disk_gb* is wiped at every stop; *ssh_timeout_s* is how long a running host may take to answer over SSH
     before it is given up. *idle_stop*, *max_runtime* and *lid_stop* are durations, *max_cost* is USD for one run; each
-    stops the pod, None never does. ``env`` values may be secrets and are never shown by ``repr``.
+    stops the pod, None never does. *forward_ports* are ports of the pod to have here, as ``6006`` or
+    ``tensorboard=6006:16006``; *extensions* are those of VS Code to have on the pod. ``env`` values may be secrets and
+    are never shown by ``repr``.
     """
 
     template: str = "pytorch"
@@ -103,6 +108,8 @@ class EnvironmentSpec(_Part):
     ports: tuple[str, ...] = ("22/tcp",)
     env: dict[str, str] = Field(default_factory=dict, repr=False)
     workspace: str | None = None
+    forward_ports: tuple[str, ...] = ()
+    extensions: tuple[str, ...] = ()
     idle_stop: str | None = None
     max_runtime: str | None = None
     max_cost: Annotated[float, Field(gt=0)] | None = None
@@ -136,11 +143,35 @@ class EnvironmentSpec(_Part):
             raise ValueError(f"has more than {_MOST_HTTP_PORTS} http ports, which is RunPod's limit")
         return tuple(dict.fromkeys((*ports, "22/tcp")))
 
+    @field_validator("forward_ports", mode="before")
+    @classmethod
+    def _numbers(cls, ports: object) -> object:
+        if not isinstance(ports, (list, tuple)):
+            return ports
+        return [str(port) if isinstance(port, int) and not isinstance(port, bool) else port for port in ports]
+
+    @field_validator("forward_ports")
+    @classmethod
+    def _forwards(cls, ports: tuple[str, ...]) -> tuple[str, ...]:
+        wishes = [port_wish(port) for port in ports]
+        twice = next((wish.port for wish in wishes if sum(other.port == wish.port for other in wishes) > 1), None)
+        if twice is not None:
+            raise ValueError(f"names port {twice} twice")
+        return tuple(str(wish) for wish in wishes)
+
+    @field_validator("extensions")
+    @classmethod
+    def _extensions(cls, extensions: tuple[str, ...]) -> tuple[str, ...]:
+        for extension in extensions:
+            if not EXTENSION.fullmatch(extension):
+                raise ValueError(f"{extension!r} is no extension; write it like ms-python.python")
+        return extensions
+
     @field_validator("env")
     @classmethod
     def _env(cls, env: dict[str, str]) -> dict[str, str]:
         for name in env:
-            if not _VARIABLE.fullmatch(name):
+            if not VARIABLE.fullmatch(name):
                 raise ValueError(f"{name!r} is no name for an environment variable")
         # Ours goes in as one more.
         if len({*env, "PUBLIC_KEY"}) > _MOST_VARIABLES:

@@ -15,7 +15,7 @@ import paramiko
 from devpod_rp.ssh import transport as layer
 from devpod_rp.ssh.address import Address, banner
 from devpod_rp.ssh.channel import ExecChannel
-from devpod_rp.ssh.errors import HostKeyMismatch, PermissionDenied, Unreachable
+from devpod_rp.ssh.errors import HostKeyMismatch, NothingListens, PermissionDenied, Unreachable
 from devpod_rp.ssh.known_hosts import HostKey
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Connection",
     "ExecChannel",
     "HostKeyMismatch",
+    "NothingListens",
     "PermissionDenied",
     "Unreachable",
     "banner",
@@ -32,6 +33,9 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 _START_SECONDS = 30.0
+_DIAL_SECONDS = 15.0
+# RFC 4254, section 5.1: SSH_OPEN_CONNECT_FAILED.
+_CONNECT_FAILED = 2
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,23 @@ class Connection:
             if expired.is_set():
                 raise Unreachable(f"the command on {self.address} did not end within {timeout:g} s.")
             return Completed(exit_code, stdout, stderr)
+
+    def dial(self, port: int, *, timeout: float = _DIAL_SECONDS) -> paramiko.Channel:
+        """A stream to *port* of the pod's loopback (RFC 4254, section 7.2: "direct-tcpip").
+
+        Raises:
+            NothingListens: nobody listens there.
+            Unreachable: the connection is lost, or the server forwards nothing.
+        """
+        with layer.translated(self.address, lambda: self._heartbeat.verdict):
+            try:
+                return self._transport.open_channel(
+                    "direct-tcpip", ("127.0.0.1", port), ("127.0.0.1", 0), timeout=timeout
+                )
+            except paramiko.ChannelException as error:
+                if error.code == _CONNECT_FAILED:
+                    raise NothingListens(f"Nothing listens on port {port} of the pod.") from error
+                raise Unreachable(f"The pod's SSH server does not forward port {port}: {error.text}.") from error
 
     def close(self) -> None:
         """End the connection and everything that runs through it. Harmless when closed already."""

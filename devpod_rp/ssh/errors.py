@@ -13,5 +13,9 @@ class HostKeyMismatch(UnreachableError):
     """The server at the address is not the one whose key was pinned; nothing was sent to it."""
 
 
+class NothingListens(UnreachableError):
+    """The connection stands, but no program on the pod listens on the port."""
+
+
 class PermissionDenied(UnreachableError):
     """The server is the right one, but it does not accept our key for this user."""

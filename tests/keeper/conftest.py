@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import queue
 import signal
+import socket
 import threading
 import time
 import traceback
@@ -22,6 +23,7 @@ from devpod_rp.keeper.parts import Parts
 from devpod_rp.keeper.service import Keeper
 from devpod_rp.keeper.state import Timing
 from devpod_rp.pod.link import AgentLink
+from devpod_rp.ssh.errors import NothingListens, Unreachable
 from devpod_rp.sync.session import Session
 from devpod_rp.sync.watch import Watcher
 from tests.pod.local import LocalConnection
@@ -98,12 +100,32 @@ class Cloud:
         return environments.save(dataclasses.replace(environment, status="RUNNING"))
 
 
+class SocketStream:
+    """A socket with the words of a channel."""
+
+    def __init__(self, stream: socket.socket) -> None:
+        self._stream = stream
+        self.recv, self.sendall, self.close = stream.recv, stream.sendall, stream.close
+
+    def shutdown_write(self) -> None:
+        self._stream.shutdown(socket.SHUT_WR)
+
+
 class Line(LocalConnection):
     """A connection whose agent dies when it is closed, also if it is frozen. Any thread may close it, as with SSH."""
 
     def __init__(self) -> None:
         super().__init__()
         self._closing = threading.Lock()
+
+    def dial(self, port: int) -> SocketStream:
+        """As SSH does it: to the loopback of the machine at the other end, which is this one."""
+        if self.closed:
+            raise Unreachable("the connection is lost")
+        try:
+            return SocketStream(socket.create_connection(("127.0.0.1", port), 10))
+        except ConnectionRefusedError as error:
+            raise NothingListens(f"Nothing listens on port {port} of the pod.") from error
 
     def close(self) -> None:
         with self._closing:
@@ -200,8 +222,8 @@ class Rig:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
 
-    def ask(self, op: str, timeout: float = 20.0) -> dict[str, Any]:
-        return control.keeper_request(self.name, op, timeout=timeout)
+    def ask(self, op: str, timeout: float = 20.0, **fields: Any) -> dict[str, Any]:
+        return control.keeper_request(self.name, op, timeout=timeout, **fields)
 
     def until(self, **wanted: Any) -> dict[str, Any]:
         """Wait until status says what is *wanted*, and return all it says."""
@@ -218,7 +240,7 @@ class Rig:
             api_url="http://127.0.0.1:1",
             folder=str(self.folder),
             workspace=str(self.pod.folder),
-            spec={},
+            spec={"sync": {"enabled": True}},
             volume=VolumeRecord(kind="disk", id=None, size_gb=20, path="/workspace"),
         )
         return environments.save(dataclasses.replace(environment, status="RUNNING", pod_id="p0d"))

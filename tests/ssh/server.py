@@ -108,6 +108,9 @@ async def serve_until_stdin_ends() -> None:
             report(username)
             return True
 
+        def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
+            return True  # forwards like OpenSSH
+
     async def execute(session: asyncssh.SSHServerProcess[bytes]) -> None:
         pipe = asyncio.subprocess.PIPE
         command = os.fsencode(session.command or "")
