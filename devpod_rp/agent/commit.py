@@ -53,6 +53,7 @@ class Batch:
         self._durable_at_once = durable_at_once
         self._staging = Staging(area.stage)
         self._staged: Dict[int, Staged] = {}
+        self._written: Dict[int, os.stat_result] = {}
         now = time.time()
         moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + ".%06dZ" % int(now % 1 * 1e6)
         self._trash = os.path.join(area.trash, encode(moment))
@@ -64,9 +65,8 @@ class Batch:
             results = [failures.get(number) or self._guarded(number, item) for number, item in enumerate(self._items)]
             if self._durable_at_once:
                 self._sync_folders(item for number, item in enumerate(self._items) if results[number]["ok"])
-            for number, staged in self._staged.items():
-                if results[number]["ok"]:
-                    results[number]["stamp"] = durable.stamp_row(os.fstat(staged.descriptor))
+            for number, status in self._written.items():
+                results[number]["stamp"] = durable.stamp_row(status)
         finally:
             for staged in self._staged.values():
                 staged.close()
@@ -105,13 +105,8 @@ class Batch:
         if digest != item.get("digest"):
             raise Refusal("changed", "the content does not match its digest")
         if data is not None:
-            self._staged[number] = self._staging.create(self._folder_of(item), data)
+            self._staged[number] = self._staging.create(data)
         self._staged[number].set_times(item)
-
-    def _folder_of(self, item: Item) -> Optional[int]:
-        with suppress(FileNotFoundError, Refusal):
-            return self._root.parent(item.get("path"))[0]
-        return None  # made by this same batch, or refused when it is the item's turn
 
     # Committing.
 
@@ -122,10 +117,9 @@ class Batch:
             return failure(error)
         if item.get("do") in ("file", "remove"):
             staged = self._staged.get(number)
-            OWN.note(
-                os.path.join(self._area.root, encode(str(item["path"]))),
-                None if staged is None else os.fstat(staged.descriptor),
-            )
+            if staged is not None:
+                self._written[number] = os.fstat(staged.descriptor)
+            OWN.note(self._area.root + b"/" + encode(str(item["path"])), self._written.get(number))
         return {"ok": True}
 
     def _commit(self, number: int, item: Item) -> None:
@@ -136,6 +130,8 @@ class Batch:
             if do == "remove":
                 return
             raise
+        if do == "file" and old is None and self._appears(number, folder, name, item):
+            return
         found = look(folder, name)
         if do == "remove":
             if found is None:
@@ -158,12 +154,23 @@ class Batch:
         else:
             raise Refusal("bad-request", "unknown action %r" % (do,))
 
+    def _appears(self, number: int, folder: int, name: bytes, item: Item) -> bool:
+        """Put a new file where nothing is, which the kernel makes sure of; False when something is there."""
+        staged = self._staged[number]
+        if staged.path is not None:
+            return False
+        try:
+            self._place(folder, name, str(item["path"]), None, staged, bool(item.get("executable")))
+        except FileExistsError:
+            return False
+        return True
+
     def _place(
         self, folder: int, name: bytes, path: str, found: Optional[Found], staged: Staged, executable: bool
     ) -> None:
         replaces_file = found is not None and found.kind == "file"
-        base = found.status.st_mode if found is not None and replaces_file else os.fstat(staged.descriptor).st_mode
         if executable or replaces_file:
+            base = found.status.st_mode if found is not None and replaces_file else os.fstat(staged.descriptor).st_mode
             os.fchmod(staged.descriptor, permissions(base, executable))
         if found is None or found.kind == "dir":
             self._clear(folder, name, path, found)

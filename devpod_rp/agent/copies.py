@@ -107,7 +107,8 @@ class _Hunt:
 
     def _candidates(self, volume: str, borders: Collection[str]) -> Iterator[Tuple[str, Stamp]]:
         waiting = [self._root + volume] if self._by_size else []
-        avoided = {self._root + border for border in borders} | {self._root + volume.rstrip("/") + "/" + _PASSING}
+        top = self._root + volume.rstrip("/") + "/"
+        avoided = {self._root + border for border in borders} | {top + _PASSING, *self._without_list(top)}
         while waiting:
             if self._spent():
                 self.complete = False
@@ -120,7 +121,7 @@ class _Hunt:
             for entry in listed:
                 try:
                     if entry.is_dir(follow_symlinks=False):
-                        if entry.path not in avoided and not entry.name.startswith(manifest.INCOMPLETE):
+                        if entry.path not in avoided:
                             waiting.append(entry.path)
                         continue
                     status = entry.stat(follow_symlinks=False)
@@ -128,6 +129,18 @@ class _Hunt:
                     continue
                 if stat.S_ISREG(status.st_mode) and status.st_size in self._by_size:
                     yield entry.path, stamp_of(status)
+
+    @staticmethod
+    def _without_list(top: str) -> Iterator[str]:
+        """Rescues that were cut off: no restore puts their files back, so what is only there is saved again."""
+        folder = top + manifest.RESCUES
+        try:
+            names = os.listdir(folder)
+        except OSError:
+            return
+        for name in names:
+            if not manifest.is_there(os.path.join(folder, name)):
+                yield os.path.join(folder, name)
 
     def _same(self, change: Change, path: str, stamp: Stamp) -> bool:
         try:

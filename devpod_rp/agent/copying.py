@@ -13,7 +13,7 @@ from devpod_rp.agent.digests import BLOCK, ChangedWhileRead, stamp_of
 
 _ZEROS = bytes(BLOCK)
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-_WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+_WRITE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 # What network file systems answer to an owner, mode or time they cannot keep. The manifest has them all the same.
 _NOT_KEPT = (errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 
@@ -22,11 +22,13 @@ class CopyDiffers(Exception):
     """The copy, read back, is not what was read from the original."""
 
 
-def copy_verified(source: str, part: str, destination: str, stamp: Stamp) -> Generator[int, None, str]:
+def copy_verified(
+    source: str, part: str, destination: str, stamp: Stamp, *, resume: bool = False
+) -> Generator[int, None, str]:
     """Copy the regular file *source*, in the state *stamp*, to *destination*; yields bytes done, returns the digest.
 
-    Written to *part* (same file system), flushed, read back and compared by blake2b, given the original's owner, mode
-    and mtime, and only then renamed.
+    Written to *part* (same file system; with *resume* it may hold the beginning of this very copy), flushed, read back
+    and compared by blake2b, given the original's owner, mode and mtime, and only then renamed.
 
     Raises:
         ChangedWhileRead: the original is not, or did not stay, in that state.
@@ -38,7 +40,7 @@ def copy_verified(source: str, part: str, destination: str, stamp: Stamp) -> Gen
         status = os.fstat(descriptor)
         if stamp_of(status) != stamp or not stat.S_ISREG(status.st_mode):
             raise ChangedWhileRead(source)
-        written = yield from _write(descriptor, status.st_size, part)
+        written = yield from _write(descriptor, status.st_size, part, resume)
         if stamp_of(os.fstat(descriptor)) != stamp:
             raise ChangedWhileRead(source)
     finally:
@@ -91,25 +93,30 @@ def content(path: str, size: int) -> str:
         os.close(descriptor)
 
 
-def _write(source: int, size: int, part: str) -> Generator[int, None, str]:
+def _write(source: int, size: int, part: str, resume: bool) -> Generator[int, None, str]:
     digest = hashlib.blake2b(digest_size=32)
-    with os.fdopen(os.open(part, _WRITE, 0o600), "wb", buffering=0) as target:
+    with os.fdopen(os.open(part, _WRITE | (0 if resume else os.O_TRUNC), 0o600), "r+b", buffering=0) as target:
+        descriptor = target.fileno()
+        there = os.fstat(descriptor).st_size
+        offset = 0
         for block, is_hole in blocks(source, size):
             digest.update(block)
-            if is_hole:
-                target.seek(len(block), os.SEEK_CUR)
-            else:
-                _write_all(target.fileno(), block)
+            # Comparing costs less than writing, and trusts nothing of what an interrupted copy left.
+            if not is_hole and not (offset < there and os.pread(descriptor, len(block), offset) == block):
+                _write_all(descriptor, block, offset)
+            offset += len(block)
             yield len(block)
         target.truncate(size)
-        os.fsync(target.fileno())
+        os.fsync(descriptor)
     return digest.hexdigest()
 
 
-def _write_all(descriptor: int, block: bytes) -> None:
+def _write_all(descriptor: int, block: bytes, offset: int) -> None:
     rest = memoryview(block)
     while rest:
-        rest = rest[os.write(descriptor, rest) :]
+        written = os.pwrite(descriptor, rest, offset)
+        rest = rest[written:]
+        offset += written
 
 
 def _read_back(path: str, size: int) -> str:

@@ -25,10 +25,12 @@ from devpod_rp.agent import (
     files,
     holdings,
     machine,
-    rescue,
+    packing,
+    rescues,
     restoring,
     reuse,
     roots,
+    stakes,
     survey,
     taking,
     watch_post,
@@ -66,7 +68,8 @@ _CODES = {
 
 
 def hello(_request: Request) -> Iterator[Tuple[Header, bytes]]:
-    """Op ``system.hello``: who answers. *boot_id* and *container_started_at* (Unix seconds) are null where unknown."""
+    """Op ``system.hello``: who answers. *boot_id* and *container_started_at* (Unix seconds) are null where unknown.
+    *zstd*: whether it reads it."""
     yield (
         {
             "protocol": PROTOCOL,
@@ -76,6 +79,7 @@ def hello(_request: Request) -> Iterator[Tuple[Header, bytes]]:
             "pid": os.getpid(),
             "boot_id": _boot_id(),
             "container_started_at": _container_started_at(),
+            "zstd": packing.ZSTD is not None,
         },
         b"",
     )
@@ -89,15 +93,16 @@ OPERATIONS: Dict[str, Handler] = {
     **fetch.OPERATIONS,
     **reuse.OPERATIONS,
     **exposure.OPERATIONS,
-    **rescue.OPERATIONS,
+    **rescues.OPERATIONS,
     **restoring.OPERATIONS,
     **taking.OPERATIONS,
     **emergency.OPERATIONS,
     **holdings.OPERATIONS,
     **machine.OPERATIONS,
     **watch_post.OPERATIONS,
+    **watching.OPERATIONS,
 }
-STANDING: Dict[str, Standing] = {**watching.OPERATIONS}
+STANDING: Dict[str, Standing] = {**watching.STANDING, **stakes.OPERATIONS}
 
 
 def serve(

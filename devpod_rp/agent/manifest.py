@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional
+from typing import Any, Dict, FrozenSet, Iterator, List, NamedTuple, Optional
 
 from devpod_rp.agent.atomic import write_atomically
 from devpod_rp.agent.changes import Stamp
@@ -30,10 +30,13 @@ class Saved(NamedTuple):
 
 
 class Manifest(NamedTuple):
+    """What a rescue saved and what not (path -> reason); *no_room* names those that only lacked room on the volume."""
+
     destination: str
     created_at: str
     saved: List[Saved]
     failed: Dict[str, str]
+    no_room: FrozenSet[str] = frozenset()
 
     @property
     def size_bytes(self) -> int:
@@ -69,6 +72,11 @@ def read(directory: str) -> Manifest:
         return Manifest(directory, str(document["created_at"]), saved, dict(document["failed"]))
     except (KeyError, TypeError) as error:
         raise ValueError("not a manifest of a rescue: {0}".format(directory)) from error
+
+
+def is_there(directory: str) -> bool:
+    """Whether a rescue came so far that its list was written; without one it cannot be put back."""
+    return os.path.isfile(os.path.join(directory, FILE))
 
 
 def every(volume: str) -> Iterator[Manifest]:

@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 import stat
 import time
-from functools import partial
-from pathlib import Path
-from typing import Any, Dict, Generator, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Generator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from devpod_rp.agent import manifest
+from devpod_rp.agent import fitting, manifest
 from devpod_rp.agent.changes import Change, Stamp, look
 from devpod_rp.agent.copying import CopyDiffers, copy_verified, keep_attributes
 from devpod_rp.agent.digests import ChangedWhileRead
 from devpod_rp.agent.earlier import Earlier, link_to
-from devpod_rp.agent.exposure import survey_mounts
 from devpod_rp.agent.manifest import Manifest, Saved, location
 from devpod_rp.agent.mounts import Survey, lies_below
-from devpod_rp.agent.shelf import alone_in, keep_interrupted, remains, unused
-from devpod_rp.agent.wire import Handler, Refusal, Request
+from devpod_rp.agent.shelf import Parts, alone_in, keep_interrupted, unused
+from devpod_rp.agent.wire import Refusal
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _ATTEMPTS = 3
-_NAMED_IN_REFUSAL = 5
-_PROGRESS_SECONDS = 0.2
-_PART = ".devpod-rescue.part"
+_NO_ROOM = "there is no room for it on the volume"
 
 
 class Step(NamedTuple):
@@ -38,27 +32,40 @@ class Step(NamedTuple):
 
 
 def rescue(
-    paths: Sequence[str], volume: str, survey: Survey, *, root: str = "/", now: Optional[float] = None
+    paths: Sequence[str],
+    volume: str,
+    survey: Survey,
+    *,
+    root: str = "/",
+    now: Optional[float] = None,
+    size_bytes: Optional[int] = None,
 ) -> Generator[Step, None, Manifest]:
-    """Save *paths* to *volume*; yields steps and returns what was saved and what failed (path -> reason).
+    """Save *paths*, most precious first, to *volume*; yields steps and returns what was saved and what failed.
 
     Everything lies under one new directory, which gets its name when it is complete. A file that an earlier rescue
-    holds unchanged is linked from there. A path that is gone since it was listed counts as failed: it may have
-    moved, and then it was not saved.
+    holds unchanged is linked from there; one whose copy was cut off is continued. Where the volume, which has
+    *size_bytes* if that is known, has not room for all, the first of *paths* that fit are saved. A path that is gone
+    since it was listed counts as failed: it may have moved, and then it was not saved.
 
     Raises:
-        Refusal: "not-permitted" when *volume* is no mounted volume, "no-space" when not everything fits (nothing of
-            this rescue is left then), "busy" when another rescue runs, "bad-request" for a path that is not plain.
+        Refusal: "not-permitted" when *volume* is no mounted volume, "busy" when another rescue runs, "bad-request"
+            for a path that is not plain.
     """
     _check(paths, volume, survey)
     created_at = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
     prefix = root.rstrip("/")
     folder = prefix + os.path.join(volume, manifest.RESCUES)
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    with alone_in(folder):
-        keep_interrupted(folder, leave_out=_PART)
-        work = _Rescue(prefix, prefix + volume, folder, created_at)
-        return (yield from work.run(list(dict.fromkeys(paths))))
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        with alone_in(folder):
+            keep_interrupted(folder)
+            work = _Rescue(prefix, prefix + volume, folder, created_at)
+            return (yield from work.run(list(dict.fromkeys(paths)), size_bytes))
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        # Not even a directory could be made.
+        return Manifest("", created_at, [], dict.fromkeys(paths, _NO_ROOM), frozenset(paths))
 
 
 class _Rescue:
@@ -73,24 +80,19 @@ class _Rescue:
         self._by_inode: Dict[Tuple[int, Stamp], str] = {}
         self._saved: List[Saved] = []
         self._failed: Dict[str, str] = {}
+        self._no_room: Set[str] = set()
+        self._parts = Parts(volume)
         self._bytes = 0
 
-    def run(self, paths: List[str]) -> Generator[Step, None, Manifest]:
+    def run(self, paths: List[str], size_bytes: Optional[int]) -> Generator[Step, None, Manifest]:
         changes = self._look_at(paths)
-        self._check_space(changes)
+        self._parts.keep_only(self._parts.of(change.path, change.stamp) for change in changes)
+        changes = self._fitting(changes, size_bytes)
         os.mkdir(self._staging, 0o700)
-        try:
-            for change in changes:
-                yield from self._save(change)
-                yield Step(len(self._saved) + len(self._failed), self._bytes)
-            self._keep_directories()
-            return self._publish()
-        except OSError as error:
-            if error.errno not in _FULL:
-                raise
-            # The originals are all still there, so taking the unfinished copy back loses nothing.
-            shutil.rmtree(self._staging)
-            raise Refusal("no-space", self._what_did_not_fit(changes)) from error
+        for change in changes:
+            yield from self._save(change)
+            yield Step(len(self._saved) + len(self._failed), self._bytes)
+        return self._publish()
 
     def _look_at(self, paths: List[str]) -> List[Change]:
         changes = []
@@ -103,21 +105,32 @@ class _Rescue:
                 self._failed[path] = error.strerror or str(error)
         return changes
 
-    def _check_space(self, changes: Sequence[Change]) -> None:
-        # Advisory: a network volume answers for its whole cluster, so ENOSPC may still come later.
-        free = os.statvfs(self._volume)
-        needed = sum(self._allocated(change) for change in changes if not self._earlier.may_hold(change))
-        if needed > free.f_bavail * free.f_frsize:
-            shortage = "needs {0}, the volume has {1} free. ".format(
-                _readable(needed), _readable(free.f_bavail * free.f_frsize)
-            )
-            raise Refusal("no-space", shortage + self._what_did_not_fit(changes))
+    def _fitting(self, changes: Sequence[Change], size_bytes: Optional[int]) -> List[Change]:
+        room = fitting.room(self._volume, size_bytes)
+        pieces = [fitting.Piece((change.device, change.stamp), self._needed(change)) for change in changes]
+        chosen = fitting.choose(pieces, room)
+        for number, change in enumerate(changes):
+            if not chosen[number]:
+                self._found_no_room(change)
+        return [change for number, change in enumerate(changes) if chosen[number]]
 
-    def _allocated(self, change: Change) -> int:
+    def _needed(self, change: Change) -> int:
+        """Bytes that the copy takes on the volume beyond what is there of it."""
+        if self._earlier.may_hold(change):
+            return 0
         try:
-            return os.lstat(self._prefix + change.path).st_blocks * 512
+            there = os.lstat(self._parts.of(change.path, change.stamp)).st_blocks
+        except OSError:
+            there = 0
+        try:
+            return max(0, os.lstat(self._prefix + change.path).st_blocks - there) * 512
         except OSError:
             return change.stamp.size
+
+    def _found_no_room(self, change: Change) -> None:
+        self._parts.drop(self._parts.of(change.path, change.stamp))
+        self._failed[change.path] = _NO_ROOM
+        self._no_room.add(change.path)
 
     def _save(self, change: Change) -> Generator[Step, None, None]:
         destination = location(self._staging, change.path)
@@ -145,8 +158,9 @@ class _Rescue:
                 return
             except OSError as error:
                 if error.errno in _FULL:
-                    raise
-                self._failed[change.path] = error.strerror or str(error)
+                    self._found_no_room(change)
+                else:
+                    self._failed[change.path] = error.strerror or str(error)
                 return
 
     def _place(self, change: Change, destination: str) -> Generator[Step, None, Optional[str]]:
@@ -161,15 +175,14 @@ class _Rescue:
         if digest is not None:
             self._bytes += change.stamp.size
         else:
-            copying = copy_verified(
-                self._prefix + change.path, os.path.join(self._staging, _PART), destination, change.stamp
-            )
-            digest = yield from self._count(copying)
+            part = self._parts.of(change.path, change.stamp)
+            copying = copy_verified(self._prefix + change.path, part, destination, change.stamp, resume=True)
+            digest = yield from self._count(copying, part)
         if change.links > 1:
             self._by_inode[(change.device, change.stamp)] = change.path
         return digest
 
-    def _count(self, copying: Generator[int, None, str]) -> Generator[Step, None, str]:
+    def _count(self, copying: Generator[int, None, str], part: str) -> Generator[Step, None, str]:
         before = self._bytes
         try:
             while True:
@@ -178,8 +191,9 @@ class _Rescue:
                 except StopIteration as end:
                     return str(end.value)
                 yield Step(len(self._saved) + len(self._failed), self._bytes)
-        except ChangedWhileRead:
+        except (ChangedWhileRead, CopyDiffers, OSError):
             self._bytes = before
+            self._parts.drop(part)
             raise
 
     def _make_parents(self, destination: str) -> None:
@@ -204,28 +218,25 @@ class _Rescue:
                 keep_attributes(directory, status)
 
     def _publish(self) -> Manifest:
-        result = Manifest("", self._created_at, self._saved, self._failed)
-        if not self._saved:
-            shutil.rmtree(self._staging)
-            return result
-        part = os.path.join(self._staging, _PART)
-        if os.path.lexists(part):
-            os.unlink(part)
-        manifest.write(self._staging, result)
-        destination = unused(os.path.join(self._folder, self._created_at))
-        os.rename(self._staging, destination)
-        return result._replace(destination=destination[len(self._prefix) :])
-
-    def _what_did_not_fit(self, changes: Sequence[Change]) -> str:
-        done = {saved.path for saved in self._saved}
-        left = sorted((change for change in changes if change.path not in done), key=lambda change: -change.stamp.size)
-        named = ", ".join(
-            "{0} ({1})".format(change.path, _readable(change.stamp.size)) for change in left[:_NAMED_IN_REFUSAL]
-        )
-        more = " and {0} more".format(len(left) - _NAMED_IN_REFUSAL) if len(left) > _NAMED_IN_REFUSAL else ""
-        return "No room on the volume for {0} files, the largest: {1}{2}; nothing was saved".format(
-            len(left), named, more
-        )
+        while self._saved:
+            result = Manifest("", self._created_at, self._saved, self._failed, frozenset(self._no_room))
+            try:
+                manifest.write(self._staging, result)
+            except OSError as error:
+                if error.errno not in _FULL:
+                    raise
+                # Without its list a rescue cannot be put back: the least precious file makes room for it.
+                last = self._saved.pop()
+                os.unlink(location(self._staging, last.path))
+                self._failed[last.path] = _NO_ROOM
+                self._no_room.add(last.path)
+                continue
+            self._keep_directories()
+            destination = unused(os.path.join(self._folder, self._created_at))
+            os.rename(self._staging, destination)
+            return result._replace(destination=destination[len(self._prefix) :])
+        shutil.rmtree(self._staging)
+        return Manifest("", self._created_at, [], self._failed, frozenset(self._no_room))
 
 
 def _check(paths: Sequence[str], volume: str, survey: Survey) -> None:
@@ -237,67 +248,3 @@ def _check(paths: Sequence[str], volume: str, survey: Survey) -> None:
             raise Refusal("bad-request", "not a plain absolute path: {0!r}".format(path))
         if lies_below(path, volume):
             raise Refusal("bad-request", "already on the volume: {0}".format(path))
-
-
-def _readable(size: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return "{0:.4g} {1}".format(size, unit)
-        size /= 1000
-    return "{0:.4g} TB".format(size)
-
-
-def operations(root: str = "/", proc: Path = Path("/proc")) -> Dict[str, Handler]:
-    """The operations for the container whose disk is at *root* and whose kernel speaks through *proc*."""
-    return {"rescue.copy": partial(_copy, root, proc), "rescue.list": partial(_list, root)}
-
-
-def _copy(root: str, proc: Path, request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
-    """Saves the paths of the body; progress frames ``files, bytes``, then destination, files, bytes, failed (body)."""
-    volume = str(request.header.get("volume", ""))
-    paths = json.loads(request.body)
-    if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
-        raise Refusal("bad-request", "rescue.copy needs a list of paths")
-    steps = rescue(paths, volume, survey_mounts([volume], proc=proc), root=root)
-    shown_at = time.monotonic()
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as end:
-            result: Manifest = end.value
-            break
-        if time.monotonic() - shown_at >= _PROGRESS_SECONDS:
-            shown_at = time.monotonic()
-            yield {"files": step.files, "bytes": step.size_bytes}, b""
-    header = {"destination": result.destination, "files": len(result.saved), "bytes": result.size_bytes}
-    yield header, json.dumps(result.failed).encode("ascii")
-
-
-def _list(root: str, request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
-    """The rescues on a volume, oldest first; *complete* is False for the remains of one that was cut off."""
-    volume = str(request.header.get("volume", ""))
-    rescues = []
-    physical = root.rstrip("/") + volume
-    for name in manifest.finished(physical):
-        destination = os.path.join(volume, manifest.RESCUES, name)
-        try:
-            one = manifest.read(os.path.join(physical, manifest.RESCUES, name))
-        except (OSError, ValueError):
-            files, size = remains(os.path.join(physical, manifest.RESCUES, name))
-            rescues.append(
-                {"destination": destination, "created_at": name, "files": files, "bytes": size, "complete": False}
-            )
-            continue
-        rescues.append(
-            {
-                "destination": destination,
-                "created_at": one.created_at,
-                "files": len(one.saved),
-                "bytes": one.size_bytes,
-                "complete": True,
-            }
-        )
-    yield {"rescues": len(rescues)}, json.dumps(rescues).encode("ascii")
-
-
-OPERATIONS = operations()

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import os
 from contextlib import contextmanager
-from typing import Iterator, Tuple
+from typing import Iterable, Iterator, Tuple
 
 from devpod_rp.agent import manifest
+from devpod_rp.agent.changes import Stamp
 from devpod_rp.agent.wire import Refusal
+
+# Below our own folder, which no look for copies and no synchronisation enters.
+PARTS = ".devpod_rp/rescue"
 
 
 @contextmanager
@@ -30,19 +35,39 @@ def alone_in(folder: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def keep_interrupted(folder: str, leave_out: str) -> None:
-    """Give a rescue that was cut off a name of its own: it may hold all that is left of a disk.
-
-    *leave_out* is the name of the file that was being written and is only a part.
-    """
+def keep_interrupted(folder: str) -> None:
+    """Give a rescue that was cut off a name of its own: it may hold all that is left of a disk."""
     for name in os.listdir(folder):
         if name.startswith(manifest.INCOMPLETE):
-            unfinished = os.path.join(folder, name)
-            part = os.path.join(unfinished, leave_out)
-            if os.path.lexists(part):
-                os.unlink(part)
             kept = os.path.join(folder, name[len(manifest.INCOMPLETE) :] + manifest.INTERRUPTED)
-            os.rename(unfinished, unused(kept))
+            os.rename(os.path.join(folder, name), unused(kept))
+
+
+class Parts:
+    """Where files lie on *volume* while they are copied: apart from the rescues, for half a file is nobody's copy.
+
+    A part is named after the state of the file that it becomes, so that a rescue that was cut off goes on with it.
+    """
+
+    def __init__(self, volume: str) -> None:
+        self._folder = os.path.join(volume, PARTS)
+        os.makedirs(self._folder, mode=0o700, exist_ok=True)
+
+    def of(self, path: str, stamp: Stamp) -> str:
+        state = "{0} {1}".format(tuple(stamp), path).encode("utf-8", "surrogateescape")
+        return os.path.join(self._folder, hashlib.blake2b(state, digest_size=16).hexdigest())
+
+    def keep_only(self, wanted: Iterable[str]) -> None:
+        """Remove the parts that nothing will continue; *wanted* are paths that :meth:`of` gave."""
+        kept = {os.path.basename(path) for path in wanted}
+        for name in os.listdir(self._folder):
+            if name not in kept:
+                os.unlink(os.path.join(self._folder, name))
+
+    @staticmethod
+    def drop(part: str) -> None:
+        if os.path.lexists(part):
+            os.unlink(part)
 
 
 def unused(path: str) -> str:

@@ -78,6 +78,29 @@ class Snapshot(NamedTuple):
         return {path: (stamp, entries[path].digest) for path, stamp in self.stamps.items() if path not in fresh}
 
 
+class Contents:
+    """What a scan has just read of small files, for whoever sends them next; bounded, and each is taken once."""
+
+    LARGEST = 64 << 10
+    MOST_BYTES = 32 << 20
+
+    def __init__(self) -> None:
+        self._held: Dict[str, Tuple[str, bytes]] = {}
+        self._bytes = 0
+
+    def wants(self, size: int) -> bool:
+        return size <= self.LARGEST and self._bytes + size <= self.MOST_BYTES
+
+    def hold(self, path: str, digest: str, content: bytes) -> None:
+        self._held[path] = (digest, content)
+        self._bytes += len(content)
+
+    def take(self, path: str, digest: str) -> Optional[bytes]:
+        """The content of *path* if what was read is the version that *digest* names."""
+        held = self._held.pop(path, None)
+        return held[1] if held is not None and held[0] == digest else None
+
+
 Known = Mapping[str, Tuple[Stamp, str]]
 Keep = Callable[[str, bool], bool]
 Progress = Callable[[int, int], None]
@@ -108,18 +131,22 @@ def scan(
     progress: Optional[Progress] = None,
     now_ns: Optional[int] = None,
     below: str = "",
+    contents: Optional[Contents] = None,
 ) -> Snapshot:
     """Everything below *root* that *keep* (path, is_folder) and *prune_names* let in; a pruned folder is not entered.
     With *below* only what is in that folder of it; paths stay relative to *root*.
 
     Digests are taken from *known* (`Snapshot.digests` of an earlier scan) where the stamp is the same. *progress* is
-    told entries seen and bytes hashed, at most ten times a second. *now_ns* is the file system's clock when it is not
-    ours (a network volume). *root* itself must not be a symbolic link: callers resolve their own path.
+    told entries seen and bytes hashed, at most ten times a second. *contents* gets what was read. *now_ns* is the file
+    system's clock when it is not ours (a network volume). *root* itself must not be a symbolic link: callers resolve
+    their own path.
 
     Raises:
         OSError: *root* is no folder or cannot be listed; then nothing is known of the tree.
     """
-    walk = Walk(root, keep=keep, prune_names=prune_names, known=known, progress=progress, now_ns=now_ns)
+    walk = Walk(
+        root, keep=keep, prune_names=prune_names, known=known, progress=progress, now_ns=now_ns, contents=contents
+    )
     with collector.paused():
         for _step in walk.steps(below):
             pass
@@ -164,6 +191,15 @@ def relative(path: str) -> bool:
     return "\0" not in path and not any(part in ("", ".", "..") for part in path.split("/"))
 
 
+def topmost(folders: Iterable[str]) -> List[str]:
+    """Those of *folders* that lie in no other of them."""
+    found: List[str] = []
+    for folder in sorted(folders, key=lambda path: path + "/"):
+        if not found or not folder.startswith(found[-1] + "/"):
+            found.append(folder)
+    return found
+
+
 class Walk:
     """One scan in steps, so that what was found can be sent while the rest is still being read.
 
@@ -180,6 +216,7 @@ class Walk:
         progress: Optional[Progress] = None,
         now_ns: Optional[int] = None,
         reads: bool = True,
+        contents: Optional[Contents] = None,
     ) -> None:
         self._root = root
         self._keep = keep
@@ -187,6 +224,7 @@ class Walk:
         self._known: Known = {} if known is None else known
         self._progress = progress
         self._reads = reads
+        self._contents = contents
         self._told_at = 0.0
         self._now_ns = time.time_ns() if now_ns is None else now_ns
         self.seen = 0
@@ -373,7 +411,10 @@ class Walk:
             if not stat.S_ISREG(before.st_mode):
                 self._found.unknown[path] = "it was replaced while it was looked at"
                 return
-            digest = digest_of(descriptor, before.st_size, self._read)
+            if self._contents is not None and self._contents.wants(before.st_size):
+                digest = self._held(self._contents, path, os.read(descriptor, before.st_size + 1))
+            else:
+                digest = digest_of(descriptor, before.st_size, self._read)
             after = os.fstat(descriptor)
         except OSError as error:
             self._found.unknown[path] = reason(error)
@@ -387,6 +428,12 @@ class Walk:
         self._record(path, stamp, digest)
         if stamp.ctime_ns > self._now_ns - (_FRESH_NS if stamp.ctime_ns % _SECOND_NS else _FRESH_COARSE_NS):
             self._fresh.add(path)
+
+    def _held(self, contents: Contents, path: str, content: bytes) -> str:
+        digest = hashlib.blake2b(content, digest_size=DIGEST_BYTES).hexdigest()
+        contents.hold(path, digest, content)
+        self._read(len(content))
+        return digest
 
     def _record(self, path: str, stamp: Stamp, digest: str) -> None:
         self._found.entries[path] = _file(stamp, digest)

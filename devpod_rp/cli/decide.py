@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from devpod_rp.cli import at_risk, ui
+from devpod_rp.errors import printable
 
 if TYPE_CHECKING:
     from devpod_rp.environments import Environment
@@ -72,8 +73,14 @@ def _ask(environment: Environment, report: Report, end: str, *, can_rescue: bool
             else _ask(environment, report, end, can_rescue=can_rescue)
         )
     if picked == "download":
-        return decision.download_to(ui.ask_folder("Into which folder?", f"{environment.name}-rescued"))
+        return decision.download_to(ui.ask_folder("Into which folder?", _beside(environment)))
     return decision.GIVE_UP if picked == "give up" else decision.CANCEL
+
+
+def _beside(environment: Environment) -> str:
+    """A new folder beside the project, not in it: there it would be synchronised back to the pod."""
+    project = Path(environment.folder)
+    return str(project.with_name(f"{project.name}-rescued"))
 
 
 def _choose(report: Report) -> frozenset[str]:
@@ -81,7 +88,7 @@ def _choose(report: Report) -> frozenset[str]:
     options: list[tuple[str, list[str]]]
     if len(report.sole_copies) <= _LISTED_ONE_BY_ONE:
         options = [
-            (f"{at_risk.readable(risk.path)}  {ui.size(risk.size)}  {risk.reason}", [risk.path, *risk.other_names])
+            (f"{printable(risk.path)}  {ui.size(risk.size)}  {printable(risk.reason)}", [risk.path, *risk.other_names])
             for risk in report.sole_copies
         ]
     else:
@@ -89,7 +96,7 @@ def _choose(report: Report) -> frozenset[str]:
         for folder in report.folders(depth=3):
             risks = [risk for risk in folder.risks if risk.sole_copy]
             if risks:
-                label = f"{at_risk.readable(folder.path)}/  {len(risks)} files  {ui.size(sum(r.size for r in risks))}"
+                label = f"{printable(folder.path)}/  {len(risks)} files  {ui.size(sum(r.size for r in risks))}"
                 options.append((label, [name for risk in risks for name in (risk.path, *risk.other_names)]))
     marked = ui.mark("Save which?  (space marks, enter goes on; you are asked about the rest)", options)
     return frozenset(path for names in marked for path in names)

@@ -111,9 +111,11 @@ def delete(name: str | None, save: bool, folder: Path | None, force: bool, yes: 
 @click.command()
 @name_argument
 @click.option("--volume", is_flag=True, help="What is only on the volume: lost if the volume is deleted.")
+@click.option("--exit-code", "strict", is_flag=True, help="End with 7 if something would be lost, for scripts.")
 @json_option
-def check(name: str | None, volume: bool, as_json: bool) -> None:
+def check(name: str | None, volume: bool, strict: bool, as_json: bool) -> int:
     """Say what a stop would destroy: files that exist only on the container disk."""
+    from devpod_rp.errors import ExitCode
     from devpod_rp.lifecycle import look, overview
 
     environment = overview.look_at(pick.environment(name, as_json=as_json))
@@ -123,6 +125,7 @@ def check(name: str | None, volume: bool, as_json: bool) -> None:
         render.document(report.as_json())
     else:
         decide.show(report, "volume" if volume else "container disk")
+    return ExitCode.WOULD_LOSE_DATA if strict and not report.safe_to_stop else ExitCode.DONE
 
 
 def _as_json(guarded: Guarded) -> dict[str, Any]:

@@ -63,10 +63,18 @@ def status(name: str | None, as_json: bool) -> None:
             ("Workspace", environment.workspace),
             ("Volume", "none" if volume.kind == "none" else f"{volume.size_gb} GB {volume.kind} at {volume.path}"),
             ("Sync", sync_line(sync)),
+            *([("At risk", _at_risk(facts["at_risk"]))] if facts["at_risk"] else []),
             *(("Forward", forward_line(each)) for each in facts["forwards"]),
         ]
     )
     _warn(runway)
+
+
+def _at_risk(seen: dict[str, Any]) -> str:
+    if not seen["files"]:
+        return f"nothing, {render.age(seen['checked_at'])} ago"
+    many = "1 file" if seen["files"] == 1 else f"{seen['files']} files"
+    return f"{many}, {ui.size(seen['bytes'])}, {render.age(seen['checked_at'])} ago; devpod-rp check names them"
 
 
 def _price(cost: Cost) -> str:

@@ -37,6 +37,7 @@ class Risk:
     reason: str
     sole_copy: bool = True
     other_names: tuple[str, ...] = ()
+    mtime_ns: int = 0
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -45,6 +46,7 @@ class Risk:
             "kind": self.kind,
             "reason": self.reason,
             "sole_copy": self.sole_copy,
+            "other_names": list(self.other_names),
         }
 
 
@@ -120,6 +122,15 @@ def most_precious_first(risks: Iterable[Risk], rules: Rules) -> list[Risk]:
     )
 
 
+def rescue_order(risks: Iterable[Risk]) -> list[Risk]:
+    """*risks*, sorted by kind, in the order in which a volume that is too small takes them: of each kind the newest
+    first, of equally new ones the smallest.
+    """
+    every = list(risks)
+    kinds = {kind: rank for rank, kind in enumerate(dict.fromkeys(risk.kind for risk in every))}
+    return sorted(every, key=lambda risk: (kinds[risk.kind], -risk.mtime_ns, risk.size, risk.path))
+
+
 def _no_loss(one: Found, rules: Rules) -> LeftOut | None:
     for matcher in (rules.noise, rules.history):
         match = matcher.match(one.path)
@@ -136,7 +147,17 @@ def _risk(one: Found, rules: Rules, volume_path: str | None) -> Risk:
             one.target == volume_path or lies_below(one.target, volume_path.rstrip("/"))
         )
         if into_volume and "/../" not in one.target + "/":
-            return Risk(one.path, one.size, kind.name, f"link into the volume ({one.target})", sole_copy=False)
-        return Risk(one.path, one.size, kind.name, f"link to {one.target}, only on the container disk")
+            return Risk(
+                one.path,
+                one.size,
+                kind.name,
+                f"link into the volume ({one.target})",
+                sole_copy=False,
+                mtime_ns=one.mtime_ns,
+            )
+        return Risk(
+            one.path, one.size, kind.name, f"link to {one.target}, only on the container disk", mtime_ns=one.mtime_ns
+        )
     since = "changed since the container booted" if one.after_boot else "new since the container started"
-    return Risk(one.path, one.size, kind.name, f"{kind.reason}, {since}, only on the container disk")
+    reason = f"{kind.reason}, {since}, only on the container disk"
+    return Risk(one.path, one.size, kind.name, reason, mtime_ns=one.mtime_ns)

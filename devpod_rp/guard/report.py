@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from devpod_rp.errors import WouldLoseDataError
 from devpod_rp.guard import repositories as gits
 from devpod_rp.guard import rules as rule_tables
-from devpod_rp.guard.classify import Found, LeftOut, Rebuildable, Risk, judge, most_precious_first
+from devpod_rp.guard.classify import Found, LeftOut, Rebuildable, Risk, judge, most_precious_first, rescue_order
 from devpod_rp.guard.repositories import Repository
 from devpod_rp.pod.link import AgentLink, AgentRefused
 
@@ -97,8 +97,8 @@ class Report:
         return sum(risk.size for risk in self.sole_copies)
 
     def paths_to_rescue(self) -> list[str]:
-        """Every name of every sole copy, most precious first."""
-        return [path for risk in self.sole_copies for path in (risk.path, *risk.other_names)]
+        """Every name of every sole copy, most precious first; of one kind the newest, then the smallest first."""
+        return [path for risk in rescue_order(self.sole_copies) for path in (risk.path, *risk.other_names)]
 
     def without(self, kept: Collection[str], where: str) -> Report:
         """This report after copies of the paths in *kept* were made *where* ("in ~/saved") and proved equal."""

@@ -13,13 +13,12 @@ from devpod_rp.progress import Event, Progress, silent
 
 
 class RescueRefused(WouldLoseDataError):
-    """Nothing was saved: no volume, no room on it, or another rescue is running."""
+    """Nothing was saved: there is no volume, or another rescue is running."""
 
     kind = "rescue-refused"
 
     def __init__(self, code: str, message: str) -> None:
         hints = {
-            "no-space": "Free or add space on the volume, or download the files before stopping.",
             "not-permitted": "Only a mounted volume outlives a stop: download the files instead.",
             "busy": "Wait for the other rescue to end, then try again.",
         }
@@ -29,12 +28,16 @@ class RescueRefused(WouldLoseDataError):
 
 @dataclass(frozen=True)
 class Rescue:
-    """What a rescue saved. A path in *failed* (with its reason) is not safe: a stop would still destroy it."""
+    """What a rescue saved. A path in *failed* (with its reason) is not safe: a stop would still destroy it.
+
+    *no_room* are those of *failed* for which the volume is too small.
+    """
 
     destination: str
     files: int
     bytes: int
     failed: Mapping[str, str]
+    no_room: frozenset[str] = frozenset()
 
     @property
     def complete(self) -> bool:
@@ -42,7 +45,13 @@ class Rescue:
 
     def as_json(self) -> dict[str, object]:
         failed = [{"path": path, "reason": reason} for path, reason in self.failed.items()]
-        return {"destination": self.destination, "files": self.files, "bytes": self.bytes, "failed": failed}
+        return {
+            "destination": self.destination,
+            "files": self.files,
+            "bytes": self.bytes,
+            "failed": failed,
+            "no_room": sorted(self.no_room),
+        }
 
 
 @dataclass(frozen=True)
@@ -80,15 +89,22 @@ class Restore:
 
 
 def rescue(
-    link: AgentLink, paths: Sequence[str], *, volume_path: str, progress: Progress = silent, size: int | None = None
+    link: AgentLink,
+    paths: Sequence[str],
+    *,
+    volume_path: str,
+    volume_bytes: int | None = None,
+    progress: Progress = silent,
+    size: int | None = None,
 ) -> Rescue:
-    """Copy *paths* to ``<volume>/.devpod/rescue/<UTC time>/`` on the pod, each verified by hash.
+    """Copy *paths*, most precious first, to ``<volume>/.devpod/rescue/<UTC time>/`` on the pod, each verified by hash.
 
-    *size* is the total in bytes if known, for the progress. Saving the same unchanged files again costs no space.
-    Look at `Rescue.failed`: a file that vanished or kept changing is there, and nothing was saved of it.
+    *size* is the total in bytes if known, for the progress. Saving the same unchanged files again costs no space, and
+    a rescue that was cut off goes on where it was. Where the volume (of *volume_bytes*, if known) is too small, the
+    first that fit are saved. Look at `Rescue.failed`: nothing was saved of what did not fit, vanished or kept changing.
 
     Raises:
-        RescueRefused: nothing was saved, and the message says what did not fit.
+        RescueRefused: nothing was saved.
     """
     if not paths:
         return Rescue("", 0, 0, {})
@@ -96,15 +112,22 @@ def rescue(
     last: tuple[dict[str, Any], bytes] = ({}, b"")
     try:
         body = json.dumps(list(paths)).encode("ascii")
-        for frame in link.stream("rescue.copy", body, volume=volume_path):
+        for frame in link.stream("rescue.copy", body, volume=volume_path, size_bytes=volume_bytes):
             last = (frame.header, frame.body)
             done = int(frame.header["bytes"])
             total = None if size is None else max(size, done)
             progress(Event("rescue", f"{frame.header['files']} of {len(paths)} files saved", done, total, "bytes"))
     except AgentRefused as refused:
         raise RescueRefused(refused.code, refused.message) from refused
-    header, failed = last
-    return Rescue(str(header["destination"]), int(header["files"]), int(header["bytes"]), json.loads(failed))
+    header, body = last
+    left = json.loads(body)
+    return Rescue(
+        str(header["destination"]),
+        int(header["files"]),
+        int(header["bytes"]),
+        left["failed"],
+        frozenset(left["no_room"]),
+    )
 
 
 def list_rescues(link: AgentLink, volume_path: str) -> list[PastRescue]:

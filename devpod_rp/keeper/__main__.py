@@ -84,10 +84,18 @@ def real_parts() -> Parts:
     from devpod_rp.keeper.desktop import notify
     from devpod_rp.lifecycle import limits
     from devpod_rp.lifecycle.connect import open_link
+    from devpod_rp.lifecycle.stakes import stake
     from devpod_rp.lifecycle.syncing import open_session
     from devpod_rp.sync.watch import Watcher
 
-    oversight = Oversight(limits_of=limits.limits_of, deliver=_deliver, end=_end_pod, runway_of=_runway_of)
+    oversight = Oversight(
+        limits_of=limits.limits_of,
+        deliver=_deliver,
+        end=_end_pod,
+        runway_of=_runway_of,
+        stake_of=stake,
+        rescue=_rescue,
+    )
     return Parts(
         open_session=open_session,
         watch=Watcher,
@@ -123,12 +131,21 @@ def _runway_of(environment: Environment) -> Runway:
 
 def _end_pod(name: str) -> str | None:
     """Stop the pod as its user would, in a process that outlives this keeper, which the stop ends."""
-    stop = [sys.executable, "-m", "devpod_rp", "stop", name, "--rescue"]
-    code, said = run_detached(stop, paths.environment_dir(name) / "limit-stop.log")
+    return _done_by_command(name, ["stop", name, "--rescue"], "limit-stop.log")
+
+
+def _rescue(name: str) -> str | None:
+    """Save what is at risk to the volume, as the user would; the pod runs on."""
+    return _done_by_command(name, ["rescue", name], "rescue.log")
+
+
+def _done_by_command(name: str, words: list[str], said_in: str) -> str | None:
+    """None if the command did it, else why not."""
+    code, said = run_detached([sys.executable, "-m", "devpod_rp", *words], paths.environment_dir(name) / said_in)
     if code == 0:
         return None
     lines = [line for line in said.splitlines() if line.startswith("error: ")]
-    return lines[-1].removeprefix("error: ") if lines else f"devpod-rp stop ended with code {code}"
+    return lines[-1].removeprefix("error: ") if lines else f"devpod-rp {words[0]} ended with code {code}"
 
 
 def _refresh(environment: Environment) -> Environment:

@@ -18,11 +18,13 @@ from devpod_rp.agent.atomic import write_atomically
 from devpod_rp.agent.limits import STOP, WARN, Facts, Limits, decide
 from devpod_rp.environments import Environment
 from devpod_rp.errors import DevpodError
+from devpod_rp.keeper.lookout import Lookout
 from devpod_rp.keeper.purse import Purse
 from devpod_rp.lifecycle.limits import last_word_file
 
 if TYPE_CHECKING:
     from devpod_rp.lifecycle.runway import Runway
+    from devpod_rp.lifecycle.stakes import Stake
     from devpod_rp.pod.link import AgentLink
 
 log = logging.getLogger(__name__)
@@ -35,13 +37,16 @@ class Oversight:
     """The edges of an overseer.
 
     *deliver* hands the present limits to the pod. *end* stops the pod, rescue first, and returns None, or the reason
-    why the pod runs on; it may end this very keeper. *runway_of* tells how long the account's money lasts.
+    why the pod runs on; it may end this very keeper. *runway_of* tells how long the account's money lasts, *stake_of*
+    what a stop would destroy. *rescue* saves that to the volume and returns None, or what stood in the way.
     """
 
     limits_of: Callable[[Environment], Limits]
     deliver: Callable[[Environment, AgentLink], object]
     end: Callable[[str], str | None]
     runway_of: Callable[[Environment], Runway]
+    stake_of: Callable[[Environment, AgentLink], Stake]
+    rescue: Callable[[str], str | None]
     seconds: float = 20.0
 
 
@@ -49,14 +54,20 @@ class Overseer:
     """Watches over environment *name* in a thread of its own until :meth:`close`; *link* gives the present link."""
 
     def __init__(
-        self, name: str, oversight: Oversight, link: Callable[[], AgentLink | None], wall: Callable[[], float]
+        self,
+        name: str,
+        oversight: Oversight,
+        link: Callable[[], AgentLink | None],
+        wall: Callable[[], float],
+        notify: Callable[[str, str], None],
     ) -> None:
         self._name = name
         self._oversight = oversight
         self._link = link
         self._wall = wall
         self._closed = threading.Event()
-        self._purse = Purse(oversight.runway_of)
+        self._purse = Purse(oversight.runway_of, notify, oversight.rescue)
+        self._lookout = Lookout(oversight.stake_of)
         self._served: AgentLink | None = None
         self._again_at = 0.0
         self._held: str | None = None
@@ -74,6 +85,10 @@ class Overseer:
     def money(self) -> dict[str, Any] | None:
         """The account's runway as it was seen last; None before the first look."""
         return self._purse.status()
+
+    def at_risk(self) -> dict[str, Any] | None:
+        """What a stop would destroy, as it was seen last; None before the first look."""
+        return self._lookout.status()
 
     def _run(self) -> None:
         while not self._closed.wait(self._pause()):
@@ -98,7 +113,7 @@ class Overseer:
             if link is not self._served:
                 self._oversight.deliver(environment, link)
                 self._served = link
-            self._look_at_money(environment, link, now)
+            self._look_beside(environment, link, now)
             if not limits.any:
                 self._state = None
                 last_word_file(self._name).unlink(missing_ok=True)
@@ -117,12 +132,13 @@ class Overseer:
         elif verdict != STOP:
             self._held, self._again_at = None, 0.0
 
-    def _look_at_money(self, environment: Environment, link: AgentLink, now: float) -> None:
-        """Limits hold whether or not anybody can tell the balance."""
-        try:
-            self._purse.look(environment, link, now)
-        except DevpodError as error:
-            log.warning("money=unknown error=%s", error.message)
+    def _look_beside(self, environment: Environment, link: AgentLink, now: float) -> None:
+        """Limits hold whether or not anybody can tell the balance, or what is at risk."""
+        for what, look in (("money", self._purse.look), ("at-risk", self._lookout.look)):
+            try:
+                look(environment, link, now)
+            except DevpodError as error:
+                log.warning("%s=unknown error=%s", what, error.message)
 
     def _alone(self, limits: Limits, now: float) -> str | None:
         """What holds without any look at the pod: money, runtime and a planned stop."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from devpod_rp.agent.limits import spoken
 from devpod_rp.environments import Environment
-from devpod_rp.lifecycle.runway import Runway, alarm
+from devpod_rp.lifecycle.runway import ALARM_HOURS, Runway, alarm
 
 if TYPE_CHECKING:
     from devpod_rp.pod.link import AgentLink
@@ -19,13 +19,21 @@ _LOOK_SECONDS = 900.0
 
 
 class Purse:
-    """Looks at the balance now and then; says when it runs low, in the log and on every terminal in the pod.
+    """Looks at the balance now and then; says when it runs low, in the log, on the desktop and on the pod's terminals.
 
-    The pod's terminals, because that is where somebody works; once for each threshold that is crossed.
+    Once for each threshold that is crossed. At the last one what is at risk is saved to a network volume, the only
+    storage that outlives the end of the money.
     """
 
-    def __init__(self, runway_of: Callable[[Environment], Runway]) -> None:
+    def __init__(
+        self,
+        runway_of: Callable[[Environment], Runway],
+        notify: Callable[[str, str], None],
+        rescue: Callable[[str], str | None],
+    ) -> None:
         self._runway_of = runway_of
+        self._notify = notify
+        self._rescue = rescue
         self._look_at = 0.0
         self._said: float | None = None
         self._runway: Runway | None = None
@@ -55,4 +63,14 @@ class Purse:
         fate = next((each.fate for each in runway.consumers if each.id == environment.pod_id), "untouched")
         text = f"the account's money ends in {left} at ${runway.burn:.2f}/h; this pod is then {fate}"
         log.warning("money=low balance=%s hours=%.1f", runway.balance, runway.hours_left)
+        self._notify(f"devpod-rp: {environment.name}", text + self._advice(environment))
+        if crossed == ALARM_HOURS[-1] and environment.volume.kind == "network":
+            refused = self._rescue(environment.name)
+            text += "; what is at risk is saved to the volume" if refused is None else f"; not saved: {refused}"
         link.call("watchdog.say", text=text)
+
+    @staticmethod
+    def _advice(environment: Environment) -> str:
+        if environment.volume.kind == "network":
+            return ""
+        return f". devpod-rp rescue --download DIR {environment.name} brings what matters here"

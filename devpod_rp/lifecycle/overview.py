@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from devpod_rp.runpod.model import Pod
 
 
+# What a keeper's status tells beside the synchronisation.
+_NOT_SYNC = ("limits", "money", "at_risk", "forwards")
+
+
 @dataclass(frozen=True)
 class StrangerPod:
     """A pod of the account that no environment here owns.
@@ -126,7 +130,8 @@ def sync_status(environment: Environment) -> dict[str, Any]:
 def describe(environment: Environment, sync: dict[str, Any], cost: Cost | None = None) -> dict[str, Any]:
     """The stable JSON form of one environment, as ``up`` and ``status`` print it; *cost* is our own ledger's if None.
 
-    The limits' *watchdog* is what it saw and decided last, null while no keeper is in touch with it.
+    The limits' *watchdog* is what it saw and decided last, null while no keeper is in touch with it; so is *at_risk*,
+    ``{files, bytes, checked_at}``: what a stop would destroy, as a keeper saw it last.
     """
     ssh = environment.ssh
     return {
@@ -153,7 +158,8 @@ def describe(environment: Environment, sync: dict[str, Any], cost: Cost | None =
             "stopped_because": limits.why_stopped(environment),
         },
         "volume": dict(vars(environment.volume)),
-        "sync": {key: value for key, value in sync.items() if key not in ("limits", "money", "forwards")},
+        "at_risk": sync.get("at_risk"),
+        "sync": {key: value for key, value in sync.items() if key not in _NOT_SYNC},
         "forwards": sync.get("forwards") or [each.as_json() for each in environments.read_forwards(environment.name)],
         "half_made": environment.half_made,
         "simulated": environment.cloud == "local",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -280,8 +280,10 @@ class Cycles:
         going = [action for action in plan.actions if action.side is Side.REMOTE]
         coming = [action for action in plan.actions if action.side is Side.LOCAL]
         if going:
-            self._note_sent(going)
-            Upload(link, destination, self._root, report, self._progress, self._holder()).run(going)
+            Upload(
+                link, destination, self._root, report, self._progress, self._note_sent, self.here.contents,
+                self._holder(),
+            ).run(going)  # fmt: skip
         if coming:
             Download(link, destination, self._folder, report, self._progress).run(coming)
             self._brakes.deleted_here(sum(action.new is None for action in coming))
@@ -298,7 +300,7 @@ class Cycles:
         }
         return lambda entry: held.get(entry.digest)
 
-    def _note_sent(self, actions: list[Action]) -> None:
+    def _note_sent(self, actions: Sequence[Action]) -> None:
         on_their_way = {a.path: a.new for a in actions if a.new is not None and a.new.kind != "dir"}
         self._journal.send(on_their_way)
         for path, entry in on_their_way.items():

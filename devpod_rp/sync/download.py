@@ -68,7 +68,8 @@ class Download:
     def _fetch(self, actions: list[Action]) -> None:
         wanted = {action.path: action for action in actions}
         body, fields = packing.pack(json.dumps(list(wanted)).encode("ascii"))
-        for frame in self._link.stream("files.fetch", body, **self._destination.fields(), **fields):
+        fields.update(self._destination.fields(), reads_zstd=packing.ZSTD is not None)
+        for frame in self._link.stream("files.fetch", body, **fields):
             rows, content = _unpacked(frame)
             ready: list[Action] = []
             stamps: list[Stamp | None] = []
@@ -159,7 +160,9 @@ def read_version(
     first: Stamp | None = None
     offset = 0
     while True:
-        frame = link.call("files.read", path=path, offset=offset, size=MAX_SLICE, **where)
+        frame = link.call(
+            "files.read", path=path, offset=offset, size=MAX_SLICE, reads_zstd=packing.ZSTD is not None, **where
+        )
         data = _data(frame)
         found, settled = _stamp(frame.header)
         if first is not None and found != first:

@@ -7,16 +7,18 @@ import hashlib
 import io
 import json
 import os
+import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from devpod_rp.agent import batch, packing
 from devpod_rp.agent.reuse import DIGEST_BYTES
-from devpod_rp.agent.tree import Entry, Stamp
+from devpod_rp.agent.tree import Contents, Entry, Stamp
 from devpod_rp.pod.link import AgentLink, AgentRefused
 from devpod_rp.progress import Event, Progress
+from devpod_rp.sync.conveyor import Conveyor
 from devpod_rp.sync.delta import Known, Piece, gaps, pieces
 from devpod_rp.sync.reconcile import Action
 from devpod_rp.sync.remote import Destination
@@ -29,11 +31,9 @@ BATCH_ITEMS = 512
 PART_BYTES = 1 << 20
 """A larger file travels in parts of this size and is never held in memory as a whole."""
 
-_UNDER_WAY = 3
-_SETTLE_FILES = 4000
-_SETTLE_BYTES = 64 << 20
-
-T = TypeVar("T")
+_UNDER_WAY = 16
+_PARTS_UNDER_WAY = 8
+_SETTLE_SECONDS = 5.0
 
 
 class UnstableError(Exception):
@@ -41,10 +41,12 @@ class UnstableError(Exception):
 
 
 class Upload:
-    """One plan on its way to the pod. *holder* names a path on the pod that holds the same content as an entry.
+    """One plan on its way to the pod.
 
-    Results come back through *report*, in the calling thread, as frames are acknowledged. Raises LinkLost when the
-    connection dies: everything reported until then is done, everything else may or may not be.
+    *before* is told of actions that are about to be sent. *contents* holds what the scan has just read, *holder* names
+    a path on the pod that holds the same content as an entry. Results come back through *report*, in the calling
+    thread, as frames are acknowledged. Raises LinkLost when the connection dies: everything reported until then is
+    done, everything else may or may not be.
     """
 
     def __init__(
@@ -54,6 +56,8 @@ class Upload:
         local_root: Path,
         report: Callable[[list[Result]], None],
         progress: Progress,
+        before: Callable[[Sequence[Action]], None],
+        contents: Contents,
         holder: Callable[[Entry], str | None] = lambda _entry: None,
     ) -> None:
         self._link = link
@@ -63,18 +67,21 @@ class Upload:
         self._report = report
         self._progress = progress
         self._bytes_done = self._bytes_total = self._files_done = self._files_total = 0
+        self._before = before
+        self._contents = contents
         self._unsettled: list[Result] = []
-        self._unsettled_bytes = 0
+        self._settle_at = time.monotonic() + _SETTLE_SECONDS
 
     def run(self, actions: Sequence[Action]) -> None:
         """Carry out *actions*, which are in an order that works (see reconcile.Plan)."""
         self._bytes_total = sum(bytes_of(action) for action in actions)
         self._files_total = sum(carries_content(action) for action in actions)
         if self._bytes_total <= BATCH_BYTES and len(actions) <= BATCH_ITEMS:
-            self._report(self._send(actions, more_follows=False))
+            self._before(actions)
+            self._report(self._send(self._prepared(actions), more_follows=False)())
             return
         try:
-            # Folders go ahead of the files in them, deletions follow everything: each group waits for the one before.
+            # Folders go ahead of the files in them, deletions follow everything; the pod keeps the order.
             for group in groups(actions):
                 self._run_group(group)
         finally:
@@ -82,18 +89,20 @@ class Upload:
                 self._settle()
 
     def _run_group(self, group: Sequence[Action]) -> None:
-        with _Pipeline(self._take) as pipeline:
+        with Conveyor(self._send, self._take, _UNDER_WAY) as conveyor:
             small = [action for action in group if bytes_of(action) <= PART_BYTES]
             for some in batches(small, BATCH_BYTES, BATCH_ITEMS):
-                pipeline.submit(self._send, some)
+                self._before(some)
+                conveyor.put(self._prepared, some)
         for action in group:
             if bytes_of(action) > PART_BYTES:
+                self._before([action])
                 self._send_large(action)
 
     # Small files.
 
-    def _send(self, actions: Iterable[Action], more_follows: bool = True) -> list[Result]:
-        """Read, pack and send a batch; what cannot be read as planned stays here and is told so."""
+    def _prepared(self, actions: Iterable[Action]) -> _Batch:
+        """Read and pack a batch; what cannot be read as planned stays here and is told so."""
         ready: list[Action] = []
         items: list[dict[str, Any]] = []
         contents: list[bytes] = []
@@ -102,39 +111,48 @@ class Upload:
             item = item_for(action)
             if item["do"] == "file" and action.new is not None:
                 try:
-                    contents.append(read_exactly(f"{self._root}/{action.path}", action.new))
+                    content = self._contents.take(action.path, action.new.digest)
+                    contents.append(
+                        read_exactly(f"{self._root}/{action.path}", action.new) if content is None else content
+                    )
                 except (UnstableError, OSError) as error:
                     results.append(failed_read(action, error))
                     continue
             ready.append(action)
             items.append(item)
-        if ready:
-            incompressible = all(packing.is_packed(action.path) for action in ready if carries_content(action))
-            answers = self._apply(batch.packed(items, contents), more_follows, incompressible)
-            results.extend(_result(action, given) for action, given in zip(ready, answers, strict=True))
+        incompressible = all(packing.is_packed(action.path) for action in ready if carries_content(action))
+        return _Batch(ready, results, *self._packed(batch.packed(items, contents), incompressible))
+
+    def _send(self, prepared: _Batch, more_follows: bool = True) -> Callable[[], list[Result]]:
+        if not prepared.actions:
+            return lambda: prepared.failed
+        fields = {**prepared.fields, **self._destination.fields(), "more_follows": more_follows}
+        answer = self._link.ask("files.apply", prepared.body, **fields)
+
+        def results() -> list[Result]:
+            given: list[dict[str, Any]] = json.loads(answer().body)
+            return prepared.failed + [_result(*pair) for pair in zip(prepared.actions, given, strict=True)]
+
         return results
 
-    def _apply(self, raw: bytes, more_follows: bool, incompressible: bool) -> list[dict[str, Any]]:
-        body, fields = packing.pack(raw, incompressible)
-        fields.update(self._destination.fields(), more_follows=more_follows)
-        answers: list[dict[str, Any]] = json.loads(self._link.call("files.apply", body, **fields).body)
-        return answers
+    def _packed(self, raw: bytes, incompressible: bool = False) -> tuple[bytes, dict[str, Any]]:
+        return packing.pack(raw, incompressible, self._link.hello.zstd)
 
     def _take(self, results: list[Result]) -> None:
         self._files_done += sum(carries_content(result.action) for result in results)
         self._bytes_done += sum(bytes_of(result.action) for result in results if bytes_of(result.action) <= PART_BYTES)
         self._unsettled.extend(results)
-        self._unsettled_bytes += sum(bytes_of(result.action) for result in results)
-        if len(self._unsettled) >= _SETTLE_FILES or self._unsettled_bytes >= _SETTLE_BYTES:
+        if time.monotonic() >= self._settle_at:
             self._settle()
         self._show()
 
     def _settle(self) -> None:
         """Report what was done, once it would survive a power cut on the pod."""
-        done, self._unsettled, self._unsettled_bytes = self._unsettled, [], 0
+        done, self._unsettled = self._unsettled, []
         if done:
             self._link.call("files.settle", **self._destination.fields())
             self._report(done)
+        self._settle_at = time.monotonic() + _SETTLE_SECONDS
 
     def _show(self) -> None:
         if self._files_total:
@@ -156,15 +174,15 @@ class Upload:
                 if not have:
                     have = self._copied(stream, action, new, staged)
                 self._show_bytes(sum(piece.size for piece in have))
-                with _Pipeline(self._show_bytes) as pipeline:
+                with Conveyor(self._stage, self._show_bytes, _PARTS_UNDER_WAY) as conveyor:
                     for offset, size in gaps(have, new.size):
                         for at in range(offset, offset + size, PART_BYTES):
-                            part = os.pread(stream.fileno(), min(PART_BYTES, offset + size - at), at)
-                            pipeline.submit(self._stage, staged, at, part, packing.is_packed(action.path))
-            (answer,) = self._apply(batch.packed([{**item_for(action), "staged": staged}], []), True, True)
-            if answer.get("ok") is not True:
+                            conveyor.put(self._part, stream, action, at, min(PART_BYTES, offset + size - at))
+            whole = _Batch([action], [], batch.packed([{**item_for(action), "staged": staged}], []), {})
+            (result,) = self._send(whole)()
+            if result.code is not None:
                 self._discard(staged)
-            self._take([_result(action, answer)])
+            self._take([result])
         except (UnstableError, OSError, AgentRefused) as error:
             self._discard(staged)
             self._take([failed_read(action, error)])
@@ -184,7 +202,7 @@ class Upload:
         found = pieces(stream, new.size, known)
         if found:
             raw = json.dumps([[piece.to, piece.at, piece.size] for piece in found]).encode("ascii")
-            body, fields = packing.pack(raw, False)
+            body, fields = self._packed(raw)
             fields.update(self._destination.fields(), path=source, staged=staged)
             self._link.call("files.reuse", body, **fields)
         return found
@@ -210,40 +228,39 @@ class Upload:
         self._bytes_done += count
         self._show()
 
-    def _stage(self, staged: str, offset: int, part: bytes, packed: bool) -> int:
-        body, fields = packing.pack(part, packed)
-        self._link.call("files.stage", body, staged=staged, offset=offset, **self._destination.fields(), **fields)
-        return len(part)
+    def _part(self, stream: io.BufferedReader, action: Action, offset: int, size: int) -> _Part:
+        assert action.new is not None
+        data = os.pread(stream.fileno(), size, offset)
+        return _Part(action.new.digest, offset, size, *self._packed(data, packing.is_packed(action.path)))
+
+    def _stage(self, part: _Part) -> Callable[[], int]:
+        fields = {**part.fields, **self._destination.fields(), "staged": part.staged, "offset": part.offset}
+        answer = self._link.ask("files.stage", part.body, **fields)
+
+        def size() -> int:
+            answer()
+            return part.size
+
+        return size
 
 
-class _Pipeline(Generic[T]):
-    """A few pieces of work at a time, so that reading, packing, the wire and the pod are busy together.
+@dataclass(frozen=True)
+class _Batch:
+    """Actions as they go over the wire, and what became of those that cannot."""
 
-    Results go to *take* in the calling thread. Leaving the block waits for all of them; an error ends it.
-    """
+    actions: list[Action]
+    failed: list[Result]
+    body: bytes
+    fields: dict[str, Any]
 
-    def __init__(self, take: Callable[[T], None]) -> None:
-        self._take = take
-        self._pool = ThreadPoolExecutor(_UNDER_WAY, thread_name_prefix="devpod-rp-upload")
-        self._futures: set[Future[T]] = set()
 
-    def submit(self, work: Callable[..., T], *arguments: Any) -> None:
-        while len(self._futures) > _UNDER_WAY:
-            done, self._futures = wait(self._futures, return_when=FIRST_COMPLETED)
-            for future in done:
-                self._take(future.result())
-        self._futures.add(self._pool.submit(work, *arguments))
-
-    def __enter__(self) -> _Pipeline[T]:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        with self._pool:
-            for future in self._futures:
-                if kind is None:
-                    self._take(future.result())
-                else:
-                    future.cancel()
+@dataclass(frozen=True)
+class _Part:
+    staged: str
+    offset: int
+    size: int
+    body: bytes
+    fields: dict[str, Any]
 
 
 def read_exactly(path: str, entry: Entry) -> bytes:

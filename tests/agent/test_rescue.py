@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from devpod_rp.agent import manifest, mounts, rescue
+from devpod_rp.agent import copies, manifest, mounts, rescue, rescues
 from devpod_rp.agent.copying import copy_verified
 from devpod_rp.agent.wire import Refusal, Request
 from tests.agent.containers import OVERLAY_ROOT, Container, drain
@@ -196,8 +196,60 @@ def test_a_rescue_that_was_cut_off_is_kept_and_continued_from(pod):
     result = pod.rescues("/root/a", "/root/b", now=1_800_000_060.0)
     kept = pod.path("/workspace/.devpod/rescue/20270115T080000Z-interrupted/root/a")
     assert kept.stat().st_ino == saved(pod, result, "/root/a").stat().st_ino
-    listed = [json.loads(body) for _header, body in rescue.operations(str(pod.root))["rescue.list"](_request("list"))]
+    listed = [json.loads(body) for _header, body in rescues.operations(str(pod.root))["rescue.list"](_request("list"))]
     assert [(one["files"], one["complete"]) for one in listed[0]] == [(1, False), (2, True)]
+
+
+def test_a_large_copy_that_was_cut_off_is_continued_not_begun_again(pod):
+    big = pod.write("/root/big", os.urandom(5 << 20))
+    survey = mounts.survey(mounts.parse((pod.proc / "self" / "mountinfo").read_text()), ["/workspace"])
+    steps = rescue.rescue(["/root/big"], "/workspace", survey, root=str(pod.root))
+    for _ in range(3):
+        next(steps)
+    [part] = pod.path("/workspace/.devpod_rp/rescue").iterdir()
+    inode, there = part.stat().st_ino, part.stat().st_size
+    del steps  # the process is gone: nothing is tidied up
+    assert there >= 2 << 20
+    result = pod.rescues("/root/big")
+    copy = saved(pod, result, "/root/big")
+    assert (copy.stat().st_ino, copy.read_bytes()) == (inode, big.read_bytes())
+
+
+def test_a_part_that_holds_other_bytes_is_put_right(pod):
+    big = pod.write("/root/big", os.urandom(3 << 20))
+    survey = mounts.survey(mounts.parse((pod.proc / "self" / "mountinfo").read_text()), ["/workspace"])
+    steps = rescue.rescue(["/root/big"], "/workspace", survey, root=str(pod.root))
+    next(steps), next(steps)
+    [part] = pod.path("/workspace/.devpod_rp/rescue").iterdir()
+    part.write_bytes(b"other" * 1_000_000)
+    del steps
+    assert saved(pod, pod.rescues("/root/big"), "/root/big").read_bytes() == big.read_bytes()
+
+
+def test_half_a_copy_is_nobodys_copy_even_when_all_its_bytes_are_there(pod):
+    """A part goes with the next rescue, so a file that equals it must still count as existing once."""
+    big = pod.write("/root/big", os.urandom(2 << 20))
+    parts = pod.path("/workspace/.devpod_rp/rescue")
+    parts.mkdir(parents=True)
+    (parts / "part").write_bytes(big.read_bytes())
+    found = copies.find(["/root/big"], ["/workspace"], copies.Budget(60.0, 1 << 30), root=str(pod.root))
+    assert found.paths == set()
+
+
+def test_what_only_a_rescue_that_was_cut_off_holds_is_saved_again_because_no_restore_brings_it_back(pod):
+    pod.write("/root/a", "x" * 10_000)
+    pod.write("/root/b", "y" * 10_000)
+    survey = mounts.survey(mounts.parse((pod.proc / "self" / "mountinfo").read_text()), ["/workspace"])
+    steps = rescue.rescue(["/root/a", "/root/b"], "/workspace", survey, root=str(pod.root))
+    next(steps), next(steps)
+    steps.close()
+    budget = copies.Budget(60.0, 1 << 30)
+    for _ in range(2):
+        assert copies.find(["/root/a"], ["/workspace"], budget, root=str(pod.root)).paths == set()
+        pod.rescues("/root/b")  # gives the remains their name
+    result = pod.rescues("/root/a")
+    assert copies.find(["/root/a"], ["/workspace"], budget, root=str(pod.root)).paths == {"/root/a"}
+    assert saved(pod, result, "/root/a").stat().st_nlink == 2, "it costs no room again"
 
 
 def _request(op):
@@ -258,28 +310,72 @@ def small_volume(pod):
 
 @needs_root
 @pytest.mark.slow
-def test_what_does_not_fit_is_named_before_anything_is_copied(pod, small_volume):
-    pod.write("/root/small", b"x" * 1000)
+def test_what_does_not_fit_is_named_and_what_fits_is_saved(pod, small_volume):
     pod.write("/root/large.pt", b"x" * (6 << 20))
-    with pytest.raises(Refusal, match=r"/root/large\.pt \(6\.291 MB\)") as refused:
-        pod.rescues("/root/small", "/root/large.pt")
-    assert refused.value.code == "no-space"
-    assert rescue_folder(pod) == [".lock"]
+    pod.write("/root/small", b"x" * 1000)
+    result = pod.rescues("/root/large.pt", "/root/small")
+    assert [one.path for one in result.saved] == ["/root/small"]
+    assert (set(result.failed), result.no_room) == ({"/root/large.pt"}, {"/root/large.pt"})
+    assert saved(pod, result, "/root/small").read_bytes() == b"x" * 1000
 
 
 @needs_root
 @pytest.mark.slow
-def test_a_volume_that_fills_up_in_the_middle_is_left_as_it_was(pod, small_volume):
+def test_of_what_does_not_fit_together_the_first_named_is_saved(pod, small_volume):
+    for name in "abc":
+        pod.write(f"/root/{name}", b"x" * 2_500_000)
+    result = pod.rescues("/root/b", "/root/c", "/root/a")
+    assert [one.path for one in result.saved] == ["/root/b"]
+    assert result.no_room == {"/root/a", "/root/c"}
+
+
+@needs_root
+@pytest.mark.slow
+def test_a_volume_that_fills_up_in_the_middle_keeps_what_fits_with_its_list(pod, small_volume):
     pod.write("/root/a", b"x" * (1 << 20))
     pod.write("/root/b", b"y" * (2 << 20))
+    pod.write("/root/c", b"z" * 1000)
     survey = mounts.survey(mounts.parse((pod.proc / "self" / "mountinfo").read_text()), ["/workspace"])
-    steps = rescue.rescue(["/root/a", "/root/b"], "/workspace", survey, root=str(pod.root))
+    steps = rescue.rescue(["/root/a", "/root/b", "/root/c"], "/workspace", survey, root=str(pod.root))
     next(steps)
     (small_volume / "filler").write_bytes(b"z" * (2 << 20))
-    with pytest.raises(Refusal, match="/root/b") as refused:
-        drain(steps)
-    assert refused.value.code == "no-space"
-    assert rescue_folder(pod) == [".lock"]
+    result = drain(steps)
+    assert ([one.path for one in result.saved], result.no_room) == (["/root/a", "/root/c"], {"/root/b"})
+    assert len(manifest.read(str(pod.path(result.destination))).saved) == 2
+    assert os.listdir(small_volume / ".devpod_rp/rescue") == [], "half a file takes no room"
+
+
+def fill(volume):
+    status = os.statvfs(volume)
+    (volume / "filler").write_bytes(b"z" * (status.f_bavail * status.f_frsize))
+
+
+@needs_root
+@pytest.mark.slow
+def test_on_a_volume_that_is_full_to_the_last_byte_nothing_is_called_saved(pod, small_volume):
+    pod.write("/root/a", b"x" * 100_000)
+    fill(small_volume)
+    result = pod.rescues("/root/a")
+    assert (result.saved, result.destination, result.no_room) == ([], "", {"/root/a"})
+
+
+@needs_root
+@pytest.mark.slow
+def test_where_only_the_list_does_not_fit_the_last_file_makes_room_for_it(pod, small_volume):
+    paths = [f"/root/{number}" for number in range(200)]
+    for path in paths:
+        pod.write(path, b"x" * 4096)
+    survey = mounts.survey(mounts.parse((pod.proc / "self" / "mountinfo").read_text()), ["/workspace"])
+    steps = rescue.rescue(paths, "/workspace", survey, root=str(pod.root))
+    while next(steps).files < 100:
+        pass
+    fill(small_volume)
+    result = drain(steps)
+    assert 0 < len(result.saved) < 100
+    listed = manifest.read(str(pod.path(result.destination))).saved
+    assert [one.path for one in listed] == paths[: len(listed)]
+    for one in listed:
+        assert saved(pod, result, one.path).read_bytes() == b"x" * 4096
 
 
 @pytest.mark.slow

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import startup
+from tests.bench import guard, startup
 
 
 def main() -> int:
-    results = [startup.measure()]
+    results = [startup.measure(), guard.measure()]
     for result in results:
         print(result)
     return 0 if all(result.met for result in results) else 1

@@ -1,0 +1,155 @@
+"""Whatever happens while it runs, `stop` does not end well while something that exists once would be left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.end_to_end.conftest import World, eventually
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.slow, pytest.mark.timeout(600)]
+
+CHANCE = random.Random(5)
+KILL_AGENTS = (
+    "for p in /proc/[0-9]*; do tr '\\0' '\\n' < $p/cmdline 2>/dev/null | grep -qx devpod_rp-agent"
+    " && kill -9 ${p#/proc/}; done; true"
+)
+WRITER = (
+    "mkdir -p /root/live; (i=0; while [ -e /root/live ]; do i=$((i+1)); echo live $i > /root/live/$i; sleep 0.1; done)"
+    " </dev/null >/dev/null 2>&1 & echo $!"
+)
+
+
+@pytest.fixture(scope="module")
+def pod(world: World) -> Iterator[World]:
+    world.up()
+    planted = world.ssh(
+        "mkdir -p /root/run && cd /root/run && head -c 250000000 /dev/urandom > model.pt"
+        " && for i in $(seq 1 200); do echo $i > note$i.md; done && sha256sum * > /tmp/sums && cat /tmp/sums"
+    )
+    assert planted.exit_code == 0, planted.stderr
+    (world.home / "sums").write_text(planted.stdout)
+    yield world
+    world.run("delete", "--yes", "--force")
+
+
+def status(pod: World) -> str:
+    return str(pod.run("status", "--json").json["status"])
+
+
+def test_a_plain_stop_refuses_and_so_does_one_whose_flags_are_mistyped(pod: World) -> None:
+    assert pod.run("stop").exit_code == 7
+    assert pod.run("stop", "--resuce").exit_code == 2
+    assert pod.run("stop", "--rescue=yes").exit_code == 2
+    assert pod.run("check", "--exit-code").exit_code == 7
+    assert status(pod) == "RUNNING"
+
+
+def test_files_that_keep_appearing_while_it_looks_and_saves_hold_the_pod(pod: World) -> None:
+    started = pod.ssh(WRITER)
+    assert started.exit_code == 0, started.stderr
+    try:
+        stopped = pod.run("stop", "--rescue", "--json")
+        assert stopped.exit_code == 7, stopped.stdout
+        assert "/root/live/" in stopped.json["error"]["message"]
+        assert status(pod) == "RUNNING"
+    finally:
+        pod.ssh(f"rm -rf /root/live; kill {started.stdout.strip()}; rm -rf /root/live")
+
+
+def test_a_volume_that_is_only_a_directory_is_no_place_to_save_to(pod: World) -> None:
+    record = pod.home / "state/environments/proj/environment.json"
+    before = record.read_text()
+    changed = json.loads(before)
+    changed["volume"]["path"] = "/data"
+    assert pod.ssh("mkdir /data").exit_code == 0
+    record.write_text(json.dumps(changed))
+    try:
+        stopped = pod.run("stop", "--rescue", "--json")
+    finally:
+        record.write_text(before)
+    assert stopped.exit_code == 7, stopped.stdout
+    assert status(pod) == "RUNNING"
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+@pytest.mark.parametrize("victim", ["the agent", "the command"])
+def test_killing_one_of_both_ends_in_the_middle_of_a_rescue_holds_the_pod(pod: World, victim: str, turn: int) -> None:
+    # Each time another file to save, so that there is work to be killed in.
+    assert pod.ssh("head -c 120000000 /dev/urandom > /root/run/" + f"{turn}{victim[4]}.pt").exit_code == 0
+    command = pod.start("stop", "--rescue")
+    assert command.stderr is not None
+    for line in command.stderr:
+        if "saved" in line or "Saving" in line:
+            break
+    time.sleep(CHANCE.uniform(0, 0.25))
+    if victim == "the agent":
+        assert pod.ssh(KILL_AGENTS).exit_code == 0
+        command.communicate(timeout=120)
+        assert command.returncode in (6, 7)
+    else:
+        os.kill(command.pid, signal.SIGKILL)
+        command.communicate(timeout=120)
+    eventually(lambda: status(pod) == "RUNNING", "the pod runs on")
+    assert pod.ssh("cd /root/run && sha256sum -c --quiet /tmp/sums").exit_code == 0
+
+
+def test_status_says_what_is_at_risk_without_being_asked_to_look(pod: World) -> None:
+    assert pod.ssh("head -c 7000000 /dev/urandom > /root/run/unseen.pt").exit_code == 0
+    # The keeper looks when its link is new.
+    assert pod.ssh(KILL_AGENTS).exit_code == 0
+
+    def counted() -> bool:
+        seen = pod.run("status", "--json").json["at_risk"]
+        return bool(seen) and seen["files"] >= 1 and seen["bytes"] >= 7_000_000
+
+    eventually(counted, "the keeper has counted it", lambda: pod.run("status").stdout, seconds=90)
+    assert " file" in next(line for line in pod.run("status").stdout.splitlines() if "At risk" in line)
+
+
+def test_a_cloud_that_fails_at_the_stop_is_no_success(pod: World) -> None:
+    assert pod.run("local", "fault", '{"errors": {"status": 500, "next": 20, "method": "POST"}}').exit_code == 0
+    try:
+        stopped = pod.run("stop", "--rescue", "--json")
+        assert stopped.exit_code not in (0, 7), stopped.stdout
+    finally:
+        assert pod.run("local", "fault", "{}").exit_code == 0
+    assert status(pod) == "RUNNING"
+
+
+def test_then_a_stop_that_ends_well_has_left_nothing_behind(pod: World) -> None:
+    held = pod.ssh("cd /root/run && sha256sum * | sort")
+    stopped = pod.run("stop", "--rescue", "--json")
+    assert stopped.exit_code == 0, stopped.stdout
+    pod.up()
+    assert pod.ssh("ls /root/run").exit_code != 0, "the container disk was wiped"
+    assert pod.run("rescue", "restore", "--all", "--json").exit_code == 0
+    assert pod.ssh("cd /root/run && sha256sum * | sort").stdout == held.stdout
+
+
+def test_an_agent_that_cannot_look_holds_the_pod_unless_it_is_forced(pod: World) -> None:
+    assert pod.ssh("echo damaged > /run/devpod_rp/baseline.json").exit_code == 0
+    for flags in ((), ("--rescue",)):
+        stopped = pod.run("stop", "--json", *flags)
+        assert stopped.exit_code == 7, stopped.stdout
+    assert status(pod) == "RUNNING"
+    forced = pod.run("stop", "--force")
+    assert forced.exit_code == 0
+    assert "without looking" in forced.stderr
+    pod.up()
+
+
+def test_a_pod_that_nobody_can_reach_runs_on(pod: World) -> None:
+    assert pod.ssh("echo precious > /root/precious").exit_code == 0
+    pod.ssh("kill -9 $(pidof sshd)")
+    for flags in ((), ("--rescue",), ("--download", str(pod.home / "here"))):
+        stopped = pod.run("stop", "--json", *flags)
+        assert stopped.exit_code == 7, stopped.stdout
+    assert status(pod) == "RUNNING"
+    assert pod.run("stop", "--force", "--json").exit_code == 0
