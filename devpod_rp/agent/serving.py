@@ -113,7 +113,7 @@ def _code_server_program(request: Dict[str, Any], say: Say) -> str:
         architecture = _ARCHITECTURES.get(platform.machine(), platform.machine())
         if architecture not in archive["sha256"]:
             raise InstallFailed("there is no code-server for {0}".format(platform.machine()))
-        url = archive["url"].format(version=archive["version"], arch=architecture)
+        url = archive["url"].replace("{version}", archive["version"]).replace("{arch}", architecture)
         unpacked(place, url, archive["sha256"][architecture], "code-server " + archive["version"], say)
     return program
 

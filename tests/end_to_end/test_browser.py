@@ -51,6 +51,7 @@ await page.locator('#jp-main-statusbar', { hasText: '| Idle' }).waitFor();
 await page.keyboard.press('Shift+Enter');
 await page.locator('.jp-OutputArea-output', { hasText: 'kernel 42' }).waitFor();
 await page.keyboard.press('Control+S');
+await page.locator('.lm-TabBar-tab.jp-mod-dirty').waitFor({ state: 'detached' });
 """
 
 # The brackets keep the pattern from meaning the shell that says it.
