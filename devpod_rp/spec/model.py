@@ -29,8 +29,8 @@ _SHORTEST_LID_SECONDS = 60.0
 
 _PORT = re.compile(r"(\d{1,5})/(tcp|http)")
 # A name of the marketplace, or the path of a VSIX file on the pod.
-_EXTENSION = re.compile(r"[\w-]+\.[\w.-]+(@[\w.+-]+)?|/\S*\.vsix")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+EXTENSION = re.compile(r"[\w-]+\.[\w.-]+(@[\w.+-]+)?|/\S*\.vsix")
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class _Part(BaseModel):
@@ -163,7 +163,7 @@ class EnvironmentSpec(_Part):
     @classmethod
     def _extensions(cls, extensions: tuple[str, ...]) -> tuple[str, ...]:
         for extension in extensions:
-            if not _EXTENSION.fullmatch(extension):
+            if not EXTENSION.fullmatch(extension):
                 raise ValueError(f"{extension!r} is no extension; write it like ms-python.python")
         return extensions
 
@@ -171,7 +171,7 @@ class EnvironmentSpec(_Part):
     @classmethod
     def _env(cls, env: dict[str, str]) -> dict[str, str]:
         for name in env:
-            if not _VARIABLE.fullmatch(name):
+            if not VARIABLE.fullmatch(name):
                 raise ValueError(f"{name!r} is no name for an environment variable")
         # Ours goes in as one more.
         if len({*env, "PUBLIC_KEY"}) > _MOST_VARIABLES:
