@@ -123,6 +123,7 @@ class _Download:
                 self.failed.update(dict.fromkeys(paths, _CHANGING))
         self._arrival.dress_folders((each.path, each.mode, each.mtime_ns) for each in folders)
         self._arrival.finish()
+        self._arrival.make_durable()
         message = f"{len(self.saved)} files are here"
         self._progress(Event("download", message, self._done_bytes, self._done_bytes, "bytes"))
 
