@@ -6,7 +6,9 @@ import json
 import os
 from typing import Any, Dict, Iterator, List, Tuple
 
+from devpod_rp.agent import repositories as gits
 from devpod_rp.agent import tree
+from devpod_rp.agent.changes import look
 from devpod_rp.agent.wire import Refusal, Request
 
 ROWS_PER_FRAME = 4000
@@ -44,6 +46,26 @@ def digests(request: Request) -> Reply:
     yield {}, _packed(known)
 
 
+def repositories(request: Request) -> Reply:
+    """Op ``volume.repositories {volume}``, body: a JSON list of relative paths that are nowhere else.
+
+    One frame ``{"repositories": […], "paths": […]}``: the git repositories among them, as ``exposure.scan`` tells them,
+    and those of the paths that a clone brings back. A remote on the volume itself counts for nothing.
+    """
+    volume = _volume(request).rstrip("/")
+    changes = []
+    for path in json.loads(request.body.decode("ascii")):
+        if not isinstance(path, str) or not tree.relative(path):
+            raise Refusal("bad-request", "not a list of relative paths")
+        try:
+            changes.append(look(volume + "/" + path))
+        except OSError:
+            continue  # gone meanwhile
+    found = gits.examine(changes, [])
+    back = [path[len(volume) + 1 :] for path in found.paths]
+    yield {}, _packed({"repositories": [each.as_json() for each in found.repositories], "paths": back})
+
+
 def _volume(request: Request) -> str:
     volume = request.header.get("volume")
     if not isinstance(volume, str) or not os.path.isdir(volume):
@@ -63,4 +85,4 @@ def _packed(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode("ascii")
 
 
-OPERATIONS = {"volume.holdings": holdings, "volume.digests": digests}
+OPERATIONS = {"volume.holdings": holdings, "volume.digests": digests, "volume.repositories": repositories}

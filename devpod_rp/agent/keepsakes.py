@@ -75,7 +75,7 @@ def save_all(volume: Optional[str], no_loss: NoLoss, *, root: str = "/", proc: P
 
 
 def sole_copies(volume: Optional[str], no_loss: NoLoss, *, root: str = "/", proc: Path = Path("/proc")) -> List[str]:
-    """The paths whose content is only on the container disk.
+    """The paths whose content is only on the container disk, smallest first: what a volume too small takes most of.
 
     Raises:
         Refusal: nobody can say, because some place could not be looked into.
@@ -84,7 +84,7 @@ def sole_copies(volume: Optional[str], no_loss: NoLoss, *, root: str = "/", proc
     if exposed.problems:
         path, reason = next(iter(exposed.problems.items()))
         raise Refusal("unexpected", "could not look into {0}: {1}".format(path, reason))
-    return [change.path for change in exposed.changes]
+    return [each.path for each in sorted(exposed.changes, key=lambda each: (each.stamp.size, -each.stamp.mtime_ns))]
 
 
 class Stake(NamedTuple):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import threading
 import time
 from functools import partial
 from pathlib import Path
 from typing import Any, Dict, Iterator, Tuple
 
-from devpod_rp.agent import copies, keepsakes
+from devpod_rp.agent import copies, keepsakes, repositories
 from devpod_rp.agent.wire import Refusal, Request, Standing
 
 _COMPARING = copies.Budget(seconds=30.0, size_bytes=8 << 30)
@@ -36,18 +37,25 @@ def _look(root: str, proc: Path, request: Request, _closing: threading.Event) ->
         raise Refusal("bad-request", "not a table of what is no loss: {0!r}".format(error)) from error
     # On Linux this is the priority of this thread alone.
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
-    began = time.thread_time()
+    began = _cpu_seconds()
     stake = keepsakes.at_stake(volume, no_loss, _COMPARING, root=root, proc=proc)
-    files = {(change.device, change.stamp): change.stamp.size for change in stake.changes}
+    back = repositories.examine(stake.changes, stake.exposure.survey.volumes, root=root).paths
+    files = {(each.device, each.stamp): each.stamp.size for each in stake.changes if each.path not in back}
     yield (
         {
             "files": len(files),
             "bytes": sum(files.values()),
             "unseen": len(stake.problems),
-            "cpu_seconds": time.thread_time() - began,
+            "cpu_seconds": _cpu_seconds() - began,
         },
         b"",
     )
+
+
+def _cpu_seconds() -> float:
+    """Of this thread, and of the programs that it waited for (git); others may have waited for some, too."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.thread_time() + children.ru_utime + children.ru_stime
 
 
 OPERATIONS = operations()

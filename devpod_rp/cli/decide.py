@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from devpod_rp.cli import at_risk, ui
+from devpod_rp.errors import printable
 
 if TYPE_CHECKING:
     from devpod_rp.environments import Environment
@@ -87,7 +88,7 @@ def _choose(report: Report) -> frozenset[str]:
     options: list[tuple[str, list[str]]]
     if len(report.sole_copies) <= _LISTED_ONE_BY_ONE:
         options = [
-            (f"{at_risk.readable(risk.path)}  {ui.size(risk.size)}  {risk.reason}", [risk.path, *risk.other_names])
+            (f"{printable(risk.path)}  {ui.size(risk.size)}  {printable(risk.reason)}", [risk.path, *risk.other_names])
             for risk in report.sole_copies
         ]
     else:
@@ -95,7 +96,7 @@ def _choose(report: Report) -> frozenset[str]:
         for folder in report.folders(depth=3):
             risks = [risk for risk in folder.risks if risk.sole_copy]
             if risks:
-                label = f"{at_risk.readable(folder.path)}/  {len(risks)} files  {ui.size(sum(r.size for r in risks))}"
+                label = f"{printable(folder.path)}/  {len(risks)} files  {ui.size(sum(r.size for r in risks))}"
                 options.append((label, [name for risk in risks for name in (risk.path, *risk.other_names)]))
     marked = ui.mark("Save which?  (space marks, enter goes on; you are asked about the rest)", options)
     return frozenset(path for names in marked for path in names)

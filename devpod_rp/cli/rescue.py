@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from devpod_rp.cli import pick, render, ui
-from devpod_rp.cli.at_risk import readable
 from devpod_rp.cli.options import download_option, json_option, name_argument
+from devpod_rp.errors import printable
 
 if TYPE_CHECKING:
     from devpod_rp.environments import Environment
@@ -76,7 +76,7 @@ def _download(environment: Environment, folder: Path, *, volume: bool, as_json: 
         already = f"; {done.present} were here already" if done.present else ""
         click.echo(f"Downloaded {done.files} files ({ui.size(done.bytes)}) to {done.folder}{already}.")
         for path, reason in done.failed.items():
-            click.echo(f"  not brought here: {readable(path)}: {reason}")
+            click.echo(f"  not brought here: {printable(path)}: {reason}")
     return ExitCode.WOULD_LOSE_DATA if done and done.failed else ExitCode.DONE
 
 
@@ -128,7 +128,7 @@ def restore(
         already = f"; {len(done.present)} were there already" if done.present else ""
         click.echo(f"Put back {len(done.restored)} files ({ui.size(done.bytes)}){already}.")
         for path, reason in done.kept.items():
-            click.echo(f"  not put back: {readable(path)}: {reason}")
+            click.echo(f"  not put back: {printable(path)}: {reason}")
         if done.kept:
             click.echo("hint: --overwrite replaces what is there.")
     return ExitCode.WOULD_LOSE_DATA if done.kept else ExitCode.DONE

@@ -14,7 +14,7 @@ from devpod_rp.agent import manifest
 from devpod_rp.agent.changes import Stamp
 from devpod_rp.agent.manifest import Manifest, Saved
 from devpod_rp.agent.taking import LARGEST_WHOLE
-from devpod_rp.errors import DevpodError, UsageError, WouldLoseDataError
+from devpod_rp.errors import DevpodError, UsageError, WouldLoseDataError, printable
 from devpod_rp.guard import taken
 from devpod_rp.guard.arrival import Arrival, CannotKeep, digest, is_full
 from devpod_rp.guard.slices import collect
@@ -123,6 +123,7 @@ class _Download:
                 self.failed.update(dict.fromkeys(paths, _CHANGING))
         self._arrival.dress_folders((each.path, each.mode, each.mtime_ns) for each in folders)
         self._arrival.finish()
+        self._arrival.make_durable()
         message = f"{len(self.saved)} files are here"
         self._progress(Event("download", message, self._done_bytes, self._done_bytes, "bytes"))
 
@@ -243,7 +244,7 @@ class _Download:
         self._note(offer, name)
 
     def _ask_digest(self, offer: Offer) -> str:
-        self._progress(Event("download", f"Comparing {_readable(offer.path)} with the pod"))
+        self._progress(Event("download", f"Comparing {printable(offer.path)} with the pod"))
         frame = self._link.call("take.digest", path=offer.path, stamp=list(offer.stamp))
         return str(frame.header.get("digest"))
 
@@ -283,7 +284,3 @@ class _Download:
         self._done_bytes += more
         message = f"Bringing {self._total_files} files here"
         self._progress(Event("download", message, self._done_bytes, max(self._total_bytes, self._done_bytes), "bytes"))
-
-
-def _readable(path: str) -> str:
-    return path if path.isprintable() else repr(path)

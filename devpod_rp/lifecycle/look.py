@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devpod_rp.environments import Environment
-from devpod_rp.errors import DevpodError, UsageError, WouldLoseDataError
+from devpod_rp.errors import DevpodError, UsageError, WouldLoseDataError, printable
 from devpod_rp.lifecycle import connect
 from devpod_rp.lifecycle.decision import Act, Decide
 from devpod_rp.progress import Event, Progress, silent
@@ -77,7 +77,7 @@ def rescue(environment: Environment, progress: Progress = silent) -> tuple[Repor
 
 def _too_small(environment: Environment, report: Report, saved: Rescue) -> WouldLoseDataError:
     left = sorted((risk for risk in report.sole_copies if risk.path in saved.no_room), key=lambda risk: -risk.size)
-    named = ", ".join(f"{risk.path} ({risk.size} bytes)" for risk in left[:_NAMED])
+    named = ", ".join(f"{printable(risk.path)} ({risk.size} bytes)" for risk in left[:_NAMED])
     more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
     done = f"{saved.files} files are saved in {saved.destination}; " if saved.destination else ""
     return WouldLoseDataError(
@@ -145,10 +145,10 @@ def guarded(environment: Environment, decide: Decide, *, force: bool, progress: 
     """
     try:
         return _settled(environment, lambda: check(environment, progress), decide, would_lose, progress, force=force)
-    except WouldLoseDataError:
-        raise
     except DevpodError as error:
         if not force:
+            if isinstance(error, WouldLoseDataError):
+                raise
             raise WouldLoseDataError(
                 f"The guard could not look at {environment.name}: {error.message}",
                 hint=error.hint or "--force stops the pod without looking; its container disk is wiped.",
@@ -212,7 +212,7 @@ def _still_equal(environment: Environment, stamps: dict[str, Stamp]) -> frozense
 
 def _reasons(failed: Mapping[str, str]) -> str:
     more = f" and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
-    return ", ".join(f"{path} ({reason})" for path, reason in list(failed.items())[:_NAMED]) + more
+    return ", ".join(f"{printable(path)} ({reason})" for path, reason in list(failed.items())[:_NAMED]) + more
 
 
 def check_volume(environment: Environment, progress: Progress = silent) -> Report:
@@ -223,19 +223,16 @@ def check_volume(environment: Environment, progress: Progress = silent) -> Repor
         GuardBlind: the agent is there but cannot look.
         UsageError: the environment has no volume.
     """
-    from devpod_rp.guard.volume import inspect_volume
+    from devpod_rp.guard.volume import Here, inspect_volume
+    from devpod_rp.lifecycle.syncing import synchronised
 
     if environment.volume.kind == "none":
         raise UsageError(f"{environment.name} has no volume.", hint=f"devpod-rp check {environment.name}")
     progress(Event("guard", "Looking for files that exist only on the volume"))
     link = connect.open_link(environment)
     try:
-        return inspect_volume(
-            link,
-            volume_path=environment.volume.path,
-            workspace=environment.workspace,
-            folder=Path(environment.folder),
-        )
+        here = Here(Path(environment.folder), environment.workspace, synchronised(environment))
+        return inspect_volume(link, volume_path=environment.volume.path, here=here)
     finally:
         link.close()
 
@@ -253,10 +250,10 @@ def guard_volume(environment: Environment, decide: Decide, *, force: bool, progr
 
 def _would_lose_volume(environment: Environment, report: Report) -> WouldLoseDataError:
     if report.sole_copies:
-        first = ", ".join(risk.path for risk in report.sole_copies[:_NAMED])
+        first = ", ".join(printable(risk.path) for risk in report.sole_copies[:_NAMED])
         lost = f"{len(report.sole_copies)} files ({report.size} bytes) exist only on the volume"
     else:
-        first = ", ".join(f"{each.path} ({each.reason})" for each in report.problems[:3])
+        first = ", ".join(f"{printable(each.path)} ({each.reason})" for each in report.problems[:3])
         lost = "Some places could not be looked into on the volume"
     return WouldLoseDataError(
         f"{lost} of {environment.name}, which dies with its pod: {first}.",
@@ -268,12 +265,12 @@ def _would_lose_volume(environment: Environment, report: Report) -> WouldLoseDat
 def would_lose(environment: Environment, report: Report) -> WouldLoseDataError:
     """The refusal that names what would be lost."""
     if not report.sole_copies:
-        blind = ", ".join(f"{each.path} ({each.reason})" for each in report.problems[:3])
+        blind = ", ".join(f"{printable(each.path)} ({each.reason})" for each in report.problems[:3])
         return WouldLoseDataError(
             f"Some places on the container disk of {environment.name} could not be looked into: {blind}.",
             hint="make them readable, or give up what may lie there with --force.",
         )
-    paths = ", ".join(risk.path for risk in report.sole_copies[:3])
+    paths = ", ".join(printable(risk.path) for risk in report.sole_copies[:3])
     more = f" and {len(report.sole_copies) - 3} more" if len(report.sole_copies) > 3 else ""
     return WouldLoseDataError(
         f"{len(report.sole_copies)} files exist only on the container disk of {environment.name}: {paths}{more}.",

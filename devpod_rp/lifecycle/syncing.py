@@ -43,6 +43,20 @@ def journal_status(environment: Environment) -> dict[str, Any]:
         session.close()
 
 
+def synchronised(environment: Environment) -> frozenset[str]:
+    """The relative paths that both sides had when they were last compared; none if they never were."""
+    from devpod_rp.sync.journal import Journal
+
+    state = _state_dir(environment)
+    if not state.exists():
+        return frozenset()
+    journal = Journal(state)
+    try:
+        return frozenset(journal.ancestor())
+    finally:
+        journal.close()
+
+
 def forget_ancestor(environment: Environment) -> None:
     """Void what the two sides last agreed on, because the pod's side is about to be a new, empty volume.
 

@@ -78,18 +78,6 @@ def test_a_volume_that_is_only_a_directory_is_no_place_to_save_to(pod: World) ->
     assert status(pod) == "RUNNING"
 
 
-def test_an_agent_that_cannot_look_holds_the_pod(pod: World) -> None:
-    baseline = "/run/devpod_rp/baseline.json"
-    assert pod.ssh(f"cp -p {baseline} /tmp/kept && echo damaged > {baseline}").exit_code == 0
-    try:
-        for flags in ((), ("--rescue",)):
-            stopped = pod.run("stop", "--json", *flags)
-            assert stopped.exit_code == 7, stopped.stdout
-        assert status(pod) == "RUNNING"
-    finally:
-        assert pod.ssh(f"mv /tmp/kept {baseline}").exit_code == 0
-
-
 @pytest.mark.parametrize("turn", [1, 2])
 @pytest.mark.parametrize("victim", ["the agent", "the command"])
 def test_killing_one_of_both_ends_in_the_middle_of_a_rescue_holds_the_pod(pod: World, victim: str, turn: int) -> None:
@@ -143,6 +131,18 @@ def test_then_a_stop_that_ends_well_has_left_nothing_behind(pod: World) -> None:
     assert pod.ssh("ls /root/run").exit_code != 0, "the container disk was wiped"
     assert pod.run("rescue", "restore", "--all", "--json").exit_code == 0
     assert pod.ssh("cd /root/run && sha256sum * | sort").stdout == held.stdout
+
+
+def test_an_agent_that_cannot_look_holds_the_pod_unless_it_is_forced(pod: World) -> None:
+    assert pod.ssh("echo damaged > /run/devpod_rp/baseline.json").exit_code == 0
+    for flags in ((), ("--rescue",)):
+        stopped = pod.run("stop", "--json", *flags)
+        assert stopped.exit_code == 7, stopped.stdout
+    assert status(pod) == "RUNNING"
+    forced = pod.run("stop", "--force")
+    assert forced.exit_code == 0
+    assert "without looking" in forced.stderr
+    pod.up()
 
 
 def test_a_pod_that_nobody_can_reach_runs_on(pod: World) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.conftest import World
+from tests.end_to_end.terminal import DOWN, ENTER, SPACE, UP, Terminal
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
 
@@ -90,15 +91,55 @@ def test_a_rescue_that_does_not_exist_is_named(pod: World) -> None:
     assert "20010101T000000Z" in refused.json["error"]["message"]
 
 
-def test_what_only_the_volume_has_is_listed_before_delete_refuses(pod: World) -> None:
-    assert pod.ssh("mkdir /workspace/runs && echo weights > /workspace/runs/model.pt").exit_code == 0
+def test_on_a_terminal_it_shows_a_tree_lets_choose_and_asks_about_the_rest(pod: World) -> None:
+    assert pod.ssh("mkdir /root/pick && cd /root/pick && echo 1 > one.py && echo two > two.py").exit_code == 0
+    with Terminal(pod, "stop") as terminal:
+        terminal.sees("2 files .*exist only on the container disk", "one.py .*source code", "What now")
+        terminal.types(DOWN, ENTER)
+        terminal.sees("Save which", "two.py")
+        terminal.types(SPACE, ENTER)
+        terminal.sees("1 file .*exists only", "What now")
+        terminal.types(UP, ENTER)
+        assert terminal.ends() == 7
+    assert pod.run("status", "--json").json["status"] == "RUNNING"
+    left = [each for each in pod.run("check", "--json").json["at_risk"] if each["sole_copy"]]
+    assert [each["path"][:11] for each in left] == ["/root/pick/"], left
+    assert pod.run("rescue").exit_code == 0
+
+
+def test_what_only_the_volume_has_is_listed_with_its_reason_before_delete_refuses(pod: World) -> None:
+    made = pod.ssh(
+        "mkdir /workspace/runs && echo weights > /workspace/runs/model.pt"
+        " && cd /workspace/proj && echo 'layers = 4' > src/model.py && echo 1 > results.csv"
+        " && git init -q /workspace/side && cd /workspace/side && echo x > x.py && git add x.py"
+        " && git -c user.name=a -c user.email=a@b.c commit -qm one"
+    )
+    assert made.exit_code == 0, made.stderr
     report = pod.run("check", "--volume", "--json").json
     assert report["safe_to_stop"] is False
-    listed = {each["path"]: each["size"] for each in report["at_risk"] if each["sole_copy"]}
-    assert listed["/workspace/runs/model.pt"] == len("weights\n")
-    assert not [path for path in listed if path.startswith("/workspace/proj/")], "what is here too is not at risk"
-    assert "exist only on the volume" in pod.run("check", "--volume").stdout
+    listed = {each["path"]: each for each in report["at_risk"] if each["sole_copy"]}
+    assert listed["/workspace/runs/model.pt"]["size"] == len("weights\n")
+    assert "never synchronised" in listed["/workspace/runs/model.pt"]["reason"]
+    assert "newer than here" in listed["/workspace/proj/src/model.py"]["reason"]
+    assert "never synchronised" in listed["/workspace/proj/results.csv"]["reason"]
+    assert "1 commit on ma" in listed["/workspace/side/x.py"]["reason"], "it lies in a repository without a remote"
+    assert [each["path"] for each in report["repositories"]] == ["/workspace/side"]
+    here_too = {path for path in listed if path.startswith("/workspace/proj/")}
+    assert here_too == {"/workspace/proj/src/model.py", "/workspace/proj/results.csv"}
+    assert "only on the volume" in pod.run("check", "--volume").stdout
     refused = pod.run("delete", "--yes", "--json")
     assert refused.exit_code == 7
     assert "check --volume" in refused.json["error"]["hint"]
     assert pod.ssh("cat /workspace/runs/model.pt").stdout == "weights\n"
+
+
+def test_delete_brings_what_only_the_volume_has_here_and_then_ends_it(pod: World, tmp_path: Path) -> None:
+    refused = pod.run("rescue", "--volume", "--json")
+    assert refused.exit_code == 2, "a volume cannot be rescued to itself"
+    here = tmp_path / "here"
+    deleted = pod.run("delete", "--yes", "--json", "--download", str(here))
+    assert deleted.exit_code == 0, deleted.stdout + deleted.stderr
+    assert (here / "workspace/runs/model.pt").read_text() == "weights\n"
+    assert (here / "workspace/proj/src/model.py").read_text() == "layers = 4\n"
+    assert (here / "workspace/side/.git/HEAD").exists()
+    assert pod.run("list", "--json").json["environments"] == []
