@@ -10,12 +10,18 @@ from pathlib import Path
 import click
 
 from devpod_rp.cli import pick, render, ui
-from devpod_rp.cli.options import json_option, name_argument
+from devpod_rp.cli.options import environment_names, json_option, name_argument
 from devpod_rp.errors import DevpodError, UnreachableError
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
-@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[NAME] [-- COMMAND...]")
+@click.argument(
+    "words",
+    nargs=-1,
+    type=click.UNPROCESSED,
+    metavar="[NAME] [-- COMMAND...]",
+    shell_complete=environment_names,
+)
 @json_option
 def ssh(words: tuple[str, ...], as_json: bool) -> int:
     """A shell on the pod, or one command after ``--``; its exit code becomes ours."""

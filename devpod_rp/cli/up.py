@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from devpod_rp.cli import render, ui
-from devpod_rp.cli.options import cloud_option, json_option, yes_option
+from devpod_rp.cli.options import cloud_option, json_option, name_argument, yes_option
 
 if TYPE_CHECKING:
     from devpod_rp.environments import Environment
@@ -27,7 +27,7 @@ _SHOWN_MACHINES = 6
 
 
 @click.command()
-@click.argument("name", required=False)
+@name_argument
 @cloud_option
 @click.option("--template", help="Where defaults come from: devpod-rp templates list.")
 @click.option("--image", help="The container image.")
