@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -70,17 +73,12 @@ def test_without_a_server_the_wait_ends(tmp_path: Path) -> None:
 
 
 def test_of_several_servers_the_newest_is_asked(tmp_path: Path) -> None:
-    import os
-
     old, new = (bring_server(tmp_path, f"bin/{name}/bin/code-server") for name in ("old", "new"))
     os.utime(old, (1, 1))
     assert extending.server_command("code", str(tmp_path)) == str(new)
 
 
-def test_the_request_is_answered_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import subprocess
-    import sys
-
+def test_the_request_is_answered_at_once(tmp_path: Path) -> None:
     bring_server(tmp_path, "bin/abc/bin/code-server")
     (tmp_path / ".vscode-server/extensions/a.b-1.0.0").mkdir(parents=True)
     request = json.dumps({"ide": "code", "extensions": ["a.b"], "seconds": 60}) + "\n"
