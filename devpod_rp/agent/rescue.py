@@ -16,7 +16,8 @@ from devpod_rp.agent.digests import ChangedWhileRead
 from devpod_rp.agent.earlier import Earlier, link_to
 from devpod_rp.agent.manifest import Manifest, Saved, location
 from devpod_rp.agent.mounts import Survey, lies_below
-from devpod_rp.agent.shelf import Parts, alone_in, keep_interrupted, unused
+from devpod_rp.agent.naming import unused
+from devpod_rp.agent.shelf import Parts, alone_in, keep_interrupted
 from devpod_rp.agent.wire import Refusal
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
