@@ -79,6 +79,17 @@ class SpotSpec(_Part):
     hook: str | None = None
 
 
+class CodeServerSpec(_Part):
+    """Where the VS Code for browsers comes from, if not from its own release page: a mirror, or another build.
+
+    *url* is that of a ``.tar.gz`` as coder/code-server releases them, *sha256* its digest; without one, the archive
+    must be the released one that we pinned.
+    """
+
+    url: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+
+
 class EnvironmentSpec(_Part):
     """Everything an environment needs, complete and checked.
 
@@ -117,6 +128,7 @@ class EnvironmentSpec(_Part):
     volume: VolumeSpec = VolumeSpec()
     sync: SyncSpec = SyncSpec()
     spot: SpotSpec = SpotSpec()
+    code_server: CodeServerSpec = CodeServerSpec()
 
     @field_validator("gpu")
     @classmethod
@@ -242,5 +254,10 @@ def _below(path: str, parent: str) -> bool:
 
 def field_names() -> dict[str, tuple[str, ...]]:
     """Every key of the configuration, with the keys of those that are tables."""
-    tables: dict[str, type[_Part]] = {"volume": VolumeSpec, "sync": SyncSpec, "spot": SpotSpec}
+    tables: dict[str, type[_Part]] = {
+        "volume": VolumeSpec,
+        "sync": SyncSpec,
+        "spot": SpotSpec,
+        "code_server": CodeServerSpec,
+    }
     return {name: tuple(tables[name].model_fields) if name in tables else () for name in EnvironmentSpec.model_fields}
