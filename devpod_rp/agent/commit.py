@@ -7,23 +7,19 @@ exactly what the launcher expects to be there, and what is replaced or deleted l
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
-import re
 import time
 from contextlib import suppress
 from typing import Any, Dict, List, Optional, Tuple
 
-from devpod_rp.agent import durable
+from devpod_rp.agent import content, durable
 from devpod_rp.agent.batch import Item, count
 from devpod_rp.agent.own import OWN
-from devpod_rp.agent.roots import PART, Area, Root, encode
-from devpod_rp.agent.staging import NO_LINKS, WRITE, Staged, Staging
-from devpod_rp.agent.tree import digest_of
+from devpod_rp.agent.parts import PARTS, part_path
+from devpod_rp.agent.roots import Area, Root, encode
+from devpod_rp.agent.staging import NO_LINKS, Staged, Staging
 from devpod_rp.agent.versions import READ, Found, look, permissions
 from devpod_rp.agent.wire import Refusal
-
-_STAGE_ID = re.compile(r"[0-9a-f]{8,64}")
 
 _CODES = {
     errno.ENOSPC: "no-space",
@@ -53,6 +49,7 @@ class Batch:
         self._durable_at_once = durable_at_once
         self._staging = Staging(area.stage)
         self._staged: Dict[int, Staged] = {}
+        self._written: Dict[int, os.stat_result] = {}
         now = time.time()
         moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + ".%06dZ" % int(now % 1 * 1e6)
         self._trash = os.path.join(area.trash, encode(moment))
@@ -64,9 +61,8 @@ class Batch:
             results = [failures.get(number) or self._guarded(number, item) for number, item in enumerate(self._items)]
             if self._durable_at_once:
                 self._sync_folders(item for number, item in enumerate(self._items) if results[number]["ok"])
-            for number, staged in self._staged.items():
-                if results[number]["ok"]:
-                    results[number]["stamp"] = durable.stamp_row(os.fstat(staged.descriptor))
+            for number, status in self._written.items():
+                results[number]["stamp"] = durable.stamp_row(status)
         finally:
             for staged in self._staged.values():
                 staged.close()
@@ -97,21 +93,18 @@ class Batch:
 
     def _stage(self, number: int, item: Item, size: int, data: Optional[bytes]) -> None:
         if data is None:
-            staged = self._staging.adopt(part_path(self._area, item["staged"]))
-            self._staged[number] = staged
-            digest = digest_of(staged.descriptor, size)
+            path = part_path(self._area, item["staged"])
+            if not os.path.lexists(path):
+                raise Refusal("not-found", "the parts of the file are gone")
+            digest = content.name(PARTS.complete(path, size))
+            self._staged[number] = self._staging.adopt(path)
         else:
-            digest = hashlib.blake2b(data, digest_size=16).hexdigest()
+            digest = content.digest(data)
         if digest != item.get("digest"):
             raise Refusal("changed", "the content does not match its digest")
         if data is not None:
-            self._staged[number] = self._staging.create(self._folder_of(item), data)
+            self._staged[number] = self._staging.create(data)
         self._staged[number].set_times(item)
-
-    def _folder_of(self, item: Item) -> Optional[int]:
-        with suppress(FileNotFoundError, Refusal):
-            return self._root.parent(item.get("path"))[0]
-        return None  # made by this same batch, or refused when it is the item's turn
 
     # Committing.
 
@@ -122,10 +115,9 @@ class Batch:
             return failure(error)
         if item.get("do") in ("file", "remove"):
             staged = self._staged.get(number)
-            OWN.note(
-                os.path.join(self._area.root, encode(str(item["path"]))),
-                None if staged is None else os.fstat(staged.descriptor),
-            )
+            if staged is not None:
+                self._written[number] = os.fstat(staged.descriptor)
+            OWN.note(self._area.root + b"/" + encode(str(item["path"])), self._written.get(number))
         return {"ok": True}
 
     def _commit(self, number: int, item: Item) -> None:
@@ -136,7 +128,9 @@ class Batch:
             if do == "remove":
                 return
             raise
-        found = look(folder, name)
+        if do == "file" and old is None and self._appears(number, folder, name, item):
+            return
+        found = look(folder, name, old if isinstance(old, dict) else {})
         if do == "remove":
             if found is None:
                 return
@@ -158,12 +152,23 @@ class Batch:
         else:
             raise Refusal("bad-request", "unknown action %r" % (do,))
 
+    def _appears(self, number: int, folder: int, name: bytes, item: Item) -> bool:
+        """Put a new file where nothing is, which the kernel makes sure of; False when something is there."""
+        staged = self._staged[number]
+        if staged.path is not None:
+            return False
+        try:
+            self._place(folder, name, str(item["path"]), None, staged, bool(item.get("executable")))
+        except FileExistsError:
+            return False
+        return True
+
     def _place(
         self, folder: int, name: bytes, path: str, found: Optional[Found], staged: Staged, executable: bool
     ) -> None:
         replaces_file = found is not None and found.kind == "file"
-        base = found.status.st_mode if found is not None and replaces_file else os.fstat(staged.descriptor).st_mode
         if executable or replaces_file:
+            base = found.status.st_mode if found is not None and replaces_file else os.fstat(staged.descriptor).st_mode
             os.fchmod(staged.descriptor, permissions(base, executable))
         if found is None or found.kind == "dir":
             self._clear(folder, name, path, found)
@@ -266,21 +271,6 @@ def failure(error: Exception) -> Result:
     number = getattr(error, "errno", None) or 0
     message = os.strerror(number) if number else str(error)
     return {"ok": False, "code": _CODES.get(number, "unexpected"), "message": message}
-
-
-def part_path(area: Area, identifier: Any) -> bytes:
-    """Where the parts of a large file come together."""
-    if not isinstance(identifier, str) or not _STAGE_ID.fullmatch(identifier):
-        raise Refusal("bad-request", "not a staging id: %r" % (identifier,))
-    return os.path.join(area.stage, encode(identifier) + PART)
-
-
-def open_part(area: Area, identifier: Any) -> int:
-    """The part to write into. Large files come one after the other, so the parts of another are of no use any more."""
-    path = part_path(area, identifier)
-    if not os.path.lexists(path):
-        area.drop_parts()
-    return os.open(path, WRITE, 0o666)
 
 
 def _target(item: Item) -> bytes:

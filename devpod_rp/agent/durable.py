@@ -10,6 +10,9 @@ from typing import Any, List
 SETTLED_NS = 20 * 1000 * 1000
 """Two ticks of the slowest kernel clock: a younger ctime may hide a second write in the same tick (racy git)."""
 
+COARSE_NS = 4 * 1000 * 1000 * 1000
+"""Two ticks of the coarsest file system (vfat)."""
+
 FEW = 64
 """Up to this many files are synced one by one; for more, one syncfs(2) costs less than a journal commit each."""
 
@@ -36,6 +39,10 @@ def flush_everything(descriptor: int) -> None:
 
 
 def stamp_row(status: os.stat_result) -> List[Any]:
-    """[ino, size, mtime_ns, ctime_ns, mode, settled]; *settled* says that any later write would show in the others."""
-    settled = status.st_ctime_ns < time.time_ns() - SETTLED_NS
+    """[ino, size, mtime_ns, ctime_ns, mode, settled]; *settled* says that any later write would show in the others.
+
+    It would at once in a file whose content is older than its name: a write sets another time of modification.
+    """
+    older = status.st_mtime_ns < status.st_ctime_ns - COARSE_NS
+    settled = older or status.st_ctime_ns < time.time_ns() - SETTLED_NS
     return [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_mode, settled]

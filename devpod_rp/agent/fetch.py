@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import stat
@@ -12,6 +11,7 @@ from typing import Any, Dict, Iterator, List, Tuple
 from devpod_rp.agent import durable
 from devpod_rp.agent.batch import count, inflated, packed
 from devpod_rp.agent.commit import failure
+from devpod_rp.agent.content import digest
 from devpod_rp.agent.packing import is_packed, pack
 from devpod_rp.agent.roots import OPEN_FOLDER, Area, Root, parts_of
 from devpod_rp.agent.tree import stamp_of
@@ -28,7 +28,7 @@ Replies = Iterator[Tuple[Header, bytes]]
 
 
 def fetch(request: Request) -> Replies:
-    """Op ``files.fetch {root, state, ino, packed}``, body: a JSON list of paths of files of at most 1 MiB.
+    """Op ``files.fetch {root, state, ino, packed, reads_zstd}``, body: a JSON list of paths of files of at most 1 MiB.
 
     Answers with frames as ``files.apply`` takes them: rows ``{path, ok: true, size, digest, executable, mtime_ns, ino,
     stamp}`` or ``{path, ok: false, code, message}``, and the contents of the good ones in order.
@@ -43,13 +43,14 @@ def fetch(request: Request) -> Replies:
             contents.append(content)
             size += len(content)
             if size >= FRAME_BYTES:
-                yield _frame(rows, contents)
+                yield _frame(rows, contents, request)
                 rows, contents, size = [], [], 0
-    yield _frame(rows, contents)
+    yield _frame(rows, contents, request)
 
 
 def read(request: Request) -> Replies:
-    """Op ``files.read {root, state, ino, path, offset, size, moment?}``: a slice of a file (of the trash, at *moment*).
+    """Op ``files.read {root, state, ino, path, offset, size, moment?, reads_zstd}``: a slice of a file, or of what it
+    was in the trash, at *moment*.
 
     The header tells the file's whole *stamp* and *executable*, so that the caller sees whether it changed in between.
     """
@@ -63,7 +64,7 @@ def read(request: Request) -> Replies:
         after = os.fstat(descriptor)
     if stamp_of(before) != stamp_of(after):
         raise Refusal("busy", "it is being written on the pod")
-    body, fields = pack(data, is_packed(path))
+    body, fields = pack(data, is_packed(path), request.header.get("reads_zstd"))
     yield {"stamp": durable.stamp_row(after), "executable": bool(after.st_mode & stat.S_IXUSR), **fields}, body
 
 
@@ -119,18 +120,18 @@ def _whole(root: Root, path: str) -> Tuple[Dict[str, Any], bytes]:
             raise Refusal("busy", "it is being written on the pod")
     except (OSError, Refusal) as error:
         return {"path": path, **failure(error)}, b""
-    digest = hashlib.blake2b(content, digest_size=16).hexdigest()
     return {
         "path": path,
         "ok": True,
-        "digest": digest,
+        "digest": digest(content),
         "size": len(content),
         "stamp": durable.stamp_row(after),
     }, content
 
 
-def _frame(rows: List[Dict[str, Any]], contents: List[bytes]) -> Tuple[Header, bytes]:
-    body, fields = pack(packed(rows, contents), bool(rows) and all(is_packed(row["path"]) for row in rows))
+def _frame(rows: List[Dict[str, Any]], contents: List[bytes], request: Request) -> Tuple[Header, bytes]:
+    incompressible = bool(rows) and all(is_packed(row["path"]) for row in rows)
+    body, fields = pack(packed(rows, contents), incompressible, request.header.get("reads_zstd"))
     return fields, body
 
 

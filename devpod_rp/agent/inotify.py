@@ -15,6 +15,8 @@ import sys
 from contextlib import suppress
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
+from devpod_rp.agent import mounts
+
 COMPLETE, OPEN, GONE, LOST = "complete", "open", "gone", "lost"
 """What a sign says of its path: its content is complete; somebody is writing into it; it is gone; events were lost, so
 that only a look at everything helps (its path is "")."""
@@ -60,7 +62,8 @@ class TreeWatch:
         self._root = root
         self._keep = keep
         self._calls = _calls()
-        self.limit: Optional[str] = None
+        self.limit: Optional[str] = _deafness(root)
+        self._exhausted = False
         self._folders: Dict[int, str] = {}
         self._numbers: Dict[str, int] = {}
         self._descriptor = self._calls.init()
@@ -160,6 +163,7 @@ class TreeWatch:
             number = self._calls.add(self._descriptor, os.fsencode(os.path.join(self._root, folder)), mask)
         except OSError as error:
             if error.errno == errno.ENOSPC:
+                self._exhausted = True
                 self.limit = "the system allows only {0} watched folders (fs.inotify.max_user_watches)".format(
                     len(self._folders)
                 )
@@ -175,7 +179,7 @@ class TreeWatch:
 
     def _watch_below(self, folder: str) -> None:
         pending = [folder]
-        while pending and self.limit is None:
+        while pending and not self._exhausted:
             above = pending.pop()
             with suppress(OSError), os.scandir(os.path.join(self._root, above)) as entries:
                 for entry in entries:
@@ -191,6 +195,14 @@ class TreeWatch:
             number = self._numbers.pop(path)
             del self._folders[number]
             self._calls.remove(self._descriptor, number)
+
+
+def _deafness(root: str) -> Optional[str]:
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as stream:
+        kind = mounts.kind_at(os.path.realpath(root), mounts.parse(stream.read()))
+    if not mounts.shared_elsewhere(kind):
+        return None
+    return "this file system ({0}) does not tell what other machines change in it".format(kind)
 
 
 class _Calls:

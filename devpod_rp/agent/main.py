@@ -25,6 +25,7 @@ from devpod_rp.agent import (
     files,
     holdings,
     machine,
+    packing,
     rescues,
     restoring,
     reuse,
@@ -67,7 +68,8 @@ _CODES = {
 
 
 def hello(_request: Request) -> Iterator[Tuple[Header, bytes]]:
-    """Op ``system.hello``: who answers. *boot_id* and *container_started_at* (Unix seconds) are null where unknown."""
+    """Op ``system.hello``: who answers. *boot_id* and *container_started_at* (Unix seconds) are null where unknown.
+    *zstd*: whether it reads it."""
     yield (
         {
             "protocol": PROTOCOL,
@@ -77,6 +79,7 @@ def hello(_request: Request) -> Iterator[Tuple[Header, bytes]]:
             "pid": os.getpid(),
             "boot_id": _boot_id(),
             "container_started_at": _container_started_at(),
+            "zstd": packing.ZSTD is not None,
         },
         b"",
     )
@@ -97,8 +100,9 @@ OPERATIONS: Dict[str, Handler] = {
     **holdings.OPERATIONS,
     **machine.OPERATIONS,
     **watch_post.OPERATIONS,
+    **watching.OPERATIONS,
 }
-STANDING: Dict[str, Standing] = {**watching.OPERATIONS, **stakes.OPERATIONS}
+STANDING: Dict[str, Standing] = {**watching.STANDING, **stakes.OPERATIONS}
 
 
 def serve(

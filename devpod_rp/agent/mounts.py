@@ -32,6 +32,8 @@ _REMOTE = frozenset((
     "lustre", "moosefs", "nfs", "nfs4", "smb3", "wekafs",
 ))
 # fmt: on
+# Shared with another machine as well, but not where volumes lie: what a virtual machine or WSL shows of its host.
+_OF_THE_HOST = frozenset(("9p", "drvfs", "prl_fs", "vboxsf", "virtiofs", "vmhgfs"))
 _MOOSEFS_SOURCE = "mfs#"  # RunPod's network volumes: ``mfs#euro-3.runpod.net:9421 /workspace fuse``
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
@@ -105,6 +107,17 @@ def visible(mounts: Sequence[Mount]) -> List[Mount]:
         return reachable[mount.identifier]
 
     return [mount for mount in mounts if reach(mount) and not covered(mount)]
+
+
+def kind_at(path: str, mounts: Sequence[Mount]) -> str:
+    """The type of the file system that *path*, which is absolute and free of links, lies on."""
+    above = [mount for mount in visible(mounts) if path == mount.point or lies_below(path, mount.point)]
+    return max(above, key=lambda mount: len(mount.point)).kind if above else ""
+
+
+def shared_elsewhere(kind: str) -> bool:
+    """Whether files on a file system of this type can change without this kernel taking part."""
+    return kind in _REMOTE or kind in _OF_THE_HOST or (kind.startswith("fuse") and kind != "fuseblk")
 
 
 def survey(mounts: Sequence[Mount], volume_paths: Optional[Sequence[str]] = None) -> Survey:

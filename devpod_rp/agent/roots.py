@@ -23,7 +23,7 @@ TRASH_SECONDS = 7 * 24 * 3600
 TRASH_BYTES = 2 << 30
 PART = b".part"
 PART_SECONDS = 24 * 3600
-_OPEN_FOLDERS = 64
+_OPEN_FOLDERS = 256
 OPEN_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _NOT_A_FOLDER = (errno.ENOTDIR, errno.ELOOP, errno.EMLINK)
 
@@ -37,10 +37,10 @@ def parts_of(path: Any) -> List[bytes]:
     """The components of a relative path off the wire; refuses everything that could lead out of the folder."""
     if not isinstance(path, str) or not path or "\0" in path:
         raise Refusal("bad-request", "not a relative path: %r" % (path,))
-    parts = path.split("/")
-    if any(part in ("", ".", "..") for part in parts):
+    parts = encode(path).split(b"/")
+    if b"" in parts or b"." in parts or b".." in parts:
         raise Refusal("bad-request", "not a relative path: %r" % (path,))
-    return [encode(part) for part in parts]
+    return parts
 
 
 class Area:

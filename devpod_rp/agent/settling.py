@@ -6,7 +6,7 @@ none. Pure: time comes in as a number.
 
 from __future__ import annotations
 
-from typing import Dict, FrozenSet, NamedTuple, Optional, Tuple
+from typing import Dict, FrozenSet, NamedTuple, Optional
 
 from devpod_rp.agent.inotify import COMPLETE, GONE, LOST, Sign
 
@@ -35,12 +35,18 @@ class Told(NamedTuple):
     full: bool
 
 
+class _Waiting(NamedTuple):
+    first: float
+    last: float
+    due: float
+
+
 class Settling:
     """Collects signs and says which paths are due."""
 
     def __init__(self, pace: Optional[Pace] = None) -> None:
         self._pace = pace or Pace()
-        self._waiting: Dict[str, Tuple[float, float]] = {}  # path -> (first heard, due)
+        self._waiting: Dict[str, _Waiting] = {}
         self._full = False
         self._not_before = 0.0
 
@@ -48,20 +54,30 @@ class Settling:
         if sign.what == LOST:
             self._full = True
             return
-        first = self._waiting[sign.path][0] if sign.path in self._waiting else now
+        first = self._waiting[sign.path].first if sign.path in self._waiting else now
         due = min(now + self._pace.after(sign.what), first + self._pace.longest)
-        self._waiting[sign.path] = (first, due)
+        self._waiting[sign.path] = _Waiting(first, now, due)
+
+    def condense(self, most: int) -> None:
+        """Forget single paths when more than *most* wait: only a look at everything helps then."""
+        if len(self._waiting) > most:
+            self._waiting.clear()
+            self._full = True
+
+    def forget(self, before: float) -> None:
+        """Drop what was not heard of again since *before*."""
+        self._waiting = {path: each for path, each in self._waiting.items() if each.last >= before}
 
     def next_due(self) -> Optional[float]:
         """When something is due next; None while nothing waits."""
         if self._full:
             return 0.0
-        due = min((due for _first, due in self._waiting.values()), default=None)
+        due = min((each.due for each in self._waiting.values()), default=None)
         return None if due is None else max(due, self._not_before)
 
     def oldest(self) -> Optional[float]:
         """When the oldest of what waits was heard of."""
-        return min((first for first, _due in self._waiting.values()), default=None)
+        return min((each.first for each in self._waiting.values()), default=None)
 
     def take(self, now: Optional[float]) -> Told:
         """What is due at *now*, or everything that waits (None).
@@ -74,8 +90,8 @@ class Settling:
             due = frozenset()
         else:
             soon = now + self._pace.complete
-            first = min((at for _first, at in self._waiting.values()), default=soon + 1)
-            due = frozenset(path for path, (_first, at) in self._waiting.items() if first <= now and at <= soon)
+            first = min((each.due for each in self._waiting.values()), default=soon + 1)
+            due = frozenset(path for path, each in self._waiting.items() if first <= now and each.due <= soon)
         for path in due:
             del self._waiting[path]
         if due and now is not None:

@@ -1,8 +1,8 @@
 """New content before anybody sees it: complete, verified, on the right file system, and outside the tree.
 
-Reloaders on the pod watch the tree, so a file being written must not be in it. Where the kernel can, staged content has
-no name at all until it gets its final one (O_TMPFILE); it cannot become litter then, and its inode is allocated beside
-its future neighbours, which is five times faster on ext4 than filling one staging folder.
+Reloaders on the pod watch the tree, so a file being written must not be in it: not even without a name, because
+inotify tells of writes to a nameless file in a watched folder. Where the kernel can, staged content has no name at all
+until it gets its final one (O_TMPFILE), and cannot become litter then.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ class Staged:
                 os.unlink(self.path)
 
     def _link(self, name: bytes, folder: Optional[int]) -> None:
-        os.link("/proc/self/fd/%d" % self.descriptor, name, dst_dir_fd=folder, follow_symlinks=True)
+        # Only with a descriptor does Python call linkat(2), which can follow the link in /proc; the path is absolute.
+        path = "/proc/self/fd/%d" % self.descriptor
+        os.link(path, name, src_dir_fd=self.descriptor, dst_dir_fd=folder, follow_symlinks=True)
 
 
 class Staging:
@@ -73,12 +75,11 @@ class Staging:
         self._path = path
         self._names = 0
 
-    def create(self, beside: Optional[int], data: bytes) -> Staged:
-        """Stage *data*; *beside* is the open folder it will go to, if that exists already."""
+    def create(self, data: bytes) -> Staged:
+        """Stage *data*."""
         spare = self.next_name()
-        staged = None
-        if beside is not None and self._can_be_unnamed():
-            staged = Staged(os.open(".", _UNNAMED, 0o666, dir_fd=beside), None, spare)
+        if self._can_be_unnamed():
+            staged = Staged(os.open(self._path, _UNNAMED, 0o666), None, spare)
         else:
             staged = Staged(os.open(spare, WRITE | os.O_EXCL, 0o666), spare, spare)
         try:

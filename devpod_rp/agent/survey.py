@@ -14,7 +14,7 @@ import zlib
 from contextlib import suppress
 from typing import Any, Dict, Iterator, List, Tuple
 
-from devpod_rp.agent import tree
+from devpod_rp.agent import tree, watching
 from devpod_rp.agent.batch import inflated
 from devpod_rp.agent.roots import Area, Root
 from devpod_rp.agent.rules import Rules, from_wire
@@ -43,6 +43,8 @@ def survey(request: Request) -> Reply:
     area = Area(request.header)
     unknown: Dict[str, str] = {}
     special: Dict[str, str] = {}
+    if paths is None:
+        watching.forget()
     with Root(area, request.header.get("ino")):
         walk = tree.Walk(os.fsdecode(area.root), keep=rules.keep, reads=False)
         for _step in walk.steps() if paths is None else _below(walk, rules, paths):
@@ -57,7 +59,7 @@ def _below(walk: tree.Walk, rules: Rules, paths: List[str]) -> Iterator[None]:
     found = walk.found()
     for path in [path for path, entry in found.items() if rules.ignored(path, entry.kind == tree.FOLDER)]:
         del found[path]
-    for folder in [path for path, entry in found.items() if entry.kind == tree.FOLDER]:
+    for folder in tree.topmost(path for path, entry in found.items() if entry.kind == tree.FOLDER):
         with suppress(OSError):  # gone again: then there is nothing in it
             yield from walk.steps(folder)
 

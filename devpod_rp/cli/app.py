@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "volumes": ("devpod_rp.cli.catalog:volumes", "list · create · delete network volumes."),
     "templates": ("devpod_rp.cli.catalog:templates", "list · show templates."),
     "init": ("devpod_rp.cli.init:init", "Write a commented devpod-rp.toml for this folder."),
+    "config": ("devpod_rp.cli.config:config", "show · schema: what counts here, and from where."),
     "doctor": ("devpod_rp.cli.doctor:doctor", "Check this machine and say how to fix it."),
     "ssh-config": ("devpod_rp.cli.ssh_config:ssh_config", "show · remove our hosts in your SSH configuration."),
     "local": ("devpod_rp.cli.local:local", "status · start · stop · reset · fault · preempt of the local cloud."),

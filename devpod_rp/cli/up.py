@@ -166,7 +166,7 @@ def _planned(name: str | None, known: Environment | None, loaded: Loaded, folder
     if environment is not None:
         clouds.refuse_other_cloud(environment, cloud)
         _refuse_other_folder(environment, folder)
-    where = clouds.of_environment(environment) if environment else clouds.choose(cloud or loaded.cloud)
+    where = clouds.of_environment(environment) if environment else clouds.choose(cloud, configured=loaded.cloud)
     with clouds.client(where) as client, ui.progress() as progress:
         grow = "volume.size_gb" in loaded.chosen
         return make_plan(

@@ -25,6 +25,7 @@ class Done:
     uploaded_bytes: int = 0
     deleted: int = 0
     deferred: frozenset[str] = frozenset()
+    full: bool = False
 
     def and_(self, result: CycleResult) -> Done:
         return Done(
@@ -32,15 +33,16 @@ class Done:
             self.uploaded_bytes + result.uploaded_bytes,
             self.deleted + result.deleted,
             result.deferred,
+            self.full or result.full,
         )
 
 
 class Cycles:
     """*session* with a connection.
 
-    *settle* waits a moment and returns the paths that were heard of meanwhile. *listen* is called when both sides were
-    recognised and before they are looked at, and after each look at everything, which may have read other rules; it
-    says whether everything must be looked at again.
+    *settle* waits a moment and returns the paths that were heard of meanwhile. *listen* is called after each look at
+    everything, which may have read other rules, and says whether everything must be looked at again; where the session
+    follows the pod also before the first look.
     """
 
     def __init__(
@@ -69,10 +71,17 @@ class Cycles:
         self._everything(link, paths, _LOOKS)
         return self._done
 
-    def flush(self, link: AgentLink, paths: frozenset[str]) -> Done:
-        """Synchronise everything that was written before this call, also files that were being written at first."""
+    def flush(self, link: AgentLink, paths: frozenset[str], remote_paths: frozenset[str] | None = None) -> Done:
+        """Synchronise everything that was written before this call, also files that were being written at first.
+
+        With *remote_paths* the caller knows that nothing but these changed on the pod, and nothing but *paths* here.
+        """
         self._done = Done()
-        self._everything(link, paths | self._settle(), _LOOKS)
+        if remote_paths is None:
+            self._everything(link, paths | self._settle(), _LOOKS)
+        else:
+            self._attach(link)
+            self._synchronise(paths, remote_paths)
         for _ in range(_DEFERRED_LOOKS):
             if not self._done.deferred:
                 break
@@ -105,5 +114,7 @@ class Cycles:
         if self._attached_to is not link:
             self._attached_to = None
             self._session.attach(link)
-            self._listen(link)
+            # Where nothing depends on it, a first upload is not slowed down by hearing of itself.
+            if self._session.follows_the_pod:
+                self._listen(link)
             self._attached_to = link

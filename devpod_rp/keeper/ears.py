@@ -81,14 +81,30 @@ class PodHeard:
 
 
 class PodEars:
-    """Hears of changes on the pod, where the mode makes them count. *problem* says why that may be late."""
+    """Hears of changes on the pod: at once where the mode makes them count, else when it is asked to catch up.
+
+    *deaf* says why not everything is heard. *armed* counts how often listening began: while it stays the same and is
+    not None, nothing was missed.
+    """
 
     def __init__(self, session: Session, deliver: Callable[[PodHeard], None]) -> None:
         self._session = session
         self._deliver = deliver
         self._link: AgentLink | None = None
         self._rules: list[Any] = []
-        self.problem: str | None = None
+        self._began = 0
+        self._marks = 0
+        self._caught_up = threading.Condition()
+        self._newest_mark = 0
+        self.deaf: str | None = None
+        self.armed: int | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """Why changes on the pod that matter may be heard of late, if so."""
+        if self.deaf is None or not self._session.follows_the_pod:
+            return None
+        return f"changes on the pod are found by looking now and then: {self.deaf}"
 
     def open(self, link: AgentLink) -> bool:
         """Listen from now on, by the rules of the last scan; True when a look at everything is due since they changed.
@@ -97,32 +113,64 @@ class PodEars:
             UnreachableError: the connection died.
         """
         rules = self._session.rules()
-        if not self._session.follows_the_pod or (self._link is link and rules == self._rules):
+        if self._link is link and rules == self._rules:
             return False
-        again = self._link is link
-        self._link, self._rules = link, rules
+        follows = self._session.follows_the_pod
+        again = self._link is link and follows
+        self._link, self._rules, self.armed = link, rules, None
+        self._began += 1
+        news = self._session.listen()
+        # Where nothing depends on it, the first look does not wait until the pod's folders are watched.
+        if follows and not self._arm(self._began, news):
+            return False
+        ears = threading.Thread(
+            target=self._listen, args=(link, self._began, news), name="devpod-rp-pod-ears", daemon=True
+        )
+        ears.start()
+        return again
+
+    def catch_up(self, seconds: float) -> bool:
+        """Whether everything that happened on the pod before this call was delivered; False when nobody can tell.
+
+        Raises:
+            UnreachableError: the connection died.
+        """
+        if self.armed is None or self.deaf is not None:
+            return False
+        self._marks += 1
+        mark = self._marks
+        if not self._session.ask_pod(mark):
+            return False
+        with self._caught_up:
+            return self._caught_up.wait_for(lambda: self._newest_mark >= mark, seconds)
+
+    def _arm(self, number: int, news: Iterator[RemoteNews]) -> bool:
         try:
-            news = self._session.listen()
-            self._note(next(news).limit)
+            first = next(news)
         except AgentRefused as refusal:
             if refusal.code != "not-found":
                 raise
-            self._note(refusal.message)
+            self.deaf = refusal.message
             return False
-        threading.Thread(target=self._listen, args=(link, news), name="devpod-rp-pod-ears", daemon=True).start()
-        return again
+        if number == self._began:
+            self.deaf, self.armed = first.limit, number
+        return True
 
-    def _listen(self, link: AgentLink, heard: Iterator[RemoteNews]) -> None:
+    def _listen(self, link: AgentLink, number: int, heard: Iterator[RemoteNews]) -> None:
         try:
+            if self.armed != number and not self._arm(number, heard):
+                return
             for news in heard:
-                if self._link is link:
-                    self._note(news.limit)
+                if number == self._began:
+                    self.deaf = news.limit
                 self._deliver(PodHeard(link, news))
+                if news.mark is not None:
+                    with self._caught_up:
+                        self._newest_mark = news.mark
+                        self._caught_up.notify_all()
         except UnreachableError:
             return  # the keeper learns that itself
         except DevpodError as error:
             log.warning("pod-watch=ended error=%s", error.message)
-            self._note(error.message)
-
-    def _note(self, why: str | None) -> None:
-        self.problem = None if why is None else f"changes on the pod are found by looking now and then: {why}"
+            if number == self._began:
+                self.deaf, self.armed = error.message, None

@@ -57,7 +57,7 @@ class Keeper:
         self._synchronises = bool(self._environment.spec["sync"]["enabled"])
         self._state = State(parts.timing, paused=pauses.is_paused(name) or not self._synchronises)
         self._connection = Connection(name, parts, self._inbox.put)
-        self._tunnels = Tunnels(name, lambda: self._connection.link)
+        self._tunnels = Tunnels(name, lambda: self._connection.link, parts.serve)
         self._session = parts.open_session(self._environment)
         self._pod_ears = PodEars(self._session, self._inbox.put)
         self._cycles = Cycles(self._session, self._settle, self._listen)
@@ -172,8 +172,10 @@ class Keeper:
                 self._become(self._state.connecting())
                 self._connection.start()
             elif step is not Step.WAIT:
-                self._cycle(full=step is Step.FULL)
-                self._drift.mark()
+                full = step is Step.FULL or (step is Step.FLUSH and not self._heard_everything())
+                if not self._state.paused:
+                    self._cycle(full=full)
+                    self._drift.mark()
         finally:
             self._working = False
         if step is Step.WAIT:
@@ -234,6 +236,7 @@ class Keeper:
             self._take_request(message)
         elif isinstance(message, Linked):
             self._connection.take(message.link)
+            self._tunnels.connected()
             self._become(self._state.linked(now))
         elif isinstance(message, PodRests | ConnectFailed):
             after = self._state.pod_rests if isinstance(message, PodRests) else self._state.failed
@@ -257,6 +260,8 @@ class Keeper:
                 return
             self._flushes.append(request)
             self._become(self._state.flush(True))
+            if request.op != "flush" or request.fields.get("everything"):
+                self._become(self._state.unsure())
             return
         if request.op == "pause":
             self._become(self._state.pause())
@@ -289,6 +294,16 @@ class Keeper:
                 self._later.append(message)
         return heard
 
+    def _heard_everything(self) -> bool:
+        """Take in what happened on both sides before this call; False when only a look at everything can tell."""
+        seconds = self._parts.timing.catch_up_seconds
+        try:
+            sure = self._pod_ears.catch_up(seconds) and self._ears.problem is None and self._ears.catch_up(seconds)
+        except UnreachableError:
+            return False  # the cycle that follows deals with it
+        self._read_inbox()
+        return sure and self._state.sure and self._state.full_at > self._clock.monotonic()
+
     def _listen(self, link: AgentLink) -> bool:
         self._ears.follow_rules()
         return self._pod_ears.open(link)
@@ -300,11 +315,14 @@ class Keeper:
         assert link is not None
         if full:
             self._ears.open()
+        armed = self._pod_ears.armed
         try:
-            if not waiting and not full:
-                done = self._cycles.quick(link, self._state.paths, self._state.remote_paths)
+            if waiting:
+                done = self._cycles.flush(link, self._state.paths, None if full else self._state.remote_paths)
+            elif full:
+                done = self._cycles.full(link, self._state.paths)
             else:
-                done = (self._cycles.flush if waiting else self._cycles.full)(link, self._state.paths)
+                done = self._cycles.quick(link, self._state.paths, self._state.remote_paths)
         except UnreachableError as lost:
             # Those who wait go on waiting: a broken connection is most often back at once.
             self._lose(lost.message)
@@ -326,8 +344,11 @@ class Keeper:
             self._refuse(waiting, error)
         else:
             blind = (self._ears.problem or self._pod_ears.problem) is not None
+            sure = not blind and armed is not None and armed == self._pod_ears.armed
             now, both_ways = self._clock.monotonic(), self._session.follows_the_pod
-            after = self._state.synchronised(done.deferred, full, now, follows_the_pod=both_ways, blind=blind)
+            after = self._state.synchronised(
+                done.deferred, full, now, follows_the_pod=both_ways, blind=blind, sure=sure
+            )
             self._become(after)
             self._fulfil([each for each in waiting if each.op == "flush"], done)
             self._choose([each for each in waiting if each.op in CHOICES])
@@ -366,6 +387,7 @@ class Keeper:
             "uploaded_files": done.uploaded_files,
             "uploaded_bytes": done.uploaded_bytes,
             "deleted": done.deleted,
+            "looked_at_everything": done.full,
             "deferred": sorted(done.deferred),
         }
         self._forget(requests)

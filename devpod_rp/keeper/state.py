@@ -28,6 +28,7 @@ class Timing:
     longest_backoff_seconds: float = 30.0
     tick_seconds: float = 5.0
     settle_seconds: float = 0.15
+    catch_up_seconds: float = 2.0
     deferred_seconds: float = 0.5
     wake_seconds: float = 30.0
 
@@ -50,6 +51,7 @@ class Step(Enum):
     WAIT = "wait"
     CONNECT = "connect"
     QUICK = "quick"
+    FLUSH = "flush"
     FULL = "full"
 
 
@@ -58,7 +60,8 @@ class State:
     """Where a keeper stands; times are those of a monotonic clock.
 
     *reason* says why it is not simply watching. *paths* (here) and *remote_paths* were heard of and not yet
-    synchronised. *flushing* means that somebody waits for a full cycle, which therefore must not wait for its time.
+    synchronised. *flushing* means that somebody waits until everything is synchronised, which therefore must not wait
+    for its time. *sure* says that both sides are listened to since before the last look at everything.
     """
 
     timing: Timing
@@ -66,6 +69,7 @@ class State:
     paused: bool = False
     halted: bool = False
     flushing: bool = False
+    sure: bool = False
     reason: str | None = None
     paths: frozenset[str] = frozenset()
     remote_paths: frozenset[str] = frozenset()
@@ -84,8 +88,10 @@ class State:
             return Step.WAIT, min(longest, self.connect_at - now)
         if self.line is Line.CONNECTING or self.paused:
             return Step.WAIT, longest
-        if self.flushing or now >= self.full_at:
+        if now >= self.full_at or (self.flushing and not self.sure):
             return Step.FULL, 0.0
+        if self.flushing:
+            return Step.FLUSH, 0.0
         if self.quick_at is not None and now >= self.quick_at:
             return Step.QUICK, 0.0
         due = self.full_at if self.quick_at is None else min(self.full_at, self.quick_at)
@@ -114,7 +120,7 @@ class State:
         The failures count on until a cycle went through, so that a pod which accepts connections and breaks them is
         not pestered.
         """
-        return dataclasses.replace(self, line=Line.UP, reason=None, stumbles=0, full_at=now)
+        return dataclasses.replace(self, line=Line.UP, reason=None, stumbles=0, full_at=now, sure=False)
 
     def failed(self, reason: str, now: float) -> State:
         """The connection could not be made: try again, more patiently each time."""
@@ -144,7 +150,9 @@ class State:
         if self.halted:
             return dataclasses.replace(known, full_at=min(self.full_at, now + self.timing.tick_seconds))
         if full:
-            return dataclasses.replace(known, full_at=now)
+            return dataclasses.replace(known, full_at=now, sure=False)
+        if not paths and not remote_paths:
+            return known
         return dataclasses.replace(known, quick_at=now)
 
     # Cycles.
@@ -158,10 +166,12 @@ class State:
         *,
         follows_the_pod: bool = False,
         blind: bool = False,
+        sure: bool = False,
     ) -> State:
         """A cycle went through; *deferred* were being written meanwhile, and *remark* is what a user should know.
 
-        *blind*: not everything is watched, so everything is looked at more often.
+        *blind*: not everything is watched, so everything is looked at more often. *sure*: both sides were listened to
+        all the while.
         """
         full_seconds = self.timing.blind_seconds if blind else self.timing.full_seconds
         return dataclasses.replace(
@@ -174,19 +184,20 @@ class State:
             remote_paths=deferred if follows_the_pod else frozenset(),
             quick_at=now + self.timing.deferred_seconds if deferred else None,
             full_at=now + full_seconds if full else self.full_at,
+            sure=sure if full else self.sure,
         )
 
     def halt(self, reason: str, now: float) -> State:
         """The session refuses to go on; it is asked again now and then, because the cause may go away by itself."""
         return dataclasses.replace(
-            self, halted=True, reason=reason, quick_at=None, full_at=now + self.timing.full_seconds
+            self, halted=True, reason=reason, quick_at=None, full_at=now + self.timing.full_seconds, sure=False
         )
 
     def stumbled(self, reason: str, now: float) -> State:
         """A cycle failed though the connection stands: everything is looked at again after a while."""
         stumbles = self.stumbles + 1
         at = now + self.timing.backoff(stumbles)
-        return dataclasses.replace(self, stumbles=stumbles, reason=reason, quick_at=None, full_at=at)
+        return dataclasses.replace(self, stumbles=stumbles, reason=reason, quick_at=None, full_at=at, sure=False)
 
     # The user.
 
@@ -196,12 +207,16 @@ class State:
     def flush(self, wanted: bool) -> State:
         return dataclasses.replace(self, flushing=wanted)
 
+    def unsure(self) -> State:
+        """What was heard is not enough: the next flush looks at everything."""
+        return dataclasses.replace(self, sure=False)
+
     def resume(self, now: float) -> State:
         """Go on, also after a halt; everything is looked at, because nothing was while paused."""
         return dataclasses.replace(
-            self, paused=False, halted=False, stumbles=0, full_at=now, connect_at=min(self.connect_at, now)
+            self, paused=False, halted=False, stumbles=0, full_at=now, connect_at=min(self.connect_at, now), sure=False
         )
 
     def woke(self, now: float) -> State:
         """The machine slept: neither events nor timers can be trusted."""
-        return dataclasses.replace(self, full_at=now, connect_at=min(self.connect_at, now))
+        return dataclasses.replace(self, full_at=now, connect_at=min(self.connect_at, now), sure=False)

@@ -63,8 +63,9 @@ def refuse_other_cloud(environment: Environment, choice: str | None) -> None:
         )
 
 
-def choose(choice: str | None, environ: Mapping[str, str] = os.environ) -> Cloud:
-    """The cloud named by *choice*, else ``DEVPOD_RP_CLOUD``, else RunPod if there is an API key, else the local one.
+def choose(choice: str | None, environ: Mapping[str, str] = os.environ, *, configured: str | None = None) -> Cloud:
+    """The cloud named by *choice*, else ``DEVPOD_RP_CLOUD``, else what the configuration says, else RunPod if there
+    is an API key, else the local one.
 
     Starts the local cloud if that is the answer and it is not running.
 
@@ -76,6 +77,8 @@ def choose(choice: str | None, environ: Mapping[str, str] = os.environ) -> Cloud
     name, why = choice, "asked for with --cloud"
     if name is None and environ.get("DEVPOD_RP_CLOUD"):
         name, why = environ["DEVPOD_RP_CLOUD"], "DEVPOD_RP_CLOUD"
+    if name is None and configured is not None:
+        name, why = configured, "the configuration says so"
     if name is None:
         name = default_name(environ)
         why = "RUNPOD_API_KEY is set" if name == "runpod" else "no RunPod API key found"

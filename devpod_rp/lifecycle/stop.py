@@ -72,7 +72,7 @@ def flush(environment: Environment, progress: Progress) -> None:
         return
     progress(Event("sync", "Flushing the synchronisation"))
     try:
-        control.keeper_request(environment.name, "flush", timeout=120.0)
+        control.keeper_request(environment.name, "flush", timeout=120.0, everything=True)
     except DevpodError as error:
         progress(Event("sync", f"The last local changes are not on the pod: {error.message}", warning=True))
 

@@ -72,7 +72,7 @@ def _with_wishes(environment: Environment, plan: Plan) -> Environment:
     A keeper that synchronises by older wishes is ended.
     """
     asked = plan.spec.model_dump(mode="json")
-    wishes = {key: asked[key] for key in ("sync", "spot", "forward_ports", "extensions")}
+    wishes = {key: asked[key] for key in ("sync", "spot", "forward_ports", "extensions", "code_server")}
     if environment.spec["sync"] != wishes["sync"]:
         control.stop_keeper(environment.name)
     return environments.save(dataclasses.replace(environment, spec={**environment.spec, **wishes}))

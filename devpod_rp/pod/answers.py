@@ -20,6 +20,7 @@ class Hello:
     pid: int
     boot_id: str | None
     container_started_at: float | None
+    zstd: bool = False
 
 
 def check_answer(header: Header) -> None:
@@ -51,4 +52,5 @@ def checked_hello(header: Header) -> Hello:
     ):
         raise AgentStartFailed("The agent in the pod does not say who it is.")
     python, executable, hostname = (str(text) for text in texts)
-    return Hello(python, executable, hostname, pid, boot_id, None if started is None else float(started))
+    begun = None if started is None else float(started)
+    return Hello(python, executable, hostname, pid, boot_id, begun, header.get("zstd") is True)

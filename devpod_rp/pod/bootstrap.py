@@ -62,6 +62,13 @@ def watchdog_program() -> bytes:
     return zlib.compress((_program() + "from devpod_rp.agent.watchdog import main\nmain()\n").encode("utf-8"), 6)
 
 
+def serving_payload(request: bytes) -> tuple[str, bytes]:
+    """The command and its whole input that bring up a server for a browser; see ``agent/serving.py``."""
+    start = "from devpod_rp.agent.serving import main\nmain(stream)\n"
+    program = zlib.compress((_program() + start).encode("utf-8"), 6)
+    return command(len(program)), program + request
+
+
 def emergency_program() -> bytes:
     """The program of the emergency rescue, as the agent's op ``emergency.arm`` takes it."""
     return (_program() + "from devpod_rp.agent.emergency import main\nmain()\n").encode("utf-8")

@@ -8,7 +8,7 @@ import queue
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from devpod_rp.agent.wire import Frame, WireError, read_frame, write_frame
@@ -83,9 +83,19 @@ class AgentLink:
             AgentRefused: the agent says no.
             LinkLost: the connection or the agent died.
         """
-        for frame in self.stream(op, body, **fields):
-            last = frame
-        return last
+        return self.ask(op, body, **fields)()
+
+    def ask(self, op: str, body: bytes = b"", **fields: Any) -> Callable[[], Frame]:
+        """Send *op* now; what is returned waits for the last frame of its answer, to be called once. Requests are
+        carried out in the order in which they were sent. Both raise as `call`."""
+        frames = self._frames(*self._request(op, body, fields))
+
+        def answer() -> Frame:
+            for frame in frames:
+                last = frame
+            return last
+
+        return answer
 
     def stream(self, op: str, body: bytes = b"", **fields: Any) -> Iterator[Frame]:
         """Carry out *op* (sent at the first ``next``) and yield the frames of the answer as they come; at least one.
@@ -93,9 +103,19 @@ class AgentLink:
         Frames that came but were not yet taken wait in memory: ask for large content in slices. Leaving early drops
         the rest of the answer, but does not stop the work. Raises as `call`.
         """
+        yield from self._frames(*self._request(op, body, fields))
+
+    def _request(self, op: str, body: bytes, fields: dict[str, Any]) -> tuple[int, _Waiter]:
         number, waiter = self._enlist()
         try:
             self._send(Frame({**fields, "id": number, "op": op}, body))
+        except BaseException:
+            self._waiters.pop(number, None)
+            raise
+        return number, waiter
+
+    def _frames(self, number: int, waiter: _Waiter) -> Iterator[Frame]:
+        try:
             more = True
             while more:
                 frame = waiter.get()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_SUM = re.compile(r"\$?\s*(\d+(?:\.\d+)?)\s*(?:usd|\$)?", re.IGNORECASE)
+FORM = re.compile(r"\$?\s*(\d+(?:\.\d+)?)\s*(?:usd|\$)?", re.IGNORECASE)
 
 
 def amount(text: str) -> float:
@@ -13,7 +13,7 @@ def amount(text: str) -> float:
     Raises:
         ValueError: it is no sum of money, or nothing at all.
     """
-    found = _SUM.fullmatch(text.strip())
+    found = FORM.fullmatch(text.strip())
     if found is None:
         raise ValueError(f"{text!r} is no sum of money; write it like $5 or 2.50")
     dollars = float(found[1])

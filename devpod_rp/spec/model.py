@@ -29,8 +29,8 @@ _SHORTEST_LID_SECONDS = 60.0
 
 _PORT = re.compile(r"(\d{1,5})/(tcp|http)")
 # A name of the marketplace, or the path of a VSIX file on the pod.
-_EXTENSION = re.compile(r"[\w-]+\.[\w.-]+(@[\w.+-]+)?|/\S*\.vsix")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+EXTENSION = re.compile(r"[\w-]+\.[\w.-]+(@[\w.+-]+)?|/\S*\.vsix")
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class _Part(BaseModel):
@@ -79,6 +79,17 @@ class SpotSpec(_Part):
     hook: str | None = None
 
 
+class CodeServerSpec(_Part):
+    """Where the VS Code for browsers comes from, if not from its own release page: a mirror, or another build.
+
+    *url* is that of a ``.tar.gz`` as coder/code-server releases them, *sha256* its digest; without one, the archive
+    must be the released one that we pinned.
+    """
+
+    url: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+
+
 class EnvironmentSpec(_Part):
     """Everything an environment needs, complete and checked.
 
@@ -117,6 +128,7 @@ class EnvironmentSpec(_Part):
     volume: VolumeSpec = VolumeSpec()
     sync: SyncSpec = SyncSpec()
     spot: SpotSpec = SpotSpec()
+    code_server: CodeServerSpec = CodeServerSpec()
 
     @field_validator("gpu")
     @classmethod
@@ -163,7 +175,7 @@ class EnvironmentSpec(_Part):
     @classmethod
     def _extensions(cls, extensions: tuple[str, ...]) -> tuple[str, ...]:
         for extension in extensions:
-            if not _EXTENSION.fullmatch(extension):
+            if not EXTENSION.fullmatch(extension):
                 raise ValueError(f"{extension!r} is no extension; write it like ms-python.python")
         return extensions
 
@@ -171,7 +183,7 @@ class EnvironmentSpec(_Part):
     @classmethod
     def _env(cls, env: dict[str, str]) -> dict[str, str]:
         for name in env:
-            if not _VARIABLE.fullmatch(name):
+            if not VARIABLE.fullmatch(name):
                 raise ValueError(f"{name!r} is no name for an environment variable")
         # Ours goes in as one more.
         if len({*env, "PUBLIC_KEY"}) > _MOST_VARIABLES:
@@ -242,5 +254,10 @@ def _below(path: str, parent: str) -> bool:
 
 def field_names() -> dict[str, tuple[str, ...]]:
     """Every key of the configuration, with the keys of those that are tables."""
-    tables: dict[str, type[_Part]] = {"volume": VolumeSpec, "sync": SyncSpec, "spot": SpotSpec}
+    tables: dict[str, type[_Part]] = {
+        "volume": VolumeSpec,
+        "sync": SyncSpec,
+        "spot": SpotSpec,
+        "code_server": CodeServerSpec,
+    }
     return {name: tuple(tables[name].model_fields) if name in tables else () for name in EnvironmentSpec.model_fields}

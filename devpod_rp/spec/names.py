@@ -7,7 +7,7 @@ import re
 from devpod_rp.errors import ConfigurationError
 
 LONGEST = 39
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,38}")
+FORM = re.compile(r"[a-z0-9][a-z0-9-]{0,38}")
 
 
 def slug(folder_name: str) -> str:
@@ -23,7 +23,7 @@ def validate_name(name: str, where: str) -> str:
         ConfigurationError: OpenSSH matches hosts case-sensitively while editors lower-case them, so only
             ``[a-z0-9-]`` is safe in both.
     """
-    if not _NAME.fullmatch(name):
+    if not FORM.fullmatch(name):
         raise ConfigurationError(
             f"{where}: {name!r} cannot be the name of an environment.",
             hint=f"use lower case letters, digits and dashes, {LONGEST} at most: {slug(name)}",

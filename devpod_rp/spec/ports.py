@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_FORM = re.compile(r"(?:(?P<label>[^=:\s][^=:]*)=)?(?P<port>\d{1,5})(?::(?P<local>\d{1,5}))?")
+FORM = re.compile(r"(?:(?P<label>[^=:\s][^=:]*)=)?(?P<port>\d{1,5})(?::(?P<local>\d{1,5}))?")
 _HIGHEST = 65535
 
 
@@ -28,7 +28,7 @@ def port_wish(text: str) -> PortWish:
     Raises:
         ValueError: it spells none.
     """
-    match = _FORM.fullmatch(text.strip())
+    match = FORM.fullmatch(text.strip())
     numbers = [int(number) for number in (match["port"], match["local"]) if number] if match else []
     if match is None or not all(1 <= number <= _HIGHEST for number in numbers):
         raise ValueError(f"{text!r} is no port to forward; write it like 6006, 8000:18000 or tensorboard=6006")

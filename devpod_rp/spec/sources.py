@@ -20,6 +20,7 @@ from devpod_rp.spec import templates
 from devpod_rp.spec.model import EnvironmentSpec, field_names
 from devpod_rp.spec.names import slug, validate_name
 from devpod_rp.spec.toml_file import line_of, read_toml
+from devpod_rp.spec.toml_types import mistyped
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -52,6 +53,10 @@ _FLAGS: dict[Keys, str] = {
 }
 
 
+class Misfit(ConfigurationError):
+    """Values that are fine alone and not together."""
+
+
 @dataclass(frozen=True)
 class Loaded:
     """The checked spec, the environment's name, the cloud a file chose, and for each dotted key its origin."""
@@ -60,6 +65,8 @@ class Loaded:
     name: str
     cloud: str | None
     provenance: dict[str, str]
+    kinds: dict[str, str]
+    """For each dotted key what kind of source gave its value, such as "template" or "user defaults"."""
     chosen: frozenset[str]
     """The dotted keys that somebody set, rather than a template or a default."""
     flags: dict[str, Any] = field(repr=False)
@@ -68,8 +75,9 @@ class Loaded:
 
 @dataclass(frozen=True)
 class _Layer:
-    """One source: its values by key path, and how to tell a person where a value stands."""
+    """One source: what kind it is, its values by key path, and how to tell a person where a value stands."""
 
+    kind: str
     values: dict[Keys, Any]
     locate: Callable[[Keys], str]
 
@@ -89,11 +97,11 @@ def load(
         ConfigurationError: a value cannot be used; the message names its file and line, variable or flag.
     """
     upper = [
-        *_file_layer(paths.user_config_file()),
+        *_file_layer("user defaults", paths.user_config_file()),
         *_project_layers(folder),
         _variables_layer(environ),
-        _flags_layer(earlier or {}, " of an earlier up"),
-        _flags_layer(flags),
+        _flags_layer("earlier flag", earlier or {}, " of an earlier up"),
+        _flags_layer("flag", flags),
     ]
     wanted = _last(upper, ("template",))
     try:
@@ -101,28 +109,31 @@ def load(
     except ConfigurationError as error:
         where = f"{wanted[1]}: " if wanted else ""
         raise ConfigurationError(f"{where}{error.message}", hint=error.hint) from error
-    layers = [_layer_of_file(template.path, template.values), *upper]
+    layers = [_layer_of_file(f"template {template.name}", template.path, template.values), *upper]
     for layer in layers:
         _refuse_unknown_keys(layer)
-    merged, origins = _merge(layers)
+    merged, origins, kinds = _merge(layers)
     cloud, named = merged.pop(("cloud",), None), merged.pop(("name",), None)
     if cloud not in (None, *_CLOUDS):
         raise ConfigurationError(f"{origins[('cloud',)]}: {cloud!r} is no cloud.", hint="use runpod or local.")
     name = validate_name(str(named), origins[("name",)]) if named is not None else slug(folder.resolve().name)
     merged[("template",)] = template.name
     provenance = {".".join(keys): where for keys, where in origins.items()}
+    sources = {".".join(keys): kind for keys, kind in kinds.items()}
     chosen = frozenset(".".join(keys) for layer in upper for keys in layer.values)
     given = {key: value for key, value in flags.items() if value not in (None, (), [], {})}
     remembered = {**(earlier or {}), **given}
     for asked, rivals in _EITHER_OR:
         if ".".join(asked) in given:
             remembered = {key: value for key, value in remembered.items() if tuple(key.split(".")) not in rivals}
-    return Loaded(_validated(merged, origins), name, cloud, provenance, chosen, remembered)
+    return Loaded(_validated(merged, origins), name, cloud, provenance, sources, chosen, remembered)
 
 
-def _merge(layers: list[_Layer]) -> tuple[dict[Keys, Any], dict[Keys, str]]:
+def _merge(layers: list[_Layer]) -> tuple[dict[Keys, Any], dict[Keys, str], dict[Keys, str]]:
+    """The values, where each stands, and the kind of source that gave it."""
     merged: dict[Keys, Any] = {}
     origins: dict[Keys, str] = {}
+    kinds: dict[Keys, str] = {}
     explicit_volume = False
     for depth, layer in enumerate(layers):
         for asked, rivals in _EITHER_OR:
@@ -133,10 +144,12 @@ def _merge(layers: list[_Layer]) -> tuple[dict[Keys, Any], dict[Keys, str]]:
         for keys, value in layer.values.items():
             merged[keys] = value
             origins[keys] = layer.locate(keys)
+            kinds[keys] = layer.kind
     if merged.get(("cpu",)) and not explicit_volume and merged.get(("volume", "kind"), "disk") == "disk":
         merged[("volume", "kind")] = "network"
         origins[("volume", "kind")] = "CPU pods have no volume disk"
-    return merged, {keys: where for keys, where in origins.items() if keys in merged}
+        kinds[("volume", "kind")] = "default of CPU pods"
+    return merged, {keys: origins[keys] for keys in merged}, {keys: kinds[keys] for keys in merged}
 
 
 def _validated(merged: dict[Keys, Any], origins: dict[Keys, str]) -> EnvironmentSpec:
@@ -157,19 +170,21 @@ def _validated(merged: dict[Keys, Any], origins: dict[Keys, str]) -> Environment
 
 def _in_plain_words(problem: ErrorDetails, origins: dict[Keys, str]) -> ConfigurationError:
     keys = tuple(str(part) for part in problem["loc"] if not isinstance(part, int))
+    misfit = problem["type"] == "misfit"
     what = re.sub(r"^(Input|String|List|Tuple|Value error,)\s+", "", problem["msg"])
     if problem["type"] == "missing":
         what = "is missing"
     sentence = " ".join(filter(None, (".".join(keys), what)))
-    if problem["type"] == "misfit":
+    if misfit:
         keys = tuple(str(problem["ctx"]["key"]).split("."))
     where = next((origins[keys[:end]] for end in range(len(keys), 0, -1) if keys[:end] in origins), None)
-    return ConfigurationError(f"{where}: {sentence}." if where else f"{sentence}.", hint="change that value.")
+    refusal = Misfit if misfit else ConfigurationError
+    return refusal(f"{where}: {sentence}." if where else f"{sentence}.", hint="change that value.")
 
 
-def _file_layer(path: Path) -> Iterator[_Layer]:
+def _file_layer(kind: str, path: Path) -> Iterator[_Layer]:
     if path.exists():
-        yield _layer_of_file(path, read_toml(path))
+        yield _layer_of_file(kind, path, read_toml(path))
 
 
 def _project_layers(folder: Path) -> Iterator[_Layer]:
@@ -184,16 +199,21 @@ def _project_layers(folder: Path) -> Iterator[_Layer]:
             f"{folder} has both {own.name} and [tool.devpod-rp] in pyproject.toml.", hint="keep one of them."
         )
     if table is not None:
-        yield _layer_of_file(pyproject, table, ("tool", "devpod-rp"))
-    yield from _file_layer(own)
+        yield _layer_of_file("[tool.devpod-rp] in pyproject.toml", pyproject, table, ("tool", "devpod-rp"))
+    yield from _file_layer(own.name, own)
 
 
-def _layer_of_file(path: Path, values: Mapping[str, Any], table: Keys = ()) -> _Layer:
+def _layer_of_file(kind: str, path: Path, values: Mapping[str, Any], table: Keys = ()) -> _Layer:
     def locate(keys: Keys) -> str:
         line = line_of(path, keys, table)
         return f"{path}:{line}" if line else str(path)
 
-    return _Layer(_flat(values), locate)
+    layer = _Layer(kind, _flat(values), locate)
+    for keys, value in layer.values.items():
+        complaint = mistyped(keys, value)
+        if complaint:
+            raise ConfigurationError(f"{locate(keys)}: {'.'.join(keys)} {complaint}.", hint="change that value.")
+    return layer
 
 
 def _variables_layer(environ: Mapping[str, str]) -> _Layer:
@@ -204,17 +224,17 @@ def _variables_layer(environ: Mapping[str, str]) -> _Layer:
         if text:
             values[keys] = [part.strip() for part in text.split(",") if part.strip()] if keys in _LISTS else text
     names = {keys: variable for variable, keys in by_variable.items()}
-    return _Layer(values, lambda keys: names[keys])
+    return _Layer("environment variable", values, lambda keys: names[keys])
 
 
-def _flags_layer(flags: Mapping[str, Any], whose: str = "") -> _Layer:
+def _flags_layer(kind: str, flags: Mapping[str, Any], whose: str = "") -> _Layer:
     given = {tuple(key.split(".")): value for key, value in flags.items() if value not in (None, (), [])}
 
     def locate(keys: Keys) -> str:
         flag = "--env" if keys[0] == "env" else _FLAGS.get(keys) or "--" + keys[-1].replace("_", "-")
         return flag + whose
 
-    return _Layer(_flat_env(given), locate)
+    return _Layer(kind, _flat_env(given), locate)
 
 
 def _flat_env(values: Mapping[Keys, Any]) -> dict[Keys, Any]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from devpod_rp.agent import batch, packing
+from devpod_rp.agent.content import Growing
 from devpod_rp.agent.fetch import LARGEST_WHOLE, MAX_SLICE
 from devpod_rp.agent.tree import Entry, Stamp
 from devpod_rp.agent.wire import Frame, Refusal
@@ -68,7 +68,8 @@ class Download:
     def _fetch(self, actions: list[Action]) -> None:
         wanted = {action.path: action for action in actions}
         body, fields = packing.pack(json.dumps(list(wanted)).encode("ascii"))
-        for frame in self._link.stream("files.fetch", body, **self._destination.fields(), **fields):
+        fields.update(self._destination.fields(), reads_zstd=packing.ZSTD is not None)
+        for frame in self._link.stream("files.fetch", body, **fields):
             rows, content = _unpacked(frame)
             ready: list[Action] = []
             stamps: list[Stamp | None] = []
@@ -154,12 +155,14 @@ def read_version(
     Raises:
         AgentRefused: it is not there, or was written meanwhile ("busy").
     """
-    digest = hashlib.blake2b(digest_size=16)
+    growing = Growing()
     where = destination.fields() if moment is None else {**destination.fields(), "moment": moment}
     first: Stamp | None = None
     offset = 0
     while True:
-        frame = link.call("files.read", path=path, offset=offset, size=MAX_SLICE, **where)
+        frame = link.call(
+            "files.read", path=path, offset=offset, size=MAX_SLICE, reads_zstd=packing.ZSTD is not None, **where
+        )
         data = _data(frame)
         found, settled = _stamp(frame.header)
         if first is not None and found != first:
@@ -167,11 +170,11 @@ def read_version(
         first = found
         if offset + len(data) > found.size or (not data and offset < found.size):
             raise _nonsense()
-        digest.update(data)
+        growing.add(data)
         write(offset, data)
         offset += len(data)
         if offset == found.size:
-            entry = Entry("file", found.size, bool(found.mode & 0o100), digest.hexdigest(), "", found.mtime_ns)
+            entry = Entry("file", found.size, bool(found.mode & 0o100), growing.digest(), "", found.mtime_ns)
             return entry, found if settled else None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from devpod_rp.agent import tree
-from devpod_rp.agent.tree import Entry, Snapshot
+from devpod_rp.agent.tree import Contents, Entry, Snapshot
 from devpod_rp.progress import Event, Progress
 from devpod_rp.sync.ignore import IgnoreRules
 from devpod_rp.sync.journal import Cache
@@ -25,6 +25,7 @@ class Here:
         self.digests = digests
         self.entries: dict[str, Entry] = {}
         self.unknown: dict[str, str] = {}
+        self.contents = Contents()
 
     def scan(self) -> Snapshot:
         """Read the folder; nothing of the picture changes before :meth:`take`. Raises SyncHalted when it is gone."""
@@ -33,7 +34,10 @@ class Here:
             self._progress(Event("scan", f"{seen} names, {hashed >> 20} MiB read", seen, None, "files"))
 
         try:
-            return tree.scan(str(self._root), keep=self._rules.keep, known=self.digests, progress=tell)
+            self.contents = Contents()
+            return tree.scan(
+                str(self._root), keep=self._rules.keep, known=self.digests, progress=tell, contents=self.contents
+            )
         except OSError as error:
             raise self._halts.local_missing() from error
 
@@ -53,13 +57,13 @@ class Here:
 
     def look_again(self, paths: set[str]) -> set[str]:
         """Bring the picture up to date at *paths* and below; returns every path that may differ now."""
-        seen = tree.look(str(self._root), paths, known=self.digests)
+        seen = tree.look(str(self._root), paths, known=self.digests, contents=self.contents)
         for path in {*seen.entries, *seen.unknown, *seen.special}:
             if self._rules.ignored(path, _is_folder(seen, path)):
                 for part in seen[:4]:
                     part.pop(path, None)
         self.digests.learn_all(seen.digests())
-        for folder in [path for path in seen.entries if _is_folder(seen, path)]:
+        for folder in tree.topmost(path for path in seen.entries if _is_folder(seen, path)):
             below = self._scan_below(folder)
             if below is not None:
                 seen.entries.update(below.entries)

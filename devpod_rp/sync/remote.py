@@ -120,31 +120,43 @@ def learn_digests(
 
 @dataclass(frozen=True)
 class RemoteNews:
-    """Paths that may differ on the pod now; *full* when everything does. *limit* says what is not watched there."""
+    """Paths that may differ on the pod now; *full* when everything does. *limit* says what is not watched there.
+
+    *mark* ends what :func:`ask` asked for: everything that happened before it was told.
+    """
 
     paths: frozenset[str]
     full: bool
     limit: str | None
+    mark: int | None = None
 
 
-def listen(link: AgentLink, destination: Destination, rules: list[Any]) -> Iterator[RemoteNews]:
+def ask(link: AgentLink, mark: int) -> bool:
+    """Make the pod tell what it heard until now, and then *mark*; False when nobody listens there."""
+    return bool(link.call("files.mark", mark=mark).header.get("listening"))
+
+
+def listen(link: AgentLink, destination: Destination, rules: list[Any], hold: bool = False) -> Iterator[RemoteNews]:
     """What changes on the pod, as it happens; the first news is empty and says that nothing is missed from now on.
 
-    Ends when somebody else listens on *link*.
+    With *hold* nothing comes before :func:`ask` is called. Ends when somebody else listens on *link*.
 
     Raises:
         AgentRefused: "not-found" when changes cannot be watched there, "changed" when the folder is another one.
         LinkLost: the connection died.
     """
     body, fields = _request(rules)
-    for frame in link.stream("files.watch", body, **destination.fields(), **fields):
+    for frame in link.stream("files.watch", body, hold=hold, **destination.fields(), **fields):
         if not frame.header["more"]:
             return
         paths = _reply(frame.body) if frame.body else []
         if not isinstance(paths, list) or not all(isinstance(path, str) and relative(path) for path in paths):
             raise _nonsense()
-        limit = frame.header.get("limit")
-        yield RemoteNews(frozenset(paths), bool(frame.header.get("full")), None if limit is None else str(limit)[:500])
+        limit, mark = frame.header.get("limit"), frame.header.get("mark")
+        if mark is not None and not isinstance(mark, int):
+            raise _nonsense()
+        told = None if limit is None else str(limit)[:500]
+        yield RemoteNews(frozenset(paths), bool(frame.header.get("full")), told, mark)
 
 
 def trashed(link: AgentLink, destination: Destination) -> list[list[Any]]:

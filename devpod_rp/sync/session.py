@@ -27,7 +27,7 @@ from devpod_rp.sync.ignore import IGNORE_FILES, Explanation, IgnoreRules
 from devpod_rp.sync.journal import Journal
 from devpod_rp.sync.local import LocalFolder
 from devpod_rp.sync.reconcile import Mode, Plan
-from devpod_rp.sync.remote import Destination, RemoteNews, listen, wire
+from devpod_rp.sync.remote import Destination, RemoteNews, ask, listen, wire
 from devpod_rp.sync.status import (
     Conflict,
     CycleResult,
@@ -149,13 +149,19 @@ class Session:
         return self._mode is not Mode.ONE_WAY_SAFE
 
     def listen(self) -> Iterator[RemoteNews]:
-        """What changes on the pod, as it happens; see :func:`devpod_rp.sync.remote.listen`.
+        """What changes on the pod; see :func:`devpod_rp.sync.remote.listen`. Where that calls for no cycle, it comes
+        only after :meth:`ask_pod`.
 
         Raises:
             SyncError: not attached.
         """
         link, destination = self._attached()
-        return listen(link, destination, self.rules())
+        return listen(link, destination, self.rules(), hold=not self.follows_the_pod)
+
+    def ask_pod(self, mark: int) -> bool:
+        """Make :meth:`listen` yield what happened on the pod until now, and then *mark*; False when it cannot."""
+        link, _destination = self._attached()
+        return ask(link, mark)
 
     def rules(self) -> list[Any]:
         """The ignore rules that the last scan has read, as plain data."""

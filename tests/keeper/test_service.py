@@ -53,6 +53,59 @@ def test_a_flush_returns_when_everything_written_before_it_is_on_the_pod(rig: Ri
     assert flushed["flushed"]["deferred"] == []
 
 
+@pytest.mark.parametrize("mode", ["one-way-safe", "two-way-safe"])
+def test_a_flush_between_two_listened_to_folders_looks_only_at_what_was_heard_of_and_misses_nothing(
+    rig: Rig, mode: str
+) -> None:
+    rig.mode = mode
+    for number in range(20):
+        rig.write(f"src/{number}", "1")
+    rig.start()
+    eventually(lambda: rig.ask("flush")["flushed"]["looked_at_everything"] is False)
+    rig.write("src/3", "edited here")
+    rig.write("new/deep/file", "made here")
+    (rig.folder / "src/4").unlink()
+    (rig.pod.folder / "src/5").write_text("edited on the pod")
+    rig.write("src/5", "and here")
+    flushed = rig.ask("flush")
+    assert flushed["flushed"]["looked_at_everything"] is False
+    there = rig.pod.files()
+    assert (there["src/3"], there["new/deep/file"]) == ("edited here", "made here")
+    assert "src/4" not in there
+    assert [conflict["path"] for conflict in flushed["conflicts"]] == ["src/5"]
+    assert (there["src/5"], (rig.folder / "src/5").read_text()) == ("edited on the pod", "and here")
+
+
+def test_a_flush_knows_what_only_the_pod_changed_although_nothing_comes_here(rig: Rig) -> None:
+    rig.write("a", "1")
+    rig.start()
+    eventually(lambda: rig.ask("flush")["flushed"]["looked_at_everything"] is False)
+    (rig.pod.folder / "out").mkdir()
+    (rig.pod.folder / "out/model.pt").write_text("trained")
+    flushed = rig.ask("flush")
+    assert flushed["flushed"]["looked_at_everything"] is False
+    assert flushed["pod_only"] == 2
+    assert not (rig.folder / "out").exists()
+
+
+def test_a_flush_before_a_stop_looks_at_everything(rig: Rig) -> None:
+    rig.start()
+    eventually(lambda: rig.ask("flush")["flushed"]["looked_at_everything"] is False)
+    assert rig.ask("flush", everything=True)["flushed"]["looked_at_everything"] is True
+
+
+def test_a_flush_looks_at_everything_where_the_folder_here_is_not_watched(rig: Rig) -> None:
+    def unwatchable(*_: Any) -> None:
+        raise OSError(28, "no space left: inotify watch limit reached")
+
+    rig.watch = unwatchable
+    rig.start()
+    rig.ask("flush")
+    rig.write("a", "1")
+    assert rig.ask("flush")["flushed"]["looked_at_everything"] is True
+    assert rig.pod.files() == {"a": "1"}
+
+
 def test_a_flush_right_at_the_start_waits_for_the_connection(rig: Rig) -> None:
     rig.write("a", "1")
     rig.start()

@@ -34,6 +34,13 @@ def test_the_choice_and_its_reason(choice, environ, name, why, cloud) -> None:
     assert choice is not None or clouds.default_name(environ) == name
 
 
+def test_the_variable_goes_before_the_configuration_and_that_before_the_key() -> None:
+    with_key = {"RUNPOD_API_KEY": KEY}
+    assert clouds.choose(None, with_key, configured="runpod").why == "the configuration says so"
+    chosen = clouds.choose(None, {**with_key, "DEVPOD_RP_CLOUD": "runpod"}, configured="local")
+    assert (chosen.name, chosen.why) == ("runpod", "DEVPOD_RP_CLOUD")
+
+
 def test_runpods_address_is_built_in_and_can_be_replaced() -> None:
     assert clouds.choose("runpod", {"RUNPOD_API_KEY": KEY}).url == "https://api.runpod.io"
     other = {"RUNPOD_API_KEY": f" {KEY}\n", "RUNPOD_API_URL": "https://rest.example"}

@@ -175,7 +175,7 @@ def test_an_unknown_key_is_named_with_its_line_and_the_nearest_one(loaded, proje
         ('env = "A=1"\n', "1: env is a table, not a value."),
         ("[gpu]\nname = 'L4'\n", "2: gpu is a value, not a table."),
         ("gpu_count = 0\n", "1: gpu_count should be greater than or equal to 1."),
-        ("gpu_count = 'two'\n", "1: gpu_count should be a valid integer, unable to parse string as an integer."),
+        ("gpu_count = 'two'\n", "1: gpu_count is a number, without quotes."),
         ("\nimage = ''\n", "2: image should have at least 1 character."),
         ("gpu = [1]\n", "1: gpu should be a valid string."),
         ("tier = 'cheap'\n", "1: tier should be 'secure', 'community' or 'any'."),
