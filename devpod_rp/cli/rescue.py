@@ -101,8 +101,13 @@ def list_(name: str | None, as_json: bool) -> None:
 
 @rescue.command()
 @name_argument
-@click.option("--from", "moment", metavar="TIME", help="Which rescue, as `rescue list` names it; default: the newest.")
-@click.option("--all", "every", is_flag=True, help="All rescues: of each path its newest state.")
+@click.option(
+    "--from",
+    "moment",
+    metavar="TIME",
+    help="Only this rescue, as `rescue list` names it; default: all of the last container.",
+)
+@click.option("--all", "every", is_flag=True, help="All rescues of all containers: of each path its newest state.")
 @click.option("--only", multiple=True, metavar="PATH", help="Only this file or directory on the pod (repeatable).")
 @click.option("--overwrite", is_flag=True, help="Also replace files that somebody made on this pod.")
 @json_option
