@@ -86,6 +86,15 @@ def processes(proc: Path = Path("/proc")) -> List[Process]:
     return sorted(found)
 
 
+def beginning(pid: int, proc: Path = Path("/proc")) -> Optional[int]:
+    """When process *pid* began (clock ticks after boot); None if it has ended. It may be in the middle of an exec."""
+    try:
+        fields = _stat_fields((proc / str(pid) / "stat").read_bytes().decode("utf-8", "surrogateescape"))
+    except OSError:
+        return None
+    return None if fields[0] in ("Z", "X") else int(fields[_START_TIME_FIELD - 3])
+
+
 def cpu_seconds(pid: int, proc: Path = Path("/proc")) -> Optional[float]:
     """What process *pid* and its children that ended have computed, in processor seconds; None if it is gone."""
     try:
