@@ -38,6 +38,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "volumes": ("devpod_rp.cli.catalog:volumes", "list · create · delete network volumes."),
     "templates": ("devpod_rp.cli.catalog:templates", "list · show templates."),
     "init": ("devpod_rp.cli.init:init", "Write a commented devpod-rp.toml for this folder."),
+    "login": ("devpod_rp.cli.login:login", "Store RunPod's API key, once it is verified."),
+    "logout": ("devpod_rp.cli.login:logout", "Remove the stored API key."),
     "config": ("devpod_rp.cli.config:config", "show · schema: what counts here, and from where."),
     "doctor": ("devpod_rp.cli.doctor:doctor", "Check this machine and say how to fix it."),
     "ssh-config": ("devpod_rp.cli.ssh_config:ssh_config", "show · remove our hosts in your SSH configuration."),
