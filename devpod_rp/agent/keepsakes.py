@@ -11,6 +11,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Pattern, Sequence, Tup
 
 from devpod_rp.agent import copies, packages
 from devpod_rp.agent.changes import Change
+from devpod_rp.agent.container import identity
 from devpod_rp.agent.exposure import Exposure, examine
 from devpod_rp.agent.mounts import lies_below
 from devpod_rp.agent.rescue import rescue
@@ -66,7 +67,8 @@ def save_all(volume: Optional[str], no_loss: NoLoss, *, root: str = "/", proc: P
             return total
         if volume is None:
             raise Refusal("not-permitted", "there is no volume to save {0} to".format(_list(left)))
-        saved = _finished(rescue(left, volume, examine([volume], root=root, proc=proc).survey, root=root))
+        survey = examine([volume], root=root, proc=proc).survey
+        saved = _finished(rescue(left, volume, survey, root=root, container=identity(proc)))
         if saved.failed:
             first = next(iter(saved.failed.items()))
             raise Refusal("unexpected", "{0} could not be saved: {1}".format(*first))

@@ -23,7 +23,7 @@ import time
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from devpod_rp.agent.atomic import write_atomically
-from devpod_rp.agent.container import processes
+from devpod_rp.agent.container import beginning
 from devpod_rp.agent.installing import InstallFailed, Say, is_whole, unpacked, virtual_environment
 
 MARK = "\0devpod_rp serving "
@@ -186,8 +186,7 @@ def _start(service: str, plan: Plan, wanted: str, run: str, say: Say) -> int:
             env=dict(os.environ, **plan.environ),
             start_new_session=True,
         )
-    began = next((each.began for each in processes() if each.pid == process.pid), 0)
-    state = {"pid": process.pid, "began": began, "port": port, "plan": wanted}
+    state = {"pid": process.pid, "began": beginning(process.pid), "port": port, "plan": wanted}
     write_atomically(os.path.join(run, service + ".json"), json.dumps(state).encode("ascii"))
     deadline = time.monotonic() + _START_SECONDS
     while not _answers(port, plan.health):
@@ -228,7 +227,7 @@ def _known(path: str) -> Optional[Dict[str, Any]]:
 
 
 def _lives(state: Dict[str, Any]) -> bool:
-    return any(each.pid == state["pid"] and each.began == state["began"] for each in processes())
+    return state["began"] is not None and beginning(state["pid"]) == state["began"]
 
 
 def _end(state: Dict[str, Any]) -> None:

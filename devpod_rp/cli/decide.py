@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +26,8 @@ def decider(
 ) -> Decide:
     """What to do about files at risk on *where* before the pod's *end* ("stop", "delete").
 
-    With *save* they go to the volume, with *folder* here; with both, here goes what the volume did not take.
+    With *save* they go to the volume, with *folder* here; with both, here goes what the volume did not take. Flags are
+    not tried again on the very files that they left at risk.
     """
     from devpod_rp.lifecycle import decision
 
@@ -34,21 +36,26 @@ def decider(
     told = [decision.RESCUE] if save and where != "volume" else []
     told += [decision.download_to(folder)] if folder else []
     answers: Iterator[Decision] = itertools.cycle(told)
+    asked: Counter[frozenset[str]] = Counter()
 
     def decide(report: Report) -> Decision:
+        paths = frozenset(report.paths_to_rescue())
+        again = any(paths <= before for before in asked)
+        asked[paths] += 1
         if told:
-            return next(answers)
+            return next(answers) if asked[paths] <= len(told) else decision.CANCEL
         if not ui.interactive(as_json):
             return decision.CANCEL
         with ui.undisturbed():
             for line in at_risk.lines(report, where):
                 ui.note(line)
-            return _ask(environment, report, end, can_rescue=outlives and where != "volume")
+            return _ask(environment, report, end, can_rescue=outlives and where != "volume", again=again)
 
     return decide
 
 
-def _ask(environment: Environment, report: Report, end: str, *, can_rescue: bool) -> Decision:
+def _ask(environment: Environment, report: Report, end: str, *, can_rescue: bool, again: bool) -> Decision:
+    """Ask the person; *again* when these are what an earlier answer left at risk."""
     from devpod_rp.lifecycle import decision
 
     choices: list[tuple[str, str]] = []
@@ -57,7 +64,8 @@ def _ask(environment: Environment, report: Report, end: str, *, can_rescue: bool
         if can_rescue:
             choices.append((f"Save all to the volume ({amount}), then {end}", "rescue"))
             choices.append(("Choose what to save to the volume", "choose"))
-        choices.append((f"Download all here ({amount}), then {end}", "download"))
+        # The volume that had no room for them will hardly have it now.
+        choices.insert(0 if again else len(choices), (f"Download all here ({amount}), then {end}", "download"))
     choices.append((f"Give all of it up and {end}", "give up"))
     choices.append((f"Do not {end}: leave the pod running", "cancel"))
     if not can_rescue:
@@ -67,11 +75,9 @@ def _ask(environment: Environment, report: Report, end: str, *, can_rescue: bool
         return decision.RESCUE
     if picked == "choose":
         chosen = _choose(report)
-        return (
-            decision.Decision(decision.Act.RESCUE, paths=chosen)
-            if chosen
-            else _ask(environment, report, end, can_rescue=can_rescue)
-        )
+        if not chosen:
+            return _ask(environment, report, end, can_rescue=can_rescue, again=again)
+        return decision.Decision(decision.Act.RESCUE, paths=chosen)
     if picked == "download":
         return decision.download_to(ui.ask_folder("Into which folder?", _beside(environment)))
     return decision.GIVE_UP if picked == "give up" else decision.CANCEL

@@ -75,6 +75,7 @@ def _open_in_browser(environment: Environment, ide: str, no_browser: bool, as_js
 def _open_desktop_editor(environment: Environment, ide: str, path: str | None, as_json: bool) -> None:
     from devpod_rp.editors.model import Target
     from devpod_rp.editors.registry import editors
+    from devpod_rp.lifecycle import extensions
 
     chosen = editors()[ide]
     ssh = environment.ssh
@@ -83,6 +84,7 @@ def _open_desktop_editor(environment: Environment, ide: str, path: str | None, a
     where = posixpath.normpath(posixpath.join(environment.workspace, path or ""))
     target = Target(environment.host_alias, where, ssh.host, ssh.port, ssh.user)
     missing = _with_extension(chosen, as_json)
+    waiting = extensions.install_later(environment, ide)
     opened = chosen.open(target)
     if as_json:
         render.document(
@@ -93,10 +95,13 @@ def _open_desktop_editor(environment: Environment, ide: str, path: str | None, a
                 "deep_link": opened.deep_link,
                 "problem": opened.problem,
                 "missing_extension": missing,
+                "extensions_to_come": waiting,
             }
         )
         return
     _say(chosen, target.path, environment.host_alias, opened)
+    if waiting:
+        click.echo(f"Installed on the pod once {chosen.title} has its server there: {', '.join(waiting)}.")
 
 
 def _say(chosen: Editor, path: str, host: str, opened: Opened) -> None:

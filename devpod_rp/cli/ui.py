@@ -181,6 +181,10 @@ def facts(pairs: Sequence[tuple[str, str]]) -> None:
         note(f"  {label.ljust(width)}  {value}")
 
 
+def files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"
+
+
 def size(count: int) -> str:
     """*count* bytes as a person writes them (decimal units)."""
     value = float(count)

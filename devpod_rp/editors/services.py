@@ -61,7 +61,8 @@ def bring_up(environment: Environment, connection: Connection, forward: Forward,
         ServiceFailed: it cannot be installed, or does not start.
         UnreachableError: the connection was lost, or the pod has no Python.
     """
-    command, payload = bootstrap.serving_payload(f"{json.dumps(_request(environment, forward))}\n".encode())
+    request = f"{json.dumps(_request(environment, forward))}\n".encode()
+    command, payload = bootstrap.program("serving", request)
     channel = connection.channel(command)
     try:
         channel.stdin.write(payload)

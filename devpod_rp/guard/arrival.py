@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from devpod_rp.agent import manifest
-from devpod_rp.agent.shelf import unused
+from devpod_rp.agent.naming import unused
 from devpod_rp.guard.taken import Offer
 
 PARTS = ".devpod-rp-download"

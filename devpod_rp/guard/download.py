@@ -124,8 +124,7 @@ class _Download:
         self._arrival.dress_folders((each.path, each.mode, each.mtime_ns) for each in folders)
         self._arrival.finish()
         self._arrival.make_durable()
-        message = f"{len(self.saved)} files are here"
-        self._progress(Event("download", message, self._done_bytes, self._done_bytes, "bytes"))
+        self._show(0)
 
     def write_list(self) -> None:
         """Note owners, modes, times and hashes of everything that arrived, now and earlier, beside the files."""
@@ -282,5 +281,5 @@ class _Download:
 
     def _show(self, more: int) -> None:
         self._done_bytes += more
-        message = f"Bringing {self._total_files} files here"
+        message = f"Bringing {self._total_files} file{'' if self._total_files == 1 else 's'} here"
         self._progress(Event("download", message, self._done_bytes, max(self._total_bytes, self._done_bytes), "bytes"))

@@ -170,6 +170,7 @@ def _settled(
     saved: Rescue | None = None
     brought: Download | None = None
     here: dict[str, Stamp] = {}
+    failed: Mapping[str, str] = {}
     for turn in range(_ROUNDS + 1):
         report = inspect()
         if here and brought is not None:
@@ -188,16 +189,20 @@ def _settled(
             break
         if decision.act is Act.RESCUE:
             size = sum(risk.size for risk in report.sole_copies if risk.path in wanted)
-            saved = save(environment, wanted, progress, size=size)
-            failed = saved.failed
+            latest = save(environment, wanted, progress, size=size)
+            saved = latest if latest.files or saved is None else saved
+            failed = latest.failed
         else:
             assert decision.folder is not None
             brought = bring(environment, wanted, decision.folder, progress)
             here.update(brought.stamps)
             failed = brought.failed
         if failed:
-            progress(Event("guard", f"{len(failed)} files were not saved: {_reasons(failed)}", warning=True))
-    raise refusal(environment, report)
+            progress(Event("guard", f"Not saved: {_reasons(failed)}", warning=True))
+    error = refusal(environment, report)
+    if failed:
+        raise WouldLoseDataError(f"{error.message} Not saved: {_reasons(failed)}.", hint=error.hint)
+    raise error
 
 
 def _still_equal(environment: Environment, stamps: dict[str, Stamp]) -> frozenset[str]:
@@ -208,6 +213,11 @@ def _still_equal(environment: Environment, stamps: dict[str, Stamp]) -> frozense
         return unchanged(link, stamps)
     finally:
         link.close()
+
+
+def _many(report: Report) -> str:
+    count = len(report.sole_copies)
+    return "1 file exists" if count == 1 else f"{count} files exist"
 
 
 def _reasons(failed: Mapping[str, str]) -> str:
@@ -273,7 +283,7 @@ def would_lose(environment: Environment, report: Report) -> WouldLoseDataError:
     paths = ", ".join(printable(risk.path) for risk in report.sole_copies[:3])
     more = f" and {len(report.sole_copies) - 3} more" if len(report.sole_copies) > 3 else ""
     return WouldLoseDataError(
-        f"{len(report.sole_copies)} files exist only on the container disk of {environment.name}: {paths}{more}.",
+        f"{_many(report)} only on the container disk of {environment.name}: {paths}{more}.",
         hint="--rescue saves them to the volume first, --download DIR here; --force gives them up; devpod-rp check "
         "lists them all.",
     )

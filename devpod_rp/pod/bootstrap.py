@@ -62,11 +62,11 @@ def watchdog_program() -> bytes:
     return zlib.compress((_program() + "from devpod_rp.agent.watchdog import main\nmain()\n").encode("utf-8"), 6)
 
 
-def serving_payload(request: bytes) -> tuple[str, bytes]:
-    """The command and its whole input that bring up a server for a browser; see ``agent/serving.py``."""
-    start = "from devpod_rp.agent.serving import main\nmain(stream)\n"
-    program = zlib.compress((_program() + start).encode("utf-8"), 6)
-    return command(len(program)), program + request
+def program(module: str, request: bytes) -> tuple[str, bytes]:
+    """The command and its input that run ``main`` of agent module *module*, a program of its own, on *request*."""
+    start = f"from devpod_rp.agent.{module} import main\nmain(stream)\n"
+    sources = zlib.compress((_program() + start).encode("utf-8"), 6)
+    return command(len(sources)), sources + request
 
 
 def emergency_program() -> bytes:

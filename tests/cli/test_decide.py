@@ -41,8 +41,14 @@ def test_without_flags_and_terminal_nothing_is_given_up(environment) -> None:
 
 def test_with_both_flags_what_the_volume_did_not_take_comes_here(environment) -> None:
     here = download_to(HERE)
-    assert answers(environment, save=True, folder=HERE) == [RESCUE, here, RESCUE]
-    assert answers(environment, save=False, folder=HERE) == [here] * 3
+    assert answers(environment, save=True, folder=HERE) == [RESCUE, here, CANCEL]
+
+
+def test_what_a_flag_could_not_save_it_is_not_asked_to_save_again(environment) -> None:
+    assert answers(environment, save=False, folder=HERE) == [download_to(HERE), CANCEL, CANCEL]
+    decide = decider(environment, save=True, folder=None, as_json=True, end="stop")
+    assert decide(REPORT) == RESCUE
+    assert decide(REPORT.without({"/root/a"}, "in /here")) == RESCUE, "other files than before"
 
 
 def test_nothing_is_saved_to_the_volume_that_is_about_to_die(environment) -> None:

@@ -240,3 +240,23 @@ def test_an_archive_that_is_not_the_pinned_one_is_refused(pod: World, mirror: Mi
     assert refused.json["error"]["kind"] == "service-failed"
     assert "SHA-256" in refused.json["error"]["message"]
     assert pod.ssh("ls -A /workspace/.devpod_rp/programs").stdout == ""
+
+
+def test_the_extensions_of_the_configuration_come_with_the_editors_server(pod: World) -> None:
+    configuration = pod.folder / "devpod-rp.toml"
+    before = configuration.read_text()
+    configuration.write_text('extensions = ["ms-python.python"]\n' + before)
+    pod.up()
+    said = pod.run("open", "--json", PATH="/usr/sbin").json
+    configuration.write_text(before)
+    assert said["extensions_to_come"] == ["ms-python.python"]
+    # As when the editor has connected for the first time and brought its server.
+    server = "/root/.vscode-server/cli/servers/Stable-abc/server/bin/code-server"
+    assert pod.ssh(
+        f"mkdir -p $(dirname {server}) && printf '#!/bin/sh\\necho \"$@\" > /root/asked\\n' > {server}.new"
+        f" && chmod 755 {server}.new && mv {server}.new {server}"
+    ).exit_code == 0  # fmt: skip
+    eventually(
+        lambda: "--install-extension ms-python.python" in pod.ssh("cat /root/asked").stdout,
+        "the server was asked for the extension",
+    )

@@ -33,16 +33,20 @@ def test_rescued_files_come_back_on_the_next_start_as_they_were(pod: World) -> N
     assert made.exit_code == 0, made.stderr
     before = pod.ssh(_TRAITS).stdout
     assert pod.run("rescue", "list", "--json").json == {"rescues": []}
+    # What was rescued earlier in the same run comes back together with what the stop rescues.
+    assert pod.run("rescue").exit_code == 0
+    assert pod.ssh("echo straggler > /root/later.md").exit_code == 0
     stopped = pod.run("stop", "--rescue", "--json")
     assert stopped.exit_code == 0, stopped.stdout
     pod.up()
     assert pod.ssh("ls /root/work").exit_code != 0
     listed = pod.run("rescue", "list", "--json").json["rescues"]
-    assert [each["destination"] for each in listed] == [stopped.json["rescue"]["destination"]]
+    assert stopped.json["rescue"]["destination"] in [each["destination"] for each in listed]
     restored = pod.run("rescue", "restore", "--json")
     assert restored.exit_code == 0, restored.stdout
     assert restored.json["kept"] == []
     assert pod.ssh(_TRAITS).stdout == before
+    assert pod.ssh("cat /root/later.md").stdout == "straggler\n"
     report = pod.run("check", "--json").json
     assert report["safe_to_stop"], report
 
@@ -57,7 +61,8 @@ def test_what_is_at_risk_is_downloaded_as_it_is_and_then_the_pod_may_stop(pod: W
     here = tmp_path / "here"
     first = pod.run("rescue", "--download", str(here), "--json")
     assert first.exit_code == 0, first.stdout
-    assert (first.json["download"]["files"], first.json["download"]["failed"]) == (3, [])
+    assert first.json["download"]["files"] >= 3
+    assert first.json["download"]["failed"] == []
     more = here / "root/more"
     assert hashlib.sha256((more / "model.pt").read_bytes()).hexdigest() == made.stdout.split()[0]
     assert ((more / "notes.md").stat().st_mode & 0o777, (more / "notes.md").stat().st_mtime_ns) == (
@@ -69,7 +74,7 @@ def test_what_is_at_risk_is_downloaded_as_it_is_and_then_the_pod_may_stop(pod: W
     assert pod.ssh("echo later > /root/more/notes.md").exit_code == 0
     stopped = pod.run("stop", "--download", str(here), "--json")
     assert stopped.exit_code == 0, stopped.stdout
-    assert stopped.json["download"]["already_here"] == 2
+    assert stopped.json["download"]["already_here"] >= 2
     assert ((more / "notes.md").read_text(), (more / "notes.md.old").read_text()) == ("later\n", "n\n")
     pod.up()
     assert pod.run("rescue", "restore", "--json").exit_code == 0
