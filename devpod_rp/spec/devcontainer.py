@@ -31,6 +31,9 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 Command = str | tuple[str, ...]
 """For ``/bin/sh -c`` if text, else a program and its arguments."""
 
+NONE = "none"
+"""Instead of a file's name: the project's devcontainer.json is not for its pod."""
+
 _SIZE = re.compile(r"(\d+)([tgmk]b)?")
 _UNITS = {None: 1, "kb": 2**10, "mb": 2**20, "gb": 2**30, "tb": 2**40}
 _EXTENSION_REMOVED = "-"

@@ -75,7 +75,8 @@ def _replacement(match: re.Match[str], places: Places) -> str:
     # The default ends at the next colon: so the reference implementation reads it, and nobody shall get another value.
     kind, *words = match[1].split(":")
     if kind in ("localEnv", "env") and words:
-        return _local(words[0], places.environ) or (words[1] if len(words) > 1 else "")
+        found = _local(words[0], places.environ)
+        return found if found is not None else words[1] if len(words) > 1 else ""
     plain = {
         "localWorkspaceFolder": str(places.folder),
         "localWorkspaceFolderBasename": places.folder.name,

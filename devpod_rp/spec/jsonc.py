@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from json.decoder import scanstring
 from typing import Any
 
 Keys = tuple[str, ...]
@@ -90,8 +89,9 @@ class _Reader:
             if self._peek() != ":":
                 raise self._wrong(f"a colon is missing behind {key!r}")
             self._at += 1
-            self.lines[(*keys, key)] = line
-            found[key] = self.value((*keys, key))
+            place = (*keys, key)
+            self.lines[place] = line
+            found[key] = self.value(place)
 
         self._entries("}", entry)
         return found
@@ -125,10 +125,10 @@ class _Reader:
 
     def _string(self) -> str:
         try:
-            text, self._at = scanstring(self._text, self._at + 1, True)
+            text, self._at = json.JSONDecoder().raw_decode(self._text, self._at)
         except json.JSONDecodeError as error:
             raise NotJson(error.msg, error.lineno) from error
-        return text
+        return str(text)
 
     def _constant(self, name: str) -> None:
         raise ValueError(name)

@@ -6,6 +6,7 @@ MEANINGS = {
     "name": "the environment's name; the SSH host is <name>.devpod",
     "cloud": "where pods are made: runpod or local; the command line goes before",
     "template": "where every value that is not said here comes from: devpod-rp templates list",
+    "devcontainer": "the devcontainer.json that counts; none: no such file does",
     "image": "the container image",
     "start_command": "the container's command, where the image has no /start.sh that brings up SSH",
     "gpu": "GPU types in the order you like them; the first one in stock is taken",

@@ -97,11 +97,13 @@ class EnvironmentSpec(_Part):
     *container_disk_gb* is wiped at every stop; *ssh_timeout_s* is how long a running host may take to answer over SSH
     before it is given up. *idle_stop*, *max_runtime* and *lid_stop* are durations, *max_cost* is USD for one run; each
     stops the pod, None never does. *forward_ports* are ports of the pod to have here, as ``6006`` or
-    ``tensorboard=6006:16006``; *extensions* are those of VS Code to have on the pod. ``env`` values may be secrets and
+    ``tensorboard=6006:16006``; *extensions* are those of VS Code to have on the pod. *devcontainer* is the file that
+    counts if the project's is not where the specification looks, or ``none``. ``env`` values may be secrets and
     are never shown by ``repr``.
     """
 
     template: str = "pytorch"
+    devcontainer: str | None = None
     image: Annotated[str, Field(min_length=1)]
     start_command: tuple[str, ...] | None = None
     gpu: tuple[str, ...] = ()
