@@ -78,7 +78,7 @@ def honoured(found: Devcontainer, start_command: list[str], *, image_elsewhere: 
     builds = [key for key in _BUILDS if found.raw.get(key)]
     if builds and not image_elsewhere:
         raise NeedsBuild(
-            f"{found.where(builds[0])}: {builds[0]} needs something built, and a pod runs an image that is there already.",
+            f"{found.where(builds[0])}: {builds[0]} must be built, and a pod runs an image that is there already.",
             hint="build and push it once (devcontainer build --push --image-name REGISTRY/NAME --workspace-folder .), "
             'then name it in devpod-rp.toml: image = "REGISTRY/NAME"; or devcontainer = "none" ignores the file.',
         )
@@ -157,7 +157,7 @@ class _Layer:
 
     def ports(self) -> None:
         wishes: dict[int, str] = {}
-        for index, port in enumerate(self._found.forward_ports):
+        for port in self._found.forward_ports:
             host, colon, number = str(port).rpartition(":")
             if (colon and host not in ("localhost", "127.0.0.1")) or not number.isdigit():
                 self.left_out.append(f"forwardPorts {port}")
@@ -165,7 +165,6 @@ class _Layer:
             label = self._found.labels.get(str(port)) or self._found.labels.get(number)
             wish = f"{label}={number}" if label else number
             wishes.setdefault(int(number), wish if FORM.fullmatch(wish) else number)
-            self.places[("forward_ports",)] = self._found.where("forwardPorts", str(index))
         if wishes:
             self.put(("forward_ports",), list(wishes.values()), "forwardPorts")
 

@@ -106,8 +106,8 @@ def load(
         _flags_layer("earlier flag", earlier or {}, " of an earlier up"),
         _flags_layer("flag", flags),
     ]
-    warning, project = _devcontainer_layer(folder, [*defaults, *asked], asked, environ)
-    upper = [*defaults, *project, *asked]
+    warning, container = _devcontainer_layer(folder, [*defaults, *asked], asked, environ)
+    upper = [*defaults, *container, *asked]
     wanted = _last(upper, ("template",))
     try:
         template = templates.load_template(str(wanted[0]) if wanted else templates.DEFAULT)
