@@ -69,7 +69,7 @@ class _Reader:
         except ValueError:
             word = None
         if word is None:
-            raise self._wrong("a value is missing" if found in ("", ",", "}", "]") else f"{found!r} begins no value")
+            raise self._wrong("a value is missing" if found in ("", ",", "}", "]") else f"{self._word()!r} is no value")
         self._at = word.end()
         return value
 
@@ -132,6 +132,10 @@ class _Reader:
 
     def _constant(self, name: str) -> None:
         raise ValueError(name)
+
+    def _word(self) -> str:
+        word = _WORD.match(self._text, self._at)
+        return word[0] if word else self._text[self._at]
 
     def _peek(self) -> str:
         """The next character behind blanks and comments; empty at the end."""

@@ -100,14 +100,14 @@ def load(
         ConfigurationError: a value cannot be used; the message names its file and line, variable or flag.
     """
     defaults = list(_file_layer("user defaults", paths.user_config_file()))
-    asked = [
+    above = [
         *_project_layers(folder),
         _variables_layer(environ),
         _flags_layer("earlier flag", earlier or {}, " of an earlier up"),
         _flags_layer("flag", flags),
     ]
-    warning, container = _devcontainer_layer(folder, [*defaults, *asked], asked, environ)
-    upper = [*defaults, *container, *asked]
+    warning, container = _devcontainer_layer(folder, [*defaults, *above], above, environ)
+    upper = [*defaults, *container, *above]
     wanted = _last(upper, ("template",))
     try:
         template = templates.load_template(str(wanted[0]) if wanted else templates.DEFAULT)
