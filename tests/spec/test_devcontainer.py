@@ -120,9 +120,8 @@ def test_of_several_folders_none_is_taken_silently(folder, write):
     with pytest.raises(devcontainer.SeveralDevcontainers) as refused:
         devcontainer.find(folder)
     assert ".devcontainer/gpu/devcontainer.json" in refused.value.message
-    assert (
-        refused.value.hint is not None and 'devcontainer = ".devcontainer/cpu/devcontainer.json"' in refused.value.hint
-    )
+    assert refused.value.hint is not None
+    assert 'devcontainer = ".devcontainer/cpu/devcontainer.json"' in refused.value.hint
 
 
 # ---- what it says ---------------------------------------------------------------------------------------------------
