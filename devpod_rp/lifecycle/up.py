@@ -116,6 +116,8 @@ def _bring_up(
         arrive = boot.reach if handed_over else boot.hand_over
         environment = arrive(environment, plan.spec, client, progress)
     environment = limits.with_limits(environment, plan.spec.model_dump(mode="json"))
+    # Like the limits, it counts from the next up on, whatever the pod was made with.
+    environment = dataclasses.replace(environment, spec={**environment.spec, "auto_start": plan.spec.auto_start})
     environment = _status(environment, "RUNNING", used_pod=environment.pod_id)
     hosts.write_ssh_config()
     return environment

@@ -99,7 +99,7 @@ class EnvironmentSpec(_Part):
     stops the pod, None never does. *forward_ports* are ports of the pod to have here, as ``6006`` or
     ``tensorboard=6006:16006``; *extensions* are those of VS Code to have on the pod. *devcontainer* is the file that
     counts if the project's is not where the specification looks, or ``none``. ``env`` values may be secrets and
-    are never shown by ``repr``.
+    are never shown by ``repr``. *auto_start* lets an ``ssh`` at a terminal start the stopped environment.
     """
 
     template: str = "pytorch"
@@ -123,6 +123,7 @@ class EnvironmentSpec(_Part):
     workspace: str | None = None
     forward_ports: tuple[str, ...] = ()
     extensions: tuple[str, ...] = ()
+    auto_start: bool = False
     idle_stop: str | None = None
     max_runtime: str | None = None
     max_cost: Annotated[float, Field(gt=0)] | None = None

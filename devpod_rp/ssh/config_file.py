@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 import stat
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -18,6 +19,7 @@ from pathlib import Path, PurePath
 from devpod_rp import paths
 from devpod_rp.agent.atomic import write_atomically
 from devpod_rp.errors import ConfigurationError
+from devpod_rp.ssh import on_demand
 from devpod_rp.ssh.address import Address
 from devpod_rp.ssh.directory import make_private
 from devpod_rp.ssh.include_line import NotSshConfigurationError, includes_us, with_include, without_include
@@ -39,7 +41,8 @@ class HostEntry:
     """One environment as ``ssh`` knows it.
 
     A *stopped* environment stays listed with its last address, so that editors keep showing it: its pinned host key
-    makes sure that no other pod which got the address meanwhile is taken for it.
+    makes sure that no other pod which got the address meanwhile is taken for it. *on_demand* is the name of the
+    environment that ``ssh`` may start.
     """
 
     alias: str
@@ -48,6 +51,7 @@ class HostEntry:
     known_hosts: Path
     host_key_alias: str
     stopped: bool = False
+    on_demand: str | None = None
 
 
 class Outcome(Enum):
@@ -186,9 +190,31 @@ def _block(entry: HostEntry) -> str:
         ("ServerAliveInterval", "15"),
         ("ServerAliveCountMax", "4"),
     )
+    if entry.on_demand is not None:
+        options += (("ProxyCommand", _proxy_command(entry.on_demand)),)
     # A comment of its own line: VS Code's parser loses those behind a value when it rewrites a file.
     state = f"# {entry.alias} is stopped: this was its last address.\n" if entry.stopped else ""
     return state + f"Host {entry.alias}\n" + "".join(f"  {keyword} {value}\n" for keyword, value in options)
+
+
+def _proxy_command(name: str) -> str:
+    """What starts the environment *name* when a person connects.
+
+    Windows looks for no programs and runs no shell, and some readers eat backslashes: an absolute path in double
+    quotes with forward slashes is what all of them take.
+    """
+    words = [Path(sys.executable).as_posix(), "-I", "-S", Path(on_demand.__file__).as_posix()]
+    homes = [f"{each}={os.environ[each]}" for each in ("DEVPOD_RP_HOME", "DEVPOD_RP_SSH_CONFIG") if each in os.environ]
+    quoted = [_for_a_shell(word) for word in (*words, "%h", "%p", name, *homes)]
+    return " ".join(quoted)
+
+
+def _for_a_shell(word: str) -> str:
+    if re.fullmatch(r"%[hp]|-\w", word):
+        return word
+    if re.search(r'["\\$`!\x00-\x1f\x7f]', word.replace("\\", "/")):
+        raise _unspeakable(word)
+    return '"' + word.replace("\\", "/").replace("%", "%%") + '"'
 
 
 def _include_argument() -> str:
