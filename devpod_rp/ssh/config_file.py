@@ -177,7 +177,7 @@ def _block(entry: HostEntry) -> str:
             raise ConfigurationError(
                 f"{value!r} cannot be written as {what} of {entry.alias} into {paths.ssh_hosts_file()}."
             )
-    options = (
+    options: tuple[tuple[str, str], ...] = (
         ("HostName", entry.address.host.replace("%", "%%")),
         ("Port", str(entry.address.port)),
         ("User", entry.address.user),

@@ -88,7 +88,7 @@ def unattended(words: list[str]) -> bool:
     return False
 
 
-def _started(name: str, variables: dict) -> "tuple[str, int] | None":
+def _started(name: str, variables: "dict[str, str]") -> "tuple[str, int] | None":
     """Bring the environment up, its progress on stderr; where its SSH server answers then, None if it did not come."""
     import json
 
