@@ -191,26 +191,34 @@ def _block(entry: HostEntry) -> str:
         ("ServerAliveCountMax", "4"),
     )
     if entry.on_demand is not None:
-        options += (("ProxyCommand", _proxy_command(entry.on_demand)),)
+        options += (("ProxyCommand", _proxy_command(entry, entry.on_demand)),)
     # A comment of its own line: VS Code's parser loses those behind a value when it rewrites a file.
     state = f"# {entry.alias} is stopped: this was its last address.\n" if entry.stopped else ""
     return state + f"Host {entry.alias}\n" + "".join(f"  {keyword} {value}\n" for keyword, value in options)
 
 
-def _proxy_command(name: str) -> str:
+def _proxy_command(entry: HostEntry, name: str) -> str:
     """What starts the environment *name* when a person connects.
 
-    Windows looks for no programs and runs no shell, and some readers eat backslashes: an absolute path in double
-    quotes with forward slashes is what all of them take.
+    Windows looks for no programs and runs no shell, some readers eat backslashes and know no %-tokens: an absolute path
+    in double quotes, forward slashes and the address itself are what all of them take.
     """
-    words = [Path(sys.executable).as_posix(), "-I", "-S", Path(on_demand.__file__).as_posix()]
-    homes = [f"{each}={os.environ[each]}" for each in ("DEVPOD_RP_HOME", "DEVPOD_RP_SSH_CONFIG") if each in os.environ]
-    quoted = [_for_a_shell(word) for word in (*words, "%h", "%p", name, *homes)]
-    return " ".join(quoted)
+    words = (
+        Path(sys.executable).as_posix(),
+        "-I",
+        "-S",
+        Path(on_demand.__file__).as_posix(),
+        entry.address.host,
+        str(entry.address.port),
+        entry.alias,
+        name,
+        *(f"{each}={os.environ[each]}" for each in ("DEVPOD_RP_HOME", "DEVPOD_RP_SSH_CONFIG") if each in os.environ),
+    )
+    return " ".join(_for_a_shell(word) for word in words)
 
 
 def _for_a_shell(word: str) -> str:
-    if re.fullmatch(r"%[hp]|-\w", word):
+    if re.fullmatch(r"[\w.:-]+", word):
         return word
     if re.search(r'["\\$`!\x00-\x1f\x7f]', word.replace("\\", "/")):
         raise _unspeakable(word)

@@ -22,12 +22,12 @@ _TUNNEL = set("NfTDWO")
 _FAILED = 255
 
 
-def main(arguments: list[str]) -> int:
-    """*arguments*: address, port, environment, and ``NAME=VALUE`` for what our command needs to find our files."""
-    host, port, name, *variables = arguments
+def main(arguments: "list[str]") -> int:
+    """*arguments*: address, port, alias, environment, and ``NAME=VALUE`` for what our command needs to find our files."""
+    host, port, alias, name, *variables = arguments
     connection = _connected(host, int(port))
     if connection is None:
-        reason = _nobody_asks()
+        reason = _nobody_asks(alias)
         if reason is not None:
             _say(f"{name} does not answer, and is not started: {reason}. devpod-rp up {name} starts it.")
             return _FAILED
@@ -51,7 +51,7 @@ def _connected(host: str, port: int) -> "socket.socket | None":
     return connection
 
 
-def _nobody_asks() -> "str | None":
+def _nobody_asks(alias: str) -> "str | None":
     """Why this is no person who waits for a shell; None if it is one."""
     if not sys.stderr.isatty():
         return "nobody at a terminal asks for it"
@@ -65,27 +65,37 @@ def _nobody_asks() -> "str | None":
     words = subprocess.run(
         ["ps", "-o", "args=", "-p", str(os.getppid())], capture_output=True, text=True, check=False
     ).stdout.split()
-    return "this is only a tunnel, or nobody may be asked" if unattended(words[1:]) else None
+    return "this is only a tunnel, or nobody may be asked" if unattended(words[1:], alias) else None
 
 
-def unattended(words: list[str]) -> bool:
-    """Whether ``ssh`` with these *words* is a tunnel, or has nobody to answer it."""
-    position = 0
-    while position < len(words) and words[position].startswith("-"):
-        word = words[position]
-        position += 1
+def unattended(words: "list[str]", alias: str) -> bool:
+    """Whether ``ssh`` with these *words* is a tunnel to *alias*, or has nobody to answer it.
+
+    ``ps`` does not say where a word ends that holds blanks, so what is no option before the destination is passed over.
+    A destination that is spelled in some other way ends nothing: then rather too much counts as an option.
+    """
+    arrived = False
+    for position, word in enumerate(words):
+        if not word.startswith("-"):
+            # ssh takes options behind the destination, too; what follows them is the command.
+            if arrived and not _takes_next(words[position - 1]):
+                return False
+            arrived = arrived or word == alias or word.endswith("@" + alias)
+            continue
         for index, letter in enumerate(word[1:], 1):
             if letter in _TUNNEL:
                 return True
             if letter in _WITH_VALUE:
-                value = word[index + 1 :]
-                if not value and position < len(words):
-                    value = words[position]
-                    position += 1
-                if letter == "o" and value.lower().replace(" ", "=") in ("batchmode=yes", "sessiontype=none"):
+                value = word[index + 1 :] or "".join(words[position + 1 : position + 2])
+                if letter == "o" and value.lower() in ("batchmode=yes", "sessiontype=none"):
                     return True
                 break
     return False
+
+
+def _takes_next(word: str) -> bool:
+    """Whether *word* is an option whose value is the word after it."""
+    return word.startswith("-") and word[-1:] in _WITH_VALUE and not _WITH_VALUE & set(word[1:-1])
 
 
 def _started(name: str, variables: "dict[str, str]") -> "tuple[str, int] | None":

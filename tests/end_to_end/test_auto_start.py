@@ -82,8 +82,8 @@ def test_while_the_pod_runs_every_kind_of_ssh_passes_through(world: World) -> No
 @pytest.mark.parametrize(
     "arguments",
     [
-        pytest.param(("-T", "-D", "0", "-o", "ConnectTimeout=15", "proj.devpod", "bash"), id="an editor"),
-        pytest.param(("-N", "-L", "0:127.0.0.1:80", "proj.devpod"), id="a tunnel"),
+        pytest.param(("-T", "-D", "41977", "-o", "ConnectTimeout=15", "proj.devpod", "bash"), id="an editor"),
+        pytest.param(("-N", "-L", "41978:127.0.0.1:80", "proj.devpod"), id="a tunnel"),
         pytest.param(("proj.devpod", "true"), id="a script"),
     ],
 )
@@ -108,7 +108,7 @@ def test_nothing_in_the_background_starts_it(world: World, arguments: tuple[str,
 @pytest.mark.parametrize(
     "arguments",
     [
-        pytest.param(("-N", "-L", "0:127.0.0.1:80", "proj.devpod"), id="a tunnel"),
+        pytest.param(("-N", "-L", "41978:127.0.0.1:80", "proj.devpod"), id="a tunnel"),
         pytest.param(("-o", "BatchMode=yes", "proj.devpod", "true"), id="batch mode"),
     ],
 )
@@ -165,7 +165,11 @@ def test_without_the_option_there_is_no_proxy(world: World) -> None:
         ("proj.devpod", False),
         ("-t -p 22 -i key proj.devpod tmux -N", False),
         ("-L 8888:localhost:8888 proj.devpod", False),
-        ("-vA -oUser=N proj.devpod -N", False),
+        ("-vA -oUser=N proj.devpod", False),
+        ("-F /home/my files/config me@proj.devpod ls -N", False),
+        ("proj.devpod -p 22 tmux -N", False),
+        ("-F /home/my files/config -N me@proj.devpod", True),
+        ("proj.devpod -N", True),
         ("-N proj.devpod", True),
         ("-fNL 1:x:2 proj.devpod", True),
         ("-T -D 41007 proj.devpod bash", True),
@@ -175,4 +179,4 @@ def test_without_the_option_there_is_no_proxy(world: World) -> None:
     ],
 )
 def test_what_ssh_was_asked_tells_a_tunnel_from_a_person(line: str, alone: bool) -> None:
-    assert unattended(line.split()) is alone
+    assert unattended(line.split(), "proj.devpod") is alone
