@@ -10,7 +10,6 @@ import contextlib
 import os
 import re
 import stat
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -19,10 +18,10 @@ from pathlib import Path, PurePath
 from devpod_rp import paths
 from devpod_rp.agent.atomic import write_atomically
 from devpod_rp.errors import ConfigurationError
-from devpod_rp.ssh import on_demand
 from devpod_rp.ssh.address import Address
 from devpod_rp.ssh.directory import make_private
 from devpod_rp.ssh.include_line import NotSshConfigurationError, includes_us, with_include, without_include
+from devpod_rp.ssh.proxy_command import proxy_command
 
 # URI authorities are lower-cased by editors while OpenSSH matches Host case-sensitively.
 _ALIAS = re.compile(r"[a-z0-9][a-z0-9.-]*")
@@ -191,38 +190,12 @@ def _block(entry: HostEntry) -> str:
         ("ServerAliveCountMax", "4"),
     )
     if entry.on_demand is not None:
-        options += (("ProxyCommand", _proxy_command(entry, entry.on_demand)),)
+        # What got the address of a stopped pod meanwhile is not asked at all.
+        port = 0 if entry.stopped else entry.address.port
+        options += (("ProxyCommand", proxy_command(entry.address.host, port, entry.alias, entry.on_demand)),)
     # A comment of its own line: VS Code's parser loses those behind a value when it rewrites a file.
     state = f"# {entry.alias} is stopped: this was its last address.\n" if entry.stopped else ""
     return state + f"Host {entry.alias}\n" + "".join(f"  {keyword} {value}\n" for keyword, value in options)
-
-
-def _proxy_command(entry: HostEntry, name: str) -> str:
-    """What starts the environment *name* when a person connects.
-
-    Windows looks for no programs and runs no shell, some readers eat backslashes and know no %-tokens: an absolute path
-    in double quotes, forward slashes and the address itself are what all of them take.
-    """
-    words = (
-        Path(sys.executable).as_posix(),
-        "-I",
-        "-S",
-        Path(on_demand.__file__).as_posix(),
-        entry.address.host,
-        str(entry.address.port),
-        entry.alias,
-        name,
-        *(f"{each}={os.environ[each]}" for each in ("DEVPOD_RP_HOME", "DEVPOD_RP_SSH_CONFIG") if each in os.environ),
-    )
-    return " ".join(_for_a_shell(word) for word in words)
-
-
-def _for_a_shell(word: str) -> str:
-    if re.fullmatch(r"[\w.:-]+", word):
-        return word
-    if re.search(r'["\\$`!\x00-\x1f\x7f]', word.replace("\\", "/")):
-        raise _unspeakable(word)
-    return '"' + word.replace("\\", "/").replace("%", "%%") + '"'
 
 
 def _include_argument() -> str:

@@ -23,7 +23,7 @@ _FAILED = 255
 
 
 def main(arguments: "list[str]") -> int:
-    """*arguments*: address, port, alias, environment, and ``NAME=VALUE`` for what our command needs to find our files."""
+    """*arguments*: address, port, alias, environment, and as ``NAME=VALUE`` where our files are."""
     host, port, alias, name, *variables = arguments
     connection = _connected(host, int(port))
     if connection is None:

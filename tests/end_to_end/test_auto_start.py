@@ -131,7 +131,7 @@ def test_a_background_job_of_a_terminal_does_not_start_it(stopped: World) -> Non
     assert status(stopped) == "EXITED"
 
 
-def test_the_keeper_does_not_start_it(stopped: World) -> None:
+def test_the_synchronisation_does_not_start_it(stopped: World) -> None:
     asked = stopped.run("sync", "flush", "--json")
     assert asked.exit_code != 0
     assert status(stopped) == "EXITED"
