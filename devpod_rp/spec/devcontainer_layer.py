@@ -5,12 +5,12 @@ A pod runs a ready image and nothing is built for it, so Dockerfiles, compose fi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shlex
 from dataclasses import dataclass
 from typing import Any
 
 from devpod_rp.errors import ConfigurationError
-from devpod_rp.spec.devcontainer import STAGES, Devcontainer
+from devpod_rp.spec.devcontainer import STAGES, Devcontainer, Stage
 from devpod_rp.spec.devcontainer_variables import with_container_env
 from devpod_rp.spec.model import EXTENSION
 from devpod_rp.spec.ports import FORM
@@ -23,6 +23,13 @@ _SMALLEST_VOLUME_GB = 10
 # A flavor with 4 GB of memory for each vCPU: docs.runpod.io, the general-purpose CPU pods.
 _CPU_FLAVOR = "cpu3g"
 _CPU_GB_PER_VCPU = 4
+_STAGES: dict[Stage, str] = {
+    "onCreateCommand": "on_create",
+    "updateContentCommand": "update_content",
+    "postCreateCommand": "post_create",
+    "postStartCommand": "post_start",
+    "postAttachCommand": "post_attach",
+}
 _ROOT = ("root", "0", None)
 # Said by almost every file, or about this machine's Docker: on a pod nobody misses them.
 _IDLE = {
@@ -92,6 +99,7 @@ def honoured(found: Devcontainer, start_command: list[str], *, image_elsewhere: 
     made.workspace()
     made.ports()
     made.editor()
+    made.hooks()
     made.others()
     return Honoured(made.values, made.places, tuple(made.left_out))
 
@@ -180,10 +188,17 @@ class _Layer:
     def others(self) -> None:
         if self._found.remote_user not in _ROOT:
             self.left_out.append(f"remoteUser {self._found.remote_user} (everything runs as root)")
-        self.left_out += self._hooks()
         self.left_out += sorted(key for key in self._found.raw if key not in _IDLE)
 
-    def _hooks(self) -> Iterator[str]:
-        for stage in self._found.hooks:
-            local = " (it would run on this machine)" if stage == "initializeCommand" else ""
-            yield f"{stage}{local}"
+    def hooks(self) -> None:
+        """Those of the pod. What a project wants to run on this machine, its user may run."""
+        for stage, commands in self._found.hooks.items():
+            if stage == "initializeCommand":
+                self.left_out.append(
+                    "initializeCommand (it would run on this machine: run it yourself if you trust it)"
+                )
+                continue
+            lines = [each if isinstance(each, str) else shlex.join(each) for each in commands.values()]
+            self.put(("hooks", _STAGES[stage]), lines, stage)
+        if "waitFor" in self._found.raw and self._found.wait_for in _STAGES:
+            self.put(("hooks", "wait_for"), _STAGES[self._found.wait_for], "waitFor")

@@ -36,6 +36,11 @@ _LISTS = {
     ("sync", "ignore"),
     ("forward_ports",),
     ("extensions",),
+    ("hooks", "on_create"),
+    ("hooks", "update_content"),
+    ("hooks", "post_create"),
+    ("hooks", "post_start"),
+    ("hooks", "post_attach"),
 }
 # A pod has GPUs or a CPU flavor: who asks for one no longer wants the other of a lower layer.
 _EITHER_OR: tuple[tuple[Keys, tuple[Keys, ...]], ...] = (
