@@ -23,17 +23,18 @@ if TYPE_CHECKING:
 STAGES = ("on_create", "update_content", "post_create", "post_start", "post_attach")
 """In the order in which they run; the last one at every ``up``, the others once for each start of the pod."""
 
+ALWAYS = "post_attach"
 LOG = f"{RUN}/hooks.log"
+_MARKS = f"{RUN}/hooks"
 _SHOWN_CHARACTERS = 60
 
 _PROGRAM = f"""
-marks={RUN}/hooks
+marks={_MARKS}
 umask 077
 mkdir -p "$marks" || exit
 stage() {{
   name=$1 mark=$2
   shift 2
-  [ -z "$mark" ] || [ "$(cat "$marks/$name" 2>/dev/null)" != "$mark" ] || return 0
   echo "== $name" >> {LOG}
   running=
   for command; do
@@ -59,13 +60,16 @@ def run(environment: Environment, hooks: HooksSpec, progress: Progress) -> None:
     Raises:
         UnreachableError: the connection is lost.
     """
-    due = [stage for stage in STAGES if getattr(hooks, stage)]
-    if not due:
+    wanted = [stage for stage in STAGES if getattr(hooks, stage)]
+    if not wanted:
         return
     end = STAGES.index(hooks.wait_for) + 1
-    awaited, later = [each for each in due if each in STAGES[:end]], [each for each in due if each in STAGES[end:]]
-    enter = f"cd {shlex.quote(environment.workspace)} || exit"
+    folder = shlex.quote(environment.workspace)
+    enter = f"mkdir -p {folder} && cd {folder} || exit"
     with connect.open_connection(environment) as connection:
+        marks = connection.run(f"cd {_MARKS} 2>/dev/null && grep -H . *").stdout.decode("utf-8", "replace").splitlines()
+        due = [each for each in wanted if each == ALWAYS or f"{each}:{_mark(getattr(hooks, each))}" not in marks]
+        awaited, later = [each for each in due if each in STAGES[:end]], [each for each in due if each in STAGES[end:]]
         for stage in awaited:
             commands = getattr(hooks, stage)
             progress(Event("hooks", f"Running {stage}: {_spoken(commands)}"))
@@ -93,8 +97,11 @@ def _script(enter: str, calls: Sequence[str]) -> str:
 
 
 def _call(stage: str, commands: Sequence[str]) -> str:
-    mark = "" if stage == "post_attach" else hashlib.sha256("\0".join(commands).encode()).hexdigest()
-    return shlex.join(["stage", stage, mark, *commands])
+    return shlex.join(["stage", stage, _mark(commands), *commands])
+
+
+def _mark(commands: Sequence[str]) -> str:
+    return hashlib.sha256("\0".join(commands).encode()).hexdigest()
 
 
 def _spoken(commands: Sequence[str]) -> str:

@@ -194,9 +194,7 @@ class _Layer:
         """Those of the pod. What a project wants to run on this machine, its user may run."""
         for stage, commands in self._found.hooks.items():
             if stage == "initializeCommand":
-                self.left_out.append(
-                    "initializeCommand (it would run on this machine: run it yourself if you trust it)"
-                )
+                self.left_out.append("initializeCommand (it would run here: do so yourself if you trust it)")
                 continue
             lines = [each if isinstance(each, str) else shlex.join(each) for each in commands.values()]
             self.put(("hooks", _STAGES[stage]), lines, stage)

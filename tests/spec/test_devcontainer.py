@@ -221,6 +221,9 @@ def test_what_a_pod_can_honour_is_taken_and_the_rest_is_named_once(loaded, write
     assert (spec.min_vcpu_per_gpu, spec.min_ram_per_gpu_gb, spec.volume.size_gb) == (4, 16, 1024)
     assert spec.forward_ports == ("notebook=8888", "6006")
     assert spec.extensions == ("ms-python.python",)
+    assert spec.hooks.on_create == (f"sh -c 'echo {folder.name}'",)
+    assert spec.hooks.post_create == ("echo 1", "echo 2")
+    assert spec.hooks.wait_for == "post_create"
     assert spec.env["HERE"] == 'a "b" $c'
     assert spec.env["LOCAL"] == f"{folder} {folder.name}"
     assert found.kinds["image"] == "devcontainer.json"
