@@ -1,4 +1,4 @@
-"""A project with a devcontainer.json: its machine, its variables, and its hooks at the moments that they are meant for."""
+"""A project with a devcontainer.json: its machine, its variables, and its hooks at their moments."""
 
 from __future__ import annotations
 
