@@ -83,6 +83,23 @@ def test_a_hook_that_fails_is_told_with_its_words_and_stops_the_later_ones(world
     assert runs(world) == before
 
 
+def test_a_command_is_passed_through_with_its_words_output_and_exit_code(world: World) -> None:
+    below = world.folder / "below"
+    below.mkdir(exist_ok=True)
+    for arguments, exit_code, printed in (
+        (("--", "printf", "%s|", "a b", "$HOME", "--json"), 0, "a b|$HOME|--json|"),
+        (("--", "echo $((40+2)); exit 3"), 3, "42\n"),
+        (("proj", "--", "printf", "proj"), 0, "proj"),
+        (("--", "proj"), 127, ""),
+        (("printf", "%s|", "--", "x"), 0, "--|x|"),
+    ):
+        done = world.run("ssh", *arguments, cwd=below)
+        assert (done.exit_code, done.stdout) == (exit_code, printed), arguments
+    nobody = world.run("ssh", "nobody", "--", "true")
+    assert nobody.exit_code == 2, nobody.stderr
+    assert "nobody" in nobody.stderr
+
+
 def test_a_project_that_needs_a_build_is_refused_before_anything_changes(world: World) -> None:
     write(world, {"build": {"dockerfile": "Dockerfile"}})
     refused = world.run("up", "--yes", "--json")
