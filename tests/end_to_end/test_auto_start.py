@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from devpod_rp.runpod.client import RunPod
 from devpod_rp.ssh.on_demand import unattended
 from tests.end_to_end.conftest import World, eventually
 
@@ -144,6 +145,18 @@ def test_a_person_at_a_terminal_starts_it_sees_so_and_gets_the_answer_and_exit_c
     assert code == 3
     assert status(stopped) == "RUNNING"
     eventually(lambda: stopped.ssh("true").exit_code == 0, "the next connection is an ordinary one")
+
+
+def test_the_ssh_configuration_follows_a_pod_that_was_stopped_elsewhere(world: World) -> None:
+    pod = world.up()["pod_id"]
+    cloud = world.local_cloud()
+    with RunPod(cloud["url"], cloud["token"]) as client:
+        client.stop_pod(pod)
+    hosts = world.home / "ssh" / "config"
+    eventually(lambda: "is stopped" in hosts.read_text(), "the keeper has written that it is stopped", seconds=90)
+    code, screen = at_a_terminal(world, *ssh(world, "-t", "proj.devpod", "echo here"))
+    assert "here" in screen
+    assert code == 0
 
 
 def test_without_the_option_there_is_no_proxy(world: World) -> None:
