@@ -96,7 +96,10 @@ def up(
     flags["env"] = _variables(variables)
     target = _target(name, folder)
     known = _known(name, target)
-    plan = _planned(name, known, load(target, flags, earlier=known.flags if known else None), target, cloud)
+    loaded = load(target, flags, earlier=known.flags if known else None)
+    if loaded.warning:
+        ui.note(f"warning: {loaded.warning}")
+    plan = _planned(name, known, loaded, target, cloud)
     if dry_run:
         if as_json:
             render.document(plan.as_json())
