@@ -3,12 +3,12 @@
 BIN = .venv/bin
 WHEEL_VENV = .venv-wheel
 
-.PHONY: up test check lint types fast wheel-test bench bench-sync system clean
+.PHONY: up test check lint types fast wheel-test bench bench-sync system browser-tools clean
 
 up: .venv/installed
 	$(BIN)/devpod-rp up --cloud local --yes
 
-test: .venv/installed-dev .venv-outside/ready system
+test: .venv/installed-dev .venv-outside/ready system browser-tools
 	$(BIN)/python -m pytest -n 2 --dist loadscope tests
 
 check: lint types fast
@@ -26,7 +26,7 @@ fast: .venv/installed-dev
 
 # The same end-to-end tests against what a user installs, away from the checkout: templates, agent and data files must
 # be in the wheel.
-wheel-test: .venv/installed-dev system
+wheel-test: .venv/installed-dev system browser-tools
 	rm -rf dist $(WHEEL_VENV)
 	$(BIN)/python -m build --wheel --outdir dist .
 	.ci/venv $(WHEEL_VENV)
@@ -50,6 +50,10 @@ bench-sync: .venv/installed-dev system
 # What the tests need from the system; a no-op where it is there already or where we are not root.
 system:
 	.ci/system-packages
+
+# What the tests of editors in a browser need, some hundred megabytes of it; likewise.
+browser-tools:
+	.ci/browser-tools
 
 .venv/python: .ci/venv
 	.ci/venv .venv

@@ -9,6 +9,13 @@ from __future__ import annotations
 from enum import IntEnum
 
 
+def printable(name: str) -> str:
+    """A name that comes from elsewhere (a file of the pod, say) as a message may hold it: it plays no tricks with the
+    terminal, fakes no lines, and can be encoded.
+    """
+    return name if name.isprintable() else repr(name)
+
+
 class ExitCode(IntEnum):
     """The exit codes of the command line; also ``error.code`` of every ``--json`` document."""
 

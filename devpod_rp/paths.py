@@ -102,6 +102,21 @@ def user_config_file() -> Path:
     return config_dir() / "config.toml"
 
 
+def login_file() -> Path:
+    """Which store ``login`` put the API key into; not the key."""
+    return config_dir() / "login.json"
+
+
+def api_key_file() -> Path:
+    """The API key (0600), where there is no keyring."""
+    return config_dir() / "api-key"
+
+
+def runpodctl_config() -> Path:
+    """Where runpodctl and RunPod's Python package keep their key; read, never written."""
+    return Path.home() / ".runpod" / "config.toml"
+
+
 def user_templates_dir() -> Path:
     return config_dir() / "templates"
 

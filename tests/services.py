@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Iterator
@@ -47,8 +48,9 @@ def said_back(port: int, data: bytes, seconds: float = 30.0) -> bytes:
 
 
 def _send(client: socket.socket, data: bytes) -> None:
-    client.sendall(data)
-    client.shutdown(socket.SHUT_WR)
+    with contextlib.suppress(OSError):  # hung up on: what was received tells
+        client.sendall(data)
+        client.shutdown(socket.SHUT_WR)
 
 
 def _accept(server: socket.socket) -> None:

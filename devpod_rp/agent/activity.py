@@ -29,7 +29,7 @@ _EMBEDDED_SERVER = "/devpod_rp/lib/serve.py"
 _KERNEL = re.compile(r"\b(ipykernel_launcher|ipykernel|xpython|IRkernel)\b")
 _EDITORS = (".vscode-server", ".cursor-server", ".windsurf-server", ".zed_server", "JetBrains")
 # code-server and openvscode touch it once a minute for as long as a browser is connected (code-server's FAQ).
-_BROWSER_HEARTBEATS = ("root/.local/share/code-server/heartbeat",)
+_BROWSER_HEARTBEATS = ("root/.local/share/code-server/heartbeat", "run/devpod_rp/code-server-heartbeat")
 _HEARTBEAT_SECONDS = 120.0
 
 

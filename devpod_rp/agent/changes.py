@@ -13,8 +13,9 @@ from typing import Collection, Dict, List, NamedTuple, Optional
 
 from devpod_rp.agent.container import Seals
 from devpod_rp.agent.mounts import Survey
+from devpod_rp.agent.roots import OPEN_FOLDER
 
-_DIRECTORY_ONLY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_DIRECTORY_ONLY = OPEN_FOLDER | getattr(os, "O_NONBLOCK", 0)
 # What a name may turn into between listing and looking; none of it is a reason to distrust the scan.
 _MOVED_ON = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE)
 

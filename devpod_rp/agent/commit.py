@@ -7,23 +7,19 @@ exactly what the launcher expects to be there, and what is replaced or deleted l
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
-import re
 import time
 from contextlib import suppress
 from typing import Any, Dict, List, Optional, Tuple
 
-from devpod_rp.agent import durable
+from devpod_rp.agent import content, durable
 from devpod_rp.agent.batch import Item, count
 from devpod_rp.agent.own import OWN
-from devpod_rp.agent.roots import PART, Area, Root, encode
-from devpod_rp.agent.staging import NO_LINKS, WRITE, Staged, Staging
-from devpod_rp.agent.tree import digest_of
+from devpod_rp.agent.parts import PARTS, part_path
+from devpod_rp.agent.roots import Area, Root, encode
+from devpod_rp.agent.staging import NO_LINKS, Staged, Staging
 from devpod_rp.agent.versions import READ, Found, look, permissions
 from devpod_rp.agent.wire import Refusal
-
-_STAGE_ID = re.compile(r"[0-9a-f]{8,64}")
 
 _CODES = {
     errno.ENOSPC: "no-space",
@@ -97,11 +93,13 @@ class Batch:
 
     def _stage(self, number: int, item: Item, size: int, data: Optional[bytes]) -> None:
         if data is None:
-            staged = self._staging.adopt(part_path(self._area, item["staged"]))
-            self._staged[number] = staged
-            digest = digest_of(staged.descriptor, size)
+            path = part_path(self._area, item["staged"])
+            if not os.path.lexists(path):
+                raise Refusal("not-found", "the parts of the file are gone")
+            digest = content.name(PARTS.complete(path, size))
+            self._staged[number] = self._staging.adopt(path)
         else:
-            digest = hashlib.blake2b(data, digest_size=16).hexdigest()
+            digest = content.digest(data)
         if digest != item.get("digest"):
             raise Refusal("changed", "the content does not match its digest")
         if data is not None:
@@ -132,7 +130,7 @@ class Batch:
             raise
         if do == "file" and old is None and self._appears(number, folder, name, item):
             return
-        found = look(folder, name)
+        found = look(folder, name, old if isinstance(old, dict) else {})
         if do == "remove":
             if found is None:
                 return
@@ -273,21 +271,6 @@ def failure(error: Exception) -> Result:
     number = getattr(error, "errno", None) or 0
     message = os.strerror(number) if number else str(error)
     return {"ok": False, "code": _CODES.get(number, "unexpected"), "message": message}
-
-
-def part_path(area: Area, identifier: Any) -> bytes:
-    """Where the parts of a large file come together."""
-    if not isinstance(identifier, str) or not _STAGE_ID.fullmatch(identifier):
-        raise Refusal("bad-request", "not a staging id: %r" % (identifier,))
-    return os.path.join(area.stage, encode(identifier) + PART)
-
-
-def open_part(area: Area, identifier: Any) -> int:
-    """The part to write into. Large files come one after the other, so the parts of another are of no use any more."""
-    path = part_path(area, identifier)
-    if not os.path.lexists(path):
-        area.drop_parts()
-    return os.open(path, WRITE, 0o666)
 
 
 def _target(item: Item) -> bytes:

@@ -38,6 +38,19 @@ def started_at_ns(proc: Path = Path("/proc")) -> int:
     return time.time_ns() - (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - after_boot_ns)
 
 
+def identity(proc: Path = Path("/proc")) -> str:
+    """What tells one run of a container from the next, of which the disk is another; empty where /proc does not."""
+    try:
+        boot = (proc / "sys" / "kernel" / "random" / "boot_id").read_text("ascii").strip()
+    except OSError:
+        boot = ""
+    try:
+        stat = (proc / "1" / "stat").read_bytes().decode("utf-8", "surrogateescape")
+    except OSError:
+        return ""
+    return "{0}:{1}".format(boot, _stat_fields(stat)[_START_TIME_FIELD - 3])
+
+
 class Process(NamedTuple):
     """One process; *began* (clock ticks after boot) tells it from a later one with the same number."""
 
@@ -71,6 +84,15 @@ def processes(proc: Path = Path("/proc")) -> List[Process]:
             parent, began = int(fields[_PARENT_FIELD - 3]), int(fields[_START_TIME_FIELD - 3])
             found.append(Process(int(name), parent, began, command))
     return sorted(found)
+
+
+def beginning(pid: int, proc: Path = Path("/proc")) -> Optional[int]:
+    """When process *pid* began (clock ticks after boot); None if it has ended. It may be in the middle of an exec."""
+    try:
+        fields = _stat_fields((proc / str(pid) / "stat").read_bytes().decode("utf-8", "surrogateescape"))
+    except OSError:
+        return None
+    return None if fields[0] in ("Z", "X") else int(fields[_START_TIME_FIELD - 3])
 
 
 def cpu_seconds(pid: int, proc: Path = Path("/proc")) -> Optional[float]:

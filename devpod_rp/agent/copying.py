@@ -10,10 +10,10 @@ from typing import Generator, Iterator, Optional, Tuple
 
 from devpod_rp.agent.changes import Stamp
 from devpod_rp.agent.digests import BLOCK, ChangedWhileRead, stamp_of
+from devpod_rp.agent.versions import READ
 
 _ZEROS = bytes(BLOCK)
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-_WRITE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+_WRITE = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 # What network file systems answer to an owner, mode or time they cannot keep. The manifest has them all the same.
 _NOT_KEPT = (errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 
@@ -35,7 +35,7 @@ def copy_verified(
         CopyDiffers: the volume gave back other bytes than it took.
         OSError: reading or writing failed; ENOSPC and EDQUOT mean that the volume is full.
     """
-    descriptor = os.open(source, _READ)
+    descriptor = os.open(source, READ)
     try:
         status = os.fstat(descriptor)
         if stamp_of(status) != stamp or not stat.S_ISREG(status.st_mode):
@@ -83,7 +83,7 @@ def content(path: str, size: int) -> str:
         ChangedWhileRead: there are fewer bytes.
         OSError: it cannot be read.
     """
-    descriptor = os.open(path, _READ)
+    descriptor = os.open(path, READ)
     try:
         digest = hashlib.blake2b(digest_size=32)
         for block, _is_hole in blocks(descriptor, size):
@@ -120,7 +120,7 @@ def _write_all(descriptor: int, block: bytes, offset: int) -> None:
 
 
 def _read_back(path: str, size: int) -> str:
-    descriptor = os.open(path, _READ)
+    descriptor = os.open(path, READ)
     try:
         if os.fstat(descriptor).st_size != size:
             return ""

@@ -11,6 +11,7 @@ from devpod_rp.agent.digests import ChangedWhileRead, hashed
 _INFO = "/var/lib/dpkg/info"
 _STATUS = "/var/lib/dpkg/status"
 _EXTENDED_STATES = "/var/lib/apt/extended_states"
+_ALTERNATIVES = "/etc/alternatives/"  # where update-alternatives(1) points its links to
 # Merged /usr: packages may still name the old places (Debian, Ubuntu since 2019).
 _MERGED = ("bin/", "sbin/", "lib/", "lib32/", "lib64/", "libx32/")
 # dpkg unpacks a package's links moments before it writes the list that names them.
@@ -31,6 +32,7 @@ def owned(changes: Mapping[str, Change], *, root: str = "/") -> Owned:
     for path, digest in _shipped(prefix):
         if path in files and path not in paths and _is(prefix + path, changes[path], digest):
             paths.add(path)
+    paths |= {path for path, change in changes.items() if (change.target or "").startswith(_ALTERNATIVES)}
     lists = [path for path in changes if path.startswith(_INFO + "/") and path.endswith(".list")]
     for path in lists:
         paths |= _links(prefix, changes[path], changes)

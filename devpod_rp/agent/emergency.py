@@ -19,6 +19,7 @@ from devpod_rp.agent import copies, keepsakes, manifest
 from devpod_rp.agent.atomic import write_atomically
 from devpod_rp.agent.baseline import DIRECTORY
 from devpod_rp.agent.changes import Change
+from devpod_rp.agent.container import identity
 from devpod_rp.agent.rescue import rescue
 from devpod_rp.agent.wire import Refusal, Request
 
@@ -68,7 +69,8 @@ def rescue_now(
         if not batch:
             break
         done, complete = _saved(
-            rescue([each.path for each in batch], volume, stake.exposure.survey, root=root), deadline
+            rescue([each.path for each in batch], volume, stake.exposure.survey, root=root, container=identity(proc)),
+            deadline,
         )
         saved += done
         waiting = [each for each in waiting if each.path not in set(done)]

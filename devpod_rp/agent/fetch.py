@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import stat
@@ -12,6 +11,7 @@ from typing import Any, Dict, Iterator, List, Tuple
 from devpod_rp.agent import durable
 from devpod_rp.agent.batch import count, inflated, packed
 from devpod_rp.agent.commit import failure
+from devpod_rp.agent.content import digest
 from devpod_rp.agent.packing import is_packed, pack
 from devpod_rp.agent.roots import OPEN_FOLDER, Area, Root, parts_of
 from devpod_rp.agent.tree import stamp_of
@@ -120,11 +120,10 @@ def _whole(root: Root, path: str) -> Tuple[Dict[str, Any], bytes]:
             raise Refusal("busy", "it is being written on the pod")
     except (OSError, Refusal) as error:
         return {"path": path, **failure(error)}, b""
-    digest = hashlib.blake2b(content, digest_size=16).hexdigest()
     return {
         "path": path,
         "ok": True,
-        "digest": digest,
+        "digest": digest(content),
         "size": len(content),
         "stamp": durable.stamp_row(after),
     }, content

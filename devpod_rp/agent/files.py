@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
 from typing import Dict, Iterator, Tuple
 
 from devpod_rp.agent import durable
 from devpod_rp.agent.batch import count, inflated, unpacked
-from devpod_rp.agent.commit import Batch, open_part, part_path
+from devpod_rp.agent.commit import Batch
+from devpod_rp.agent.parts import PARTS
 from devpod_rp.agent.roots import OPEN_FOLDER, Area, Root
-from devpod_rp.agent.staging import write
 from devpod_rp.agent.wire import Handler, Header, Request
 
 Replies = Iterator[Tuple[Header, bytes]]
@@ -48,23 +47,18 @@ def stage(request: Request) -> Replies:
     """Op ``files.stage {root, state, staged, offset, packed}``: one part of a large file, outside the tree."""
     area, identifier = Area(request.header), request.header.get("staged")
     offset = count(request.header, "offset")
-    descriptor = open_part(area, identifier)
+    data = inflated(request)
     try:
-        os.lseek(descriptor, offset, os.SEEK_SET)
-        write(descriptor, inflated(request))
+        PARTS.open(area, identifier).write(offset, data)
     except OSError:
-        with suppress(FileNotFoundError):
-            os.unlink(part_path(area, identifier))  # a full disk must not stay full because of us
+        PARTS.discard(area, identifier)  # a full disk must not stay full because of us
         raise
-    finally:
-        os.close(descriptor)
     yield {}, b""
 
 
 def discard(request: Request) -> Replies:
     """Op ``files.discard {root, state, staged}``: give up a large file whose upload ended early."""
-    with suppress(FileNotFoundError):
-        os.unlink(part_path(Area(request.header), request.header.get("staged")))
+    PARTS.discard(Area(request.header), request.header.get("staged"))
     yield {}, b""
 
 

@@ -11,6 +11,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Pattern, Sequence, Tup
 
 from devpod_rp.agent import copies, packages
 from devpod_rp.agent.changes import Change
+from devpod_rp.agent.container import identity
 from devpod_rp.agent.exposure import Exposure, examine
 from devpod_rp.agent.mounts import lies_below
 from devpod_rp.agent.rescue import rescue
@@ -66,7 +67,8 @@ def save_all(volume: Optional[str], no_loss: NoLoss, *, root: str = "/", proc: P
             return total
         if volume is None:
             raise Refusal("not-permitted", "there is no volume to save {0} to".format(_list(left)))
-        saved = _finished(rescue(left, volume, examine([volume], root=root, proc=proc).survey, root=root))
+        survey = examine([volume], root=root, proc=proc).survey
+        saved = _finished(rescue(left, volume, survey, root=root, container=identity(proc)))
         if saved.failed:
             first = next(iter(saved.failed.items()))
             raise Refusal("unexpected", "{0} could not be saved: {1}".format(*first))
@@ -75,7 +77,7 @@ def save_all(volume: Optional[str], no_loss: NoLoss, *, root: str = "/", proc: P
 
 
 def sole_copies(volume: Optional[str], no_loss: NoLoss, *, root: str = "/", proc: Path = Path("/proc")) -> List[str]:
-    """The paths whose content is only on the container disk.
+    """The paths whose content is only on the container disk, smallest first: what a volume too small takes most of.
 
     Raises:
         Refusal: nobody can say, because some place could not be looked into.
@@ -84,7 +86,7 @@ def sole_copies(volume: Optional[str], no_loss: NoLoss, *, root: str = "/", proc
     if exposed.problems:
         path, reason = next(iter(exposed.problems.items()))
         raise Refusal("unexpected", "could not look into {0}: {1}".format(path, reason))
-    return [change.path for change in exposed.changes]
+    return [each.path for each in sorted(exposed.changes, key=lambda each: (each.stamp.size, -each.stamp.mtime_ns))]
 
 
 class Stake(NamedTuple):

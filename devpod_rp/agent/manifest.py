@@ -30,13 +30,17 @@ class Saved(NamedTuple):
 
 
 class Manifest(NamedTuple):
-    """What a rescue saved and what not (path -> reason); *no_room* names those that only lacked room on the volume."""
+    """What a rescue saved and what not (path -> reason); *no_room* names those that only lacked room on the volume.
+
+    *container* tells which run of a container it was saved from: all rescues of one run are one disk.
+    """
 
     destination: str
     created_at: str
     saved: List[Saved]
     failed: Dict[str, str]
     no_room: FrozenSet[str] = frozenset()
+    container: str = ""
 
     @property
     def size_bytes(self) -> int:
@@ -51,6 +55,7 @@ def write(directory: str, manifest: Manifest) -> None:
         "files": len(manifest.saved),
         "bytes": manifest.size_bytes,
         "failed": manifest.failed,
+        "container": manifest.container,
         "saved": [_as_json(saved) for saved in manifest.saved],
     }
     write_atomically(os.path.join(directory, FILE), json.dumps(document, indent=1).encode("ascii"), mode=0o600)
@@ -69,7 +74,8 @@ def read(directory: str) -> Manifest:
         if document["version"] != _VERSION:
             raise ValueError("manifest of another version in {0}".format(directory))
         saved = [_from_json(entry) for entry in document["saved"]]
-        return Manifest(directory, str(document["created_at"]), saved, dict(document["failed"]))
+        container = str(document.get("container", ""))
+        return Manifest(directory, str(document["created_at"]), saved, dict(document["failed"]), container=container)
     except (KeyError, TypeError) as error:
         raise ValueError("not a manifest of a rescue: {0}".format(directory)) from error
 

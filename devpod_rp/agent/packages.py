@@ -6,16 +6,17 @@ Anything else, a patched library for instance, stays the user's.
 
 from __future__ import annotations
 
+import shlex
 from typing import Dict, List, NamedTuple, Sequence, Set
 
-from devpod_rp.agent import dpkg, pip
+from devpod_rp.agent import dpkg, npm, pip, venvs
 from devpod_rp.agent.changes import Change
 
 
 class Package(NamedTuple):
     """A package that came after the boot, and the command that brings it back."""
 
-    kind: str  # "apt" or "pip"
+    kind: str  # "apt", "venv", "pip" or "npm"
     name: str
     how: str
 
@@ -30,6 +31,11 @@ def owned(changes: Sequence[Change], *, root: str = "/") -> Owned:
     by_path: Dict[str, Change] = {change.path: change for change in changes}
     debian = dpkg.owned(by_path, root=root)
     python = pip.owned(by_path, root=root)
+    environments = venvs.owned(by_path)
+    node = npm.owned(by_path)
     packages = [Package("apt", name, "apt-get install -y " + name) for name in debian.new_packages]
+    packages += [Package("venv", path, "python3 -m venv " + shlex.quote(path)) for path in environments.environments]
     packages += [Package("pip", installed.name, installed.how) for installed in python.new_packages]
-    return Owned(debian.paths | python.paths, packages)
+    packages += [Package("npm", path, "npm --prefix {0} ci".format(shlex.quote(path))) for path in node.projects]
+    packages += [Package("npm", name, "npm install -g " + shlex.quote(name)) for name in node.tools]
+    return Owned(debian.paths | python.paths | environments.paths | node.paths, packages)

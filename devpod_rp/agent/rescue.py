@@ -16,7 +16,8 @@ from devpod_rp.agent.digests import ChangedWhileRead
 from devpod_rp.agent.earlier import Earlier, link_to
 from devpod_rp.agent.manifest import Manifest, Saved, location
 from devpod_rp.agent.mounts import Survey, lies_below
-from devpod_rp.agent.shelf import Parts, alone_in, keep_interrupted, unused
+from devpod_rp.agent.naming import unused
+from devpod_rp.agent.shelf import Parts, alone_in, keep_interrupted
 from devpod_rp.agent.wire import Refusal
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -39,13 +40,15 @@ def rescue(
     root: str = "/",
     now: Optional[float] = None,
     size_bytes: Optional[int] = None,
+    container: str = "",
 ) -> Generator[Step, None, Manifest]:
     """Save *paths*, most precious first, to *volume*; yields steps and returns what was saved and what failed.
 
     Everything lies under one new directory, which gets its name when it is complete. A file that an earlier rescue
     holds unchanged is linked from there; one whose copy was cut off is continued. Where the volume, which has
     *size_bytes* if that is known, has not room for all, the first of *paths* that fit are saved. A path that is gone
-    since it was listed counts as failed: it may have moved, and then it was not saved.
+    since it was listed counts as failed: it may have moved, and then it was not saved. *container* is noted as the run
+    of the container that this is the disk of.
 
     Raises:
         Refusal: "not-permitted" when *volume* is no mounted volume, "busy" when another rescue runs, "bad-request"
@@ -59,7 +62,7 @@ def rescue(
         os.makedirs(folder, mode=0o700, exist_ok=True)
         with alone_in(folder):
             keep_interrupted(folder)
-            work = _Rescue(prefix, prefix + volume, folder, created_at)
+            work = _Rescue(prefix, prefix + volume, folder, created_at, container)
             return (yield from work.run(list(dict.fromkeys(paths)), size_bytes))
     except OSError as error:
         if error.errno not in _FULL:
@@ -69,11 +72,12 @@ def rescue(
 
 
 class _Rescue:
-    def __init__(self, prefix: str, volume: str, folder: str, created_at: str) -> None:
+    def __init__(self, prefix: str, volume: str, folder: str, created_at: str, container: str) -> None:
         self._prefix = prefix
         self._volume = volume
         self._folder = folder
         self._created_at = created_at
+        self._container = container
         self._staging = os.path.join(folder, manifest.INCOMPLETE + created_at)
         self._earlier = Earlier(volume, prefix)
         self._directories = {self._staging}
@@ -219,7 +223,9 @@ class _Rescue:
 
     def _publish(self) -> Manifest:
         while self._saved:
-            result = Manifest("", self._created_at, self._saved, self._failed, frozenset(self._no_room))
+            result = Manifest(
+                "", self._created_at, self._saved, self._failed, frozenset(self._no_room), self._container
+            )
             try:
                 manifest.write(self._staging, result)
             except OSError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, Tuple
 
 from devpod_rp.agent import manifest
+from devpod_rp.agent.container import identity
 from devpod_rp.agent.exposure import survey_mounts
 from devpod_rp.agent.manifest import Manifest
 from devpod_rp.agent.rescue import rescue
@@ -34,7 +35,12 @@ def _copy(root: str, proc: Path, request: Request) -> Iterator[Tuple[Dict[str, A
     if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
         raise Refusal("bad-request", "rescue.copy needs a list of paths")
     steps = rescue(
-        paths, volume, survey_mounts([volume], proc=proc), root=root, size_bytes=request.header.get("size_bytes")
+        paths,
+        volume,
+        survey_mounts([volume], proc=proc),
+        root=root,
+        size_bytes=request.header.get("size_bytes"),
+        container=identity(proc),
     )
     shown_at = time.monotonic()
     while True:
@@ -62,7 +68,14 @@ def _list(root: str, request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]
         except (OSError, ValueError):
             files, size = remains(os.path.join(physical, manifest.RESCUES, name))
             rescues.append(
-                {"destination": destination, "created_at": name, "files": files, "bytes": size, "complete": False}
+                {
+                    "destination": destination,
+                    "created_at": name,
+                    "files": files,
+                    "bytes": size,
+                    "complete": False,
+                    "container": "",
+                }
             )
             continue
         rescues.append(
@@ -72,6 +85,7 @@ def _list(root: str, request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]
                 "files": len(one.saved),
                 "bytes": one.size_bytes,
                 "complete": True,
+                "container": one.container,
             }
         )
     yield {"rescues": len(rescues)}, json.dumps(rescues).encode("ascii")

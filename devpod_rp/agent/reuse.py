@@ -2,47 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Dict, Iterator, Tuple
+from typing import Dict, Iterator, List, Tuple
 
 from devpod_rp.agent.batch import inflated
-from devpod_rp.agent.commit import open_part, part_path
+from devpod_rp.agent.content import DIGEST_BYTES, blocks_of
+from devpod_rp.agent.parts import PARTS, part_path
 from devpod_rp.agent.roots import Area, Root
-from devpod_rp.agent.staging import write
 from devpod_rp.agent.versions import READ
 from devpod_rp.agent.wire import Handler, Header, Refusal, Request
 
-BLOCK_BYTES = 256 << 10
-DIGEST_BYTES = 16
-_BLOCKS_PER_FRAME = 128
-_COPY_BYTES = 1 << 20
-_COPIED_PER_FRAME = 64 << 20
+_PER_FRAME = 64 << 10
+_COPY_BYTES = 4 << 20
+_WORKERS = min(4, os.cpu_count() or 1)
 
 Replies = Iterator[Tuple[Header, bytes]]
 
 
-def block_digest(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()
-
-
 def blocks(request: Request) -> Replies:
-    """Op ``files.blocks {root, state, ino, path or staged}``: the digests of each 256 KiB, in order, the last one of
-    what remains. Refuses with "not-found" where there is no such file."""
+    """Op ``files.blocks {root, state, ino, path or staged}``: the digests of its blocks, in order.
+
+    Refuses with "not-found" where there is no such file.
+    """
     with _source(request) as descriptor:
-        digests = bytearray()
-        while True:
-            data = os.read(descriptor, BLOCK_BYTES)
-            if not data:
-                break
-            digests += block_digest(data)
-            if len(digests) >= _BLOCKS_PER_FRAME * DIGEST_BYTES:
-                yield {}, bytes(digests)
-                digests = bytearray()
-        yield {"size": os.lseek(descriptor, 0, os.SEEK_CUR)}, bytes(digests)
+        size = os.fstat(descriptor).st_size
+        digests = blocks_of(descriptor, size)
+    for start in range(0, len(digests), _PER_FRAME * DIGEST_BYTES):
+        yield {"size": size}, digests[start : start + _PER_FRAME * DIGEST_BYTES]
 
 
 def reuse(request: Request) -> Replies:
@@ -54,26 +44,27 @@ def reuse(request: Request) -> Replies:
         raise Refusal("bad-request", "not a list of pieces") from error
     if any(min(piece) < 0 for piece in pieces):
         raise Refusal("bad-request", "not a list of pieces")
-    target = open_part(Area(request.header), request.header.get("staged"))
-    try:
-        with _source(request, staged=False) as descriptor:
-            copied = 0
-            for to, at, size in pieces:
-                os.lseek(target, to, os.SEEK_SET)
-                while size:
-                    data = os.pread(descriptor, min(size, _COPY_BYTES), at)
-                    if not data:
-                        raise Refusal("changed", "the file on the pod became shorter meanwhile")
-                    write(target, data)
-                    at += len(data)
-                    size -= len(data)
-                    copied += len(data)
-                    if copied >= _COPIED_PER_FRAME:
-                        yield {}, b""
-                        copied = 0
-    finally:
-        os.close(target)
+    part = PARTS.open(Area(request.header), request.header.get("staged"))
+    with _source(request, staged=False) as descriptor, ThreadPoolExecutor(_WORKERS) as pool:
+
+        def copy(run: Tuple[int, int, int]) -> None:
+            to, at, size = run
+            data = os.pread(descriptor, size, at)
+            if len(data) < size:
+                raise Refusal("changed", "the file on the pod became shorter meanwhile")
+            part.write(to, data)
+
+        for number, _done in enumerate(pool.map(copy, _runs(pieces))):
+            if number % 16 == 15:
+                yield {}, b""
     yield {}, b""
+
+
+def _runs(pieces: List[Tuple[int, int, int]]) -> Iterator[Tuple[int, int, int]]:
+    """The same pieces, none larger than a thread copies at a time."""
+    for to, at, size in pieces:
+        for start in range(0, size, _COPY_BYTES):
+            yield to + start, at + start, min(_COPY_BYTES, size - start)
 
 
 @contextmanager

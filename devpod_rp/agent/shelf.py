@@ -11,6 +11,7 @@ from typing import Iterable, Iterator, Tuple
 
 from devpod_rp.agent import manifest
 from devpod_rp.agent.changes import Stamp
+from devpod_rp.agent.naming import unused
 from devpod_rp.agent.wire import Refusal
 
 # Below our own folder, which no look for copies and no synchronisation enters.
@@ -68,15 +69,6 @@ class Parts:
     def drop(part: str) -> None:
         if os.path.lexists(part):
             os.unlink(part)
-
-
-def unused(path: str) -> str:
-    """*path*, or the first of ``path-2``, ``path-3``, … that does not exist."""
-    candidate, number = path, 1
-    while os.path.lexists(candidate):
-        number += 1
-        candidate = "{0}-{1}".format(path, number)
-    return candidate
 
 
 def remains(directory: str) -> Tuple[int, int]:

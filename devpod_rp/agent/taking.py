@@ -15,6 +15,7 @@ from devpod_rp.agent.changes import Stamp, look
 from devpod_rp.agent.copying import blocks
 from devpod_rp.agent.digests import BLOCK, ChangedWhileRead, stamp_of
 from devpod_rp.agent.packing import is_packed, pack
+from devpod_rp.agent.versions import READ
 from devpod_rp.agent.wire import Handler, Header, Refusal, Request
 
 LARGEST_WHOLE = 1 << 20
@@ -23,7 +24,6 @@ LARGEST_WHOLE = 1 << 20
 MAX_SLICE = 32 << 20
 _FRAME_BYTES = 1 << 20
 _ROWS_PER_FRAME = 2000
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 Replies = Iterator[Tuple[Header, bytes]]
 
@@ -152,7 +152,7 @@ def _state(
     Raises:
         ChangedWhileRead: it is not, or did not stay, in that state.
     """
-    descriptor = os.open(physical, _READ)
+    descriptor = os.open(physical, READ)
     try:
         status = os.fstat(descriptor)
         if stamp_of(status) != stamp or not stat.S_ISREG(status.st_mode):

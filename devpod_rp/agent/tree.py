@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import time
@@ -21,17 +20,16 @@ from typing import (
     Tuple,
 )
 
-from devpod_rp.agent import collector, places
+from devpod_rp.agent import collector, content, places
 from devpod_rp.agent.places import Place
 
 FILE, FOLDER, LINK = "file", "dir", "symlink"
-DIGEST_BYTES = 16
 
 
 class Entry(NamedTuple):
     """One name in a tree, as both ends compare it.
 
-    *kind* is "file", "dir" or "symlink". *digest* (files) is blake2b with 16 bytes, in hex; *target* (links) is the
+    *kind* is "file", "dir" or "symlink". *digest* (files) is that of `agent.content`; *target* (links) is the
     text of the link, never followed. *mtime_ns* is carried along, no decision is made by it. What does not apply is
     0, False or "".
     """
@@ -79,33 +77,56 @@ class Snapshot(NamedTuple):
 
 
 class Contents:
-    """What a scan has just read of small files, for whoever sends them next; bounded, and each is taken once."""
+    """What a scan has just read, for whoever sends it next: small files, and the blocks' digests of large ones.
+
+    Bounded; each is taken once.
+    """
 
     LARGEST = 64 << 10
     MOST_BYTES = 32 << 20
+    _LEAST_BLOCKS = 4 * content.DIGEST_BYTES
 
     def __init__(self) -> None:
         self._held: Dict[str, Tuple[str, bytes]] = {}
+        self._blocks: Dict[str, Tuple[str, bytes]] = {}
         self._bytes = 0
 
     def wants(self, size: int) -> bool:
         return size <= self.LARGEST and self._bytes + size <= self.MOST_BYTES
 
-    def hold(self, path: str, digest: str, content: bytes) -> None:
-        self._held[path] = (digest, content)
-        self._bytes += len(content)
+    def hold(self, path: str, data: bytes) -> str:
+        """Keep the content of a file; returns its digest."""
+        self._bytes += len(data)
+        digest = content.digest(data)
+        self._held[path] = (digest, data)
+        return digest
+
+    def hold_blocks(self, path: str, blocks: bytes) -> str:
+        """Keep the digests of a file's blocks; returns its digest."""
+        digest = content.name(blocks)
+        if len(blocks) >= self._LEAST_BLOCKS and self._bytes + len(blocks) <= self.MOST_BYTES:
+            self._bytes += len(blocks)
+            self._blocks[path] = (digest, blocks)
+        return digest
 
     def take(self, path: str, digest: str) -> Optional[bytes]:
         """The content of *path* if what was read is the version that *digest* names."""
-        held = self._held.pop(path, None)
-        return held[1] if held is not None and held[0] == digest else None
+        return _taken(self._held, path, digest)
+
+    def take_blocks(self, path: str, digest: str) -> Optional[bytes]:
+        """The digests of its blocks, likewise."""
+        return _taken(self._blocks, path, digest)
+
+
+def _taken(held: Dict[str, Tuple[str, bytes]], path: str, digest: str) -> Optional[bytes]:
+    found = held.pop(path, None)
+    return found[1] if found is not None and found[0] == digest else None
 
 
 Known = Mapping[str, Tuple[Stamp, str]]
 Keep = Callable[[str, bool], bool]
 Progress = Callable[[int, int], None]
 
-_BLOCK_BYTES = 1 << 20
 _SECOND_NS = 1_000_000_000
 # Two ticks: kernels stamp with the time of the last timer interrupt (at most 10 ms apart, 16 ms on Windows), file
 # systems without fractions of a second with one or two seconds (ext3, vfat).
@@ -153,7 +174,14 @@ def scan(
     return walk.take()
 
 
-def look(root: str, paths: Iterable[str], *, known: Optional[Known] = None, now_ns: Optional[int] = None) -> Snapshot:
+def look(
+    root: str,
+    paths: Iterable[str],
+    *,
+    known: Optional[Known] = None,
+    now_ns: Optional[int] = None,
+    contents: Optional[Contents] = None,
+) -> Snapshot:
     """The present state of single *paths* below *root*, reached component by component, no link followed.
 
     A path that is in none of the snapshot's maps is absent, which includes that a folder above it is gone or is now a
@@ -162,24 +190,9 @@ def look(root: str, paths: Iterable[str], *, known: Optional[Known] = None, now_
     Raises:
         OSError: *root* is no folder.
     """
-    walk = Walk(root, known=known, now_ns=now_ns)
+    walk = Walk(root, known=known, now_ns=now_ns, contents=contents)
     walk.look(paths)
     return walk.take()
-
-
-def digest_of(descriptor: int, size: int, read: Optional[Callable[[int], None]] = None) -> str:
-    """The digest of an open file's content from its current position; *size* is a guess, *read* is told each block."""
-    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
-    while True:
-        wanted = min(size + 1, _BLOCK_BYTES)
-        block = os.read(descriptor, wanted)
-        digest.update(block)
-        if read is not None:
-            read(len(block))
-        # The end of a regular file is the only reason for a short read.
-        if len(block) < wanted:
-            return digest.hexdigest()
-        size = _BLOCK_BYTES
 
 
 def stamp_of(status: os.stat_result) -> Stamp:
@@ -411,10 +424,7 @@ class Walk:
             if not stat.S_ISREG(before.st_mode):
                 self._found.unknown[path] = "it was replaced while it was looked at"
                 return
-            if self._contents is not None and self._contents.wants(before.st_size):
-                digest = self._held(self._contents, path, os.read(descriptor, before.st_size + 1))
-            else:
-                digest = digest_of(descriptor, before.st_size, self._read)
+            digest = self._digest(path, descriptor, before.st_size)
             after = os.fstat(descriptor)
         except OSError as error:
             self._found.unknown[path] = reason(error)
@@ -429,11 +439,16 @@ class Walk:
         if stamp.ctime_ns > self._now_ns - (_FRESH_NS if stamp.ctime_ns % _SECOND_NS else _FRESH_COARSE_NS):
             self._fresh.add(path)
 
-    def _held(self, contents: Contents, path: str, content: bytes) -> str:
-        digest = hashlib.blake2b(content, digest_size=DIGEST_BYTES).hexdigest()
-        contents.hold(path, digest, content)
-        self._read(len(content))
-        return digest
+    def _digest(self, path: str, descriptor: int, size: int) -> str:
+        contents = self._contents
+        if contents is None:
+            return content.digest_of(descriptor, size, self._read)
+        if not contents.wants(size):
+            blocks = content.blocks_of(descriptor, size, self._read)
+            return contents.hold_blocks(path, blocks)
+        data = os.read(descriptor, size + 1)
+        self._read(len(data))
+        return contents.hold(path, data)
 
     def _record(self, path: str, stamp: Stamp, digest: str) -> None:
         self._found.entries[path] = _file(stamp, digest)

@@ -95,7 +95,8 @@ def watch(request: Request, closing: threading.Event) -> Iterator[Tuple[Header, 
     it), *full* when only a look at everything helps, and *mark* when it ends what ``files.mark`` asked for. With *hold*
     nothing is told before it is asked for. A later ``files.watch`` ends an earlier one.
 
-    Refuses with "not-found" where changes cannot be watched.
+    Refuses with "not-found" where changes cannot be watched, and with "changed" when the folder is another one, also
+    instead of a *mark*: a folder that somebody still has open is removed without a sign.
     """
     try:
         rules = from_wire(json.loads(inflated(request).decode("ascii")))
@@ -116,6 +117,8 @@ def watch(request: Request, closing: threading.Event) -> Iterator[Tuple[Header, 
         while _listener.listens(tree) and not closing.is_set():
             mark = _hear(tree, settling, hold)
             if mark is not None:
+                with Root(area, request.header.get("ino")):
+                    pass
                 yield from _frames(area, settling.take(None), tree.limit)
                 yield {"mark": mark, "limit": tree.limit}, b""
             elif hold:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
 import click
+from click.shell_completion import CompletionItem
 
 from devpod_rp import __version__
 from devpod_rp.errors import ConfigurationError, DevpodError, ExitCode, InterruptedByUserError, UsageError
@@ -38,8 +40,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "volumes": ("devpod_rp.cli.catalog:volumes", "list · create · delete network volumes."),
     "templates": ("devpod_rp.cli.catalog:templates", "list · show templates."),
     "init": ("devpod_rp.cli.init:init", "Write a commented devpod-rp.toml for this folder."),
+    "login": ("devpod_rp.cli.login:login", "Store RunPod's API key, once it is verified."),
+    "logout": ("devpod_rp.cli.login:logout", "Remove the stored API key."),
     "config": ("devpod_rp.cli.config:config", "show · schema: what counts here, and from where."),
     "doctor": ("devpod_rp.cli.doctor:doctor", "Check this machine and say how to fix it."),
+    "completion": ("devpod_rp.cli.completion:completion", "The completion script for bash, zsh, fish or PowerShell."),
     "ssh-config": ("devpod_rp.cli.ssh_config:ssh_config", "show · remove our hosts in your SSH configuration."),
     "local": ("devpod_rp.cli.local:local", "status · start · stop · reset · fault · preempt of the local cloud."),
 }
@@ -57,6 +62,13 @@ class LazyGroup(click.Group):
         module, attribute = COMMANDS[cmd_name][0].split(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands from the table, so that Tab imports none of them."""
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        found = [(name, line) for name, (_, line) in COMMANDS.items() if name.startswith(incomplete)]
+        return [CompletionItem(name, help=line) for name, line in found]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -83,6 +95,9 @@ def root(ctx: click.Context, verbose: bool, as_json: bool) -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; no exception leaves this function."""
     as_json = "--json" in _before_passthrough(arguments)
+    if os.environ.get("_DEVPOD_RP_COMPLETE", "").startswith("powershell"):
+        # click brings the other shells itself.
+        importlib.import_module("devpod_rp.cli.completion")
     try:
         result = root.main(args=list(arguments), prog_name="devpod-rp", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from devpod_rp.cli.ui import size
+from devpod_rp.errors import printable
 
 if TYPE_CHECKING:
     from devpod_rp.guard.classify import Risk
@@ -44,17 +45,17 @@ def lines(report: Report, where: str) -> Iterator[str]:
         yield from tree(report.sole_copies)
     for repository in report.repositories[:_SHOWN]:
         if repository.sole_copy or repository.uncommitted or repository.untracked:
-            yield f"  git {readable(repository.path)}: {repository.wording()}"
+            yield f"  git {printable(repository.path)}: {printable(repository.wording())}"
     for problem in report.problems[:_SHOWN]:
-        yield f"  could not look into {readable(problem.path)}: {problem.reason}"
+        yield f"  could not look into {printable(problem.path)}: {printable(problem.reason)}"
     if len(report.problems) > _SHOWN:
         yield f"  and {len(report.problems) - _SHOWN} more places"
     if report.rebuildable:
-        names = ", ".join(each.name for each in report.rebuildable[:_SHOWN])
+        names = ", ".join(printable(each.name) for each in report.rebuildable[:_SHOWN])
         more = f" and {len(report.rebuildable) - _SHOWN} more" if len(report.rebuildable) > _SHOWN else ""
         yield f"Can be brought back: {names}{more}"
     for process in report.processes[:5]:
-        yield f"  still running: {readable(process.command)} (pid {process.pid})"
+        yield f"  still running: {printable(process.command)} (pid {process.pid})"
 
 
 def tree(risks: Iterable[Risk], most: int = _LINES) -> Iterator[str]:
@@ -66,11 +67,6 @@ def tree(risks: Iterable[Risk], most: int = _LINES) -> Iterator[str]:
     width = min(max((len(left) for left, _, _ in drawn), default=0), 60)
     for left, amount, reason in drawn:
         yield f"{left.ljust(width)}  {amount.rjust(8)}  {reason}".rstrip()
-
-
-def readable(path: str) -> str:
-    """A path that cannot play tricks with the terminal."""
-    return path if path.isprintable() else repr(path)
 
 
 def _put(root: _Node, risk: Risk) -> None:
@@ -98,7 +94,7 @@ def _joined(node: _Node) -> _Node:
 
 def _draw(node: _Node, indent: str, most: int) -> Iterator[tuple[str, str, str]]:
     """(tree, size, reason) of the folder's line and of what is in it, as far as *most* lines go."""
-    name = readable(node.name if node.name.startswith("/") else f"/{node.name}" if indent == "  " else node.name)
+    name = printable(node.name if node.name.startswith("/") else f"/{node.name}" if indent == "  " else node.name)
     many = "" if node.count == 1 else f"{node.count} files"
     yield f"{indent}{name.rstrip('/')}/", size(node.bytes), many
     folders = sorted((_joined(each) for each in node.folders.values()), key=lambda each: -each.bytes)
@@ -111,10 +107,10 @@ def _draw(node: _Node, indent: str, most: int) -> Iterator[tuple[str, str, str]]
         last = number == len(shown) - 1 and len(shown) == len(entries)
         arm, below = ("└─ ", "   ") if last else ("├─ ", "│  ")
         if not isinstance(entry, _Node):
-            yield f"{indent}{arm}{readable(entry.path.rsplit('/', 1)[1])}", size(entry.size), _short(entry.reason)
+            yield f"{indent}{arm}{printable(entry.path.rsplit('/', 1)[1])}", size(entry.size), _short(entry.reason)
             continue
         if left < 1:
-            yield f"{indent}{arm}{readable(entry.name)}/", size(entry.bytes), _summary(entry)
+            yield f"{indent}{arm}{printable(entry.name)}/", size(entry.bytes), _summary(entry)
             continue
         inside = list(_draw(entry, "", left + 1))
         left -= len(inside) - 1
@@ -129,7 +125,7 @@ def _draw(node: _Node, indent: str, most: int) -> Iterator[tuple[str, str, str]]
 
 def _short(reason: str) -> str:
     """The reason without what the line above the tree says of all of them."""
-    return reason.partition(", only on the ")[0]
+    return printable(reason.partition(", only on the ")[0])
 
 
 def _summary(node: _Node) -> str:

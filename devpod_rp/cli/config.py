@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from devpod_rp.cli import render
+from devpod_rp.cli import render, ui
 from devpod_rp.cli.options import json_option, name_argument
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ def show(name: str | None, folder: Path | None, as_json: bool) -> None:
     known = known or (here[0] if len(here) == 1 else None)
     loaded = load(place, {}, earlier=known.flags if known else None)
     rows = _rows(loaded, known)
+    if loaded.warning:
+        ui.note(loaded.warning)
     if as_json:
         values = {key: {"value": value, "source": kind, "where": where} for key, value, kind, where in rows}
         render.document({"folder": str(place.resolve()), "values": values})

@@ -4,33 +4,58 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from devpod_rp.cli import pick, render, ui
-from devpod_rp.cli.options import json_option, name_argument
+from devpod_rp.cli.options import environment_names, json_option, name_argument
 from devpod_rp.errors import DevpodError, UnreachableError
 
+_COMMAND = "devpod_rp.ssh.command"
 
-@click.command(context_settings={"ignore_unknown_options": True})
-@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[NAME] [-- COMMAND...]")
+
+class _PassingThrough(click.Command):
+    """A command that leaves what stands behind the first ``--`` alone, and knows that it did."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if "--" in args:
+            at = args.index("--")
+            ctx.meta[_COMMAND] = tuple(args[at + 1 :])
+            args = args[:at]
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=_PassingThrough, context_settings={"ignore_unknown_options": True})
+@click.argument(
+    "words",
+    nargs=-1,
+    type=click.UNPROCESSED,
+    metavar="[NAME] [-- COMMAND...]",
+    shell_complete=environment_names,
+)
 @json_option
-def ssh(words: tuple[str, ...], as_json: bool) -> int:
-    """A shell on the pod, or one command after ``--``; its exit code becomes ours."""
-    from devpod_rp import environments, paths
+@click.pass_context
+def ssh(ctx: click.Context, words: tuple[str, ...], as_json: bool) -> int:
+    """A shell on the pod, or one command after ``--``; its exit code becomes ours.
 
-    name = words[0] if words and environments.find(words[0]) else None
-    command = words[1:] if name else words
+    A command of one word is a line for the pod's shell, as ssh takes it.
+    """
+    from devpod_rp import paths
+
+    name, command = _meant(words, ctx.meta.get(_COMMAND))
     environment = pick.environment(name, as_json=as_json)
-    if environment.status != "RUNNING":
+    if environment.status != "RUNNING" and not environment.spec.get("auto_start"):
         raise UnreachableError(
             f"{environment.name} is {environment.status}.", hint=f"devpod-rp up {environment.name} starts it."
         )
-    arguments = ["ssh", "-F", str(paths.ssh_hosts_file()), environment.host_alias]
+    at_a_terminal = not as_json and sys.stdin.isatty() and sys.stdout.isatty()
+    arguments = ["ssh", "-F", str(paths.ssh_hosts_file()), *(["-t"] if command and at_a_terminal else [])]
+    arguments.append(environment.host_alias)
     if command:
-        arguments += ["--", shlex.join(command)]
+        arguments += ["--", command[0] if len(command) == 1 else shlex.join(command)]
     try:
         if not as_json:
             return subprocess.run(arguments, check=False).returncode
@@ -45,6 +70,17 @@ def ssh(words: tuple[str, ...], as_json: bool) -> int:
         }
     )
     return done.returncode
+
+
+def _meant(words: tuple[str, ...], behind: tuple[str, ...] | None) -> tuple[str | None, tuple[str, ...]]:
+    """The environment's name, None if it is not said, and the command: *behind* is what stood after ``--``."""
+    from devpod_rp import environments
+
+    if behind is not None and len(words) < 2:
+        return (words[0] if words else None), behind
+    command = words if behind is None else (*words, "--", *behind)
+    named = bool(words) and environments.find(words[0]) is not None
+    return (command[0], command[1:]) if named else (None, command)
 
 
 @click.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from devpod_rp.cli import at_risk, ui
+from devpod_rp.errors import printable
 
 if TYPE_CHECKING:
     from devpod_rp.environments import Environment
@@ -24,7 +26,8 @@ def decider(
 ) -> Decide:
     """What to do about files at risk on *where* before the pod's *end* ("stop", "delete").
 
-    With *save* they go to the volume, with *folder* here; with both, here goes what the volume did not take.
+    With *save* they go to the volume, with *folder* here; with both, here goes what the volume did not take. Flags are
+    not tried again on the very files that they left at risk.
     """
     from devpod_rp.lifecycle import decision
 
@@ -33,21 +36,26 @@ def decider(
     told = [decision.RESCUE] if save and where != "volume" else []
     told += [decision.download_to(folder)] if folder else []
     answers: Iterator[Decision] = itertools.cycle(told)
+    asked: Counter[frozenset[str]] = Counter()
 
     def decide(report: Report) -> Decision:
+        paths = frozenset(report.paths_to_rescue())
+        again = any(paths <= before for before in asked)
+        asked[paths] += 1
         if told:
-            return next(answers)
+            return next(answers) if asked[paths] <= len(told) else decision.CANCEL
         if not ui.interactive(as_json):
             return decision.CANCEL
         with ui.undisturbed():
             for line in at_risk.lines(report, where):
                 ui.note(line)
-            return _ask(environment, report, end, can_rescue=outlives and where != "volume")
+            return _ask(environment, report, end, can_rescue=outlives and where != "volume", again=again)
 
     return decide
 
 
-def _ask(environment: Environment, report: Report, end: str, *, can_rescue: bool) -> Decision:
+def _ask(environment: Environment, report: Report, end: str, *, can_rescue: bool, again: bool) -> Decision:
+    """Ask the person; *again* when these are what an earlier answer left at risk."""
     from devpod_rp.lifecycle import decision
 
     choices: list[tuple[str, str]] = []
@@ -56,7 +64,8 @@ def _ask(environment: Environment, report: Report, end: str, *, can_rescue: bool
         if can_rescue:
             choices.append((f"Save all to the volume ({amount}), then {end}", "rescue"))
             choices.append(("Choose what to save to the volume", "choose"))
-        choices.append((f"Download all here ({amount}), then {end}", "download"))
+        # The volume that had no room for them will hardly have it now.
+        choices.insert(0 if again else len(choices), (f"Download all here ({amount}), then {end}", "download"))
     choices.append((f"Give all of it up and {end}", "give up"))
     choices.append((f"Do not {end}: leave the pod running", "cancel"))
     if not can_rescue:
@@ -66,11 +75,9 @@ def _ask(environment: Environment, report: Report, end: str, *, can_rescue: bool
         return decision.RESCUE
     if picked == "choose":
         chosen = _choose(report)
-        return (
-            decision.Decision(decision.Act.RESCUE, paths=chosen)
-            if chosen
-            else _ask(environment, report, end, can_rescue=can_rescue)
-        )
+        if not chosen:
+            return _ask(environment, report, end, can_rescue=can_rescue, again=again)
+        return decision.Decision(decision.Act.RESCUE, paths=chosen)
     if picked == "download":
         return decision.download_to(ui.ask_folder("Into which folder?", _beside(environment)))
     return decision.GIVE_UP if picked == "give up" else decision.CANCEL
@@ -87,7 +94,7 @@ def _choose(report: Report) -> frozenset[str]:
     options: list[tuple[str, list[str]]]
     if len(report.sole_copies) <= _LISTED_ONE_BY_ONE:
         options = [
-            (f"{at_risk.readable(risk.path)}  {ui.size(risk.size)}  {risk.reason}", [risk.path, *risk.other_names])
+            (f"{printable(risk.path)}  {ui.size(risk.size)}  {printable(risk.reason)}", [risk.path, *risk.other_names])
             for risk in report.sole_copies
         ]
     else:
@@ -95,7 +102,7 @@ def _choose(report: Report) -> frozenset[str]:
         for folder in report.folders(depth=3):
             risks = [risk for risk in folder.risks if risk.sole_copy]
             if risks:
-                label = f"{at_risk.readable(folder.path)}/  {len(risks)} files  {ui.size(sum(r.size for r in risks))}"
+                label = f"{printable(folder.path)}/  {len(risks)} files  {ui.size(sum(r.size for r in risks))}"
                 options.append((label, [name for risk in risks for name in (risk.path, *risk.other_names)]))
     marked = ui.mark("Save which?  (space marks, enter goes on; you are asked about the rest)", options)
     return frozenset(path for names in marked for path in names)

@@ -139,7 +139,7 @@ def _as_json(guarded: Guarded) -> dict[str, Any]:
 def _tell(guarded: Guarded) -> None:
     """Say what was saved where."""
     rescue, download = guarded.rescue, guarded.download
-    if rescue:
-        click.echo(f"Saved {rescue.files} files ({ui.size(rescue.bytes)}) to {rescue.destination}.")
-    if download:
-        click.echo(f"Downloaded {download.files} files ({ui.size(download.bytes)}) to {download.folder}.")
+    if rescue and rescue.files:
+        click.echo(f"Saved {ui.files(rescue.files)} ({ui.size(rescue.bytes)}) to {rescue.destination}.")
+    if download and download.files:
+        click.echo(f"Downloaded {ui.files(download.files)} ({ui.size(download.bytes)}) to {download.folder}.")

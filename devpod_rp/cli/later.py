@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from devpod_rp.cli import pick, render, ui
-from devpod_rp.cli.options import json_option
+from devpod_rp.cli.options import json_option, name_argument
 from devpod_rp.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ _OFF = "off"
 
 @click.command()
 @click.argument("duration", metavar="TIME|off")
-@click.argument("name", required=False)
+@name_argument
 @json_option
 def snooze(duration: str, name: str | None, as_json: bool) -> None:
     """Let the pod run on for TIME (2h), used or not; "off" ends a snooze.

@@ -22,5 +22,18 @@ download_option = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     help="Bring what would be lost to this folder here; goes on after a cut.",
 )
-name_option = click.option("--name", help="The environment; default: the one of this folder.")
-name_argument = click.argument("name", required=False)
+
+
+def environment_names(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The environments whose name begins like *incomplete*, for the shell; from the folder's listing alone."""
+    from devpod_rp import paths
+
+    folder = paths.environments_dir()
+    names = (each.name for each in folder.iterdir()) if folder.is_dir() else ()
+    return sorted(name for name in names if name.startswith(incomplete) and not name.startswith("."))
+
+
+name_option = click.option(
+    "--name", help="The environment; default: the one of this folder.", shell_complete=environment_names
+)
+name_argument = click.argument("name", required=False, shell_complete=environment_names)

@@ -73,8 +73,8 @@ def status(name: str | None, as_json: bool) -> None:
 def _at_risk(seen: dict[str, Any]) -> str:
     if not seen["files"]:
         return f"nothing, {render.age(seen['checked_at'])} ago"
-    many = "1 file" if seen["files"] == 1 else f"{seen['files']} files"
-    return f"{many}, {ui.size(seen['bytes'])}, {render.age(seen['checked_at'])} ago; devpod-rp check names them"
+    ago = render.age(seen["checked_at"])
+    return f"{ui.files(seen['files'])}, {ui.size(seen['bytes'])}, {ago} ago; devpod-rp check names them"
 
 
 def _price(cost: Cost) -> str:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from devpod_rp.cli import pick, render, ui
-from devpod_rp.cli.at_risk import readable
 from devpod_rp.cli.options import download_option, json_option, name_argument
+from devpod_rp.errors import printable
 
 if TYPE_CHECKING:
     from devpod_rp.environments import Environment
@@ -56,7 +56,7 @@ def save(name: str | None, folder: Path | None, volume: bool, as_json: bool) -> 
     elif saved is None:
         click.echo("Nothing is at risk; nothing had to be saved.")
     else:
-        click.echo(f"Saved {saved.files} files ({ui.size(saved.bytes)}) to {saved.destination}.")
+        click.echo(f"Saved {ui.files(saved.files)} ({ui.size(saved.bytes)}) to {saved.destination}.")
     return ExitCode.DONE
 
 
@@ -74,9 +74,9 @@ def _download(environment: Environment, folder: Path, *, volume: bool, as_json: 
         click.echo("Nothing is at risk; nothing had to be brought here.")
     else:
         already = f"; {done.present} were here already" if done.present else ""
-        click.echo(f"Downloaded {done.files} files ({ui.size(done.bytes)}) to {done.folder}{already}.")
+        click.echo(f"Downloaded {ui.files(done.files)} ({ui.size(done.bytes)}) to {done.folder}{already}.")
         for path, reason in done.failed.items():
-            click.echo(f"  not brought here: {readable(path)}: {reason}")
+            click.echo(f"  not brought here: {printable(path)}: {reason}")
     return ExitCode.WOULD_LOSE_DATA if done and done.failed else ExitCode.DONE
 
 
@@ -101,8 +101,13 @@ def list_(name: str | None, as_json: bool) -> None:
 
 @rescue.command()
 @name_argument
-@click.option("--from", "moment", metavar="TIME", help="Which rescue, as `rescue list` names it; default: the newest.")
-@click.option("--all", "every", is_flag=True, help="All rescues: of each path its newest state.")
+@click.option(
+    "--from",
+    "moment",
+    metavar="TIME",
+    help="Only this rescue, as `rescue list` names it; default: all of the last container.",
+)
+@click.option("--all", "every", is_flag=True, help="All rescues of all containers: of each path its newest state.")
 @click.option("--only", multiple=True, metavar="PATH", help="Only this file or directory on the pod (repeatable).")
 @click.option("--overwrite", is_flag=True, help="Also replace files that somebody made on this pod.")
 @json_option
@@ -126,9 +131,9 @@ def restore(
         render.document(done.as_json())
     else:
         already = f"; {len(done.present)} were there already" if done.present else ""
-        click.echo(f"Put back {len(done.restored)} files ({ui.size(done.bytes)}){already}.")
+        click.echo(f"Put back {ui.files(len(done.restored))} ({ui.size(done.bytes)}){already}.")
         for path, reason in done.kept.items():
-            click.echo(f"  not put back: {readable(path)}: {reason}")
+            click.echo(f"  not put back: {printable(path)}: {reason}")
         if done.kept:
             click.echo("hint: --overwrite replaces what is there.")
     return ExitCode.WOULD_LOSE_DATA if done.kept else ExitCode.DONE

@@ -58,6 +58,16 @@ def mark(question: str, choices: Sequence[tuple[str, Answer]]) -> list[Answer]:
     return [choices[index][1] for index in picked]
 
 
+def ask_secret(question: str) -> str:
+    """Let the person type or paste what must not be seen."""
+    import questionary
+
+    answer: str | None = questionary.password(question).ask()
+    if answer is None or not answer.strip():
+        raise InterruptedByUserError("Cancelled.")
+    return answer.strip()
+
+
 def ask_folder(question: str, default: str) -> Path:
     """Let the person name a folder; it need not exist."""
     import questionary
@@ -169,6 +179,10 @@ def facts(pairs: Sequence[tuple[str, str]]) -> None:
     width = max(len(label) for label, _ in pairs)
     for label, value in pairs:
         note(f"  {label.ljust(width)}  {value}")
+
+
+def files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"
 
 
 def size(count: int) -> str:

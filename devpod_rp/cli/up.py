@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from devpod_rp.cli import render, ui
-from devpod_rp.cli.options import cloud_option, json_option, yes_option
+from devpod_rp.cli.options import cloud_option, json_option, name_argument, yes_option
 
 if TYPE_CHECKING:
     from devpod_rp.environments import Environment
@@ -27,7 +27,7 @@ _SHOWN_MACHINES = 6
 
 
 @click.command()
-@click.argument("name", required=False)
+@name_argument
 @cloud_option
 @click.option("--template", help="Where defaults come from: devpod-rp templates list.")
 @click.option("--image", help="The container image.")
@@ -96,7 +96,10 @@ def up(
     flags["env"] = _variables(variables)
     target = _target(name, folder)
     known = _known(name, target)
-    plan = _planned(name, known, load(target, flags, earlier=known.flags if known else None), target, cloud)
+    loaded = load(target, flags, earlier=known.flags if known else None)
+    if loaded.warning:
+        ui.note(f"warning: {loaded.warning}")
+    plan = _planned(name, known, loaded, target, cloud)
     if dry_run:
         if as_json:
             render.document(plan.as_json())

@@ -8,6 +8,9 @@ from devpod_rp.editors.programs import Machine
 from devpod_rp.editors.vscode import family
 
 NAMES = ("code", "code-insiders", "cursor", "windsurf", "codium", "zed", "jetbrains")
+"""Those on this machine."""
+BROWSER_NAMES = ("browser", "jupyter")
+"""Those on the pod, which a browser shows; see ``services.py``."""
 
 
 def editors(machine: Machine | None = None) -> dict[str, Editor]:

@@ -38,7 +38,9 @@ class Forward:
         """What tells it from the others."""
         return self.service or str(self.port)
 
-    def as_json(self, *, listening: bool = False, connections: int = 0, problem: str | None = None) -> dict[str, Any]:
+    def as_json(
+        self, *, listening: bool = False, connections: int = 0, activity: str | None = None, problem: str | None = None
+    ) -> dict[str, Any]:
         """The stable form of ``status`` and ``forward``, without the secret."""
         return {
             "port": self.port,
@@ -48,6 +50,7 @@ class Forward:
             "service": self.service,
             "listening": listening,
             "connections": connections,
+            "activity": activity,
             "problem": problem,
         }
 

@@ -10,13 +10,15 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from devpod_rp.agent import manifest
-from devpod_rp.agent.shelf import unused
+from devpod_rp.agent.naming import unused
 from devpod_rp.guard.taken import Offer
 
 PARTS = ".devpod-rp-download"
 """Where files lie that are not complete yet, below the folder."""
 
 _BLOCK = 1 << 20
+# Windows has no such call; there each file is flushed by itself.
+_SYNCS_ALL = hasattr(os, "sync")
 _WINDOWS_DEVICES = frozenset(
     ["CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10))]
 )
@@ -73,21 +75,29 @@ class Arrival:
         return folder / hashlib.blake2b(named, digest_size=16).hexdigest()
 
     def keep(self, offer: Offer, content: bytes) -> None:
-        """Keep a small file whose content is at hand."""
+        """Keep a small file whose content is at hand; `make_durable` has to follow."""
         part = self.part(offer)
         part.write_bytes(content)
-        self.settle(offer, part)
+        if not _SYNCS_ALL:
+            _flush(part)
+        _dress(part, offer)
+        self._name(offer, part)
 
     def settle(self, offer: Offer, part: Path) -> None:
-        """Give the complete file *part* the name, mode and time of *offer*.
+        """Give the complete file *part* the name, mode and time of *offer*; `make_durable` has to follow.
 
         Raises:
             CannotKeep: something stands in the way.
         """
-        with part.open("r+b") as stream:
-            os.fsync(stream.fileno())
+        _flush(part)
         _dress(part, offer)
         self._name(offer, part)
+
+    @staticmethod
+    def make_durable() -> None:
+        """Return when everything that was kept would survive a power cut: at once for many files, not one by one."""
+        if _SYNCS_ALL:
+            os.sync()
 
     def link(self, offer: Offer, twin: str) -> bool:
         """Give the file that arrived as *twin* a second name; False where this file system cannot."""
@@ -148,7 +158,6 @@ class Arrival:
         part.rename(place)
         status = os.lstat(place)
         self._arrived.setdefault((status.st_dev, status.st_ino), offer.path)
-        _remember(place.parent)
 
     def _make_folders(self, path: str) -> None:
         folder = self._top
@@ -158,7 +167,6 @@ class Arrival:
                 status = os.lstat(folder)
             except FileNotFoundError:
                 folder.mkdir(mode=0o700)
-                _remember(folder.parent)
                 continue
             if not stat.S_ISDIR(status.st_mode):
                 raise CannotKeep(f"{folder} is no folder")
@@ -199,12 +207,6 @@ def _check_on_windows(name: str) -> None:
         raise CannotKeep("its name is a device on Windows")
 
 
-def _remember(folder: Path) -> None:
-    """Make the names in *folder* survive a power cut."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _flush(path: Path) -> None:
+    with path.open("r+b") as stream:
+        os.fsync(stream.fileno())

@@ -46,6 +46,7 @@ class Risk:
             "kind": self.kind,
             "reason": self.reason,
             "sole_copy": self.sole_copy,
+            "other_names": list(self.other_names),
         }
 
 

@@ -14,7 +14,7 @@ from devpod_rp.agent import manifest
 from devpod_rp.agent.changes import Stamp
 from devpod_rp.agent.manifest import Manifest, Saved
 from devpod_rp.agent.taking import LARGEST_WHOLE
-from devpod_rp.errors import DevpodError, UsageError, WouldLoseDataError
+from devpod_rp.errors import DevpodError, UsageError, WouldLoseDataError, printable
 from devpod_rp.guard import taken
 from devpod_rp.guard.arrival import Arrival, CannotKeep, digest, is_full
 from devpod_rp.guard.slices import collect
@@ -123,8 +123,8 @@ class _Download:
                 self.failed.update(dict.fromkeys(paths, _CHANGING))
         self._arrival.dress_folders((each.path, each.mode, each.mtime_ns) for each in folders)
         self._arrival.finish()
-        message = f"{len(self.saved)} files are here"
-        self._progress(Event("download", message, self._done_bytes, self._done_bytes, "bytes"))
+        self._arrival.make_durable()
+        self._show(0)
 
     def write_list(self) -> None:
         """Note owners, modes, times and hashes of everything that arrived, now and earlier, beside the files."""
@@ -243,7 +243,7 @@ class _Download:
         self._note(offer, name)
 
     def _ask_digest(self, offer: Offer) -> str:
-        self._progress(Event("download", f"Comparing {_readable(offer.path)} with the pod"))
+        self._progress(Event("download", f"Comparing {printable(offer.path)} with the pod"))
         frame = self._link.call("take.digest", path=offer.path, stamp=list(offer.stamp))
         return str(frame.header.get("digest"))
 
@@ -281,9 +281,5 @@ class _Download:
 
     def _show(self, more: int) -> None:
         self._done_bytes += more
-        message = f"Bringing {self._total_files} files here"
+        message = f"Bringing {self._total_files} file{'' if self._total_files == 1 else 's'} here"
         self._progress(Event("download", message, self._done_bytes, max(self._total_bytes, self._done_bytes), "bytes"))
-
-
-def _readable(path: str) -> str:
-    return path if path.isprintable() else repr(path)

@@ -56,16 +56,20 @@ class Rescue:
 
 @dataclass(frozen=True)
 class PastRescue:
-    """A rescue on the volume; *complete* is False for the remains of one that was cut off."""
+    """A rescue on the volume; *complete* is False for the remains of one that was cut off.
+
+    Rescues of the same *container* (empty if unknown) were made in one run of it: together they are its disk.
+    """
 
     destination: str
     created_at: str
     files: int
     bytes: int
     complete: bool
+    container: str = ""
 
     def as_json(self) -> dict[str, object]:
-        return dict(vars(self))
+        return {key: value for key, value in vars(self).items() if key != "container"}
 
 
 class RestoreRefused(DevpodError):

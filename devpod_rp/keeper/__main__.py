@@ -12,14 +12,14 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
 from devpod_rp import environments, paths
 from devpod_rp.control import keeper_lock_file, keeper_log_file, run_detached
-from devpod_rp.environments import Environment
+from devpod_rp.environments import Environment, Forward
 from devpod_rp.errors import DevpodError, ExitCode, UnreachableError
 from devpod_rp.keeper.overseer import Oversight
 from devpod_rp.keeper.parts import Parts
@@ -104,7 +104,14 @@ def real_parts() -> Parts:
         open_link=open_link,
         notify=notify,
         oversight=oversight,
+        serve=_bring_up,
     )
+
+
+def _bring_up(environment: Environment, link: AgentLink, forward: Forward, say: Callable[[str], None]) -> int:
+    from devpod_rp.editors import services
+
+    return services.bring_up(environment, link.connection, forward, say)
 
 
 def _deliver(environment: Environment, link: AgentLink) -> None:

@@ -90,8 +90,7 @@ class PodEars:
     def __init__(self, session: Session, deliver: Callable[[PodHeard], None]) -> None:
         self._session = session
         self._deliver = deliver
-        self._link: AgentLink | None = None
-        self._rules: list[Any] = []
+        self._listens_to: tuple[Any, ...] | None = None
         self._began = 0
         self._marks = 0
         self._caught_up = threading.Condition()
@@ -107,17 +106,18 @@ class PodEars:
         return f"changes on the pod are found by looking now and then: {self.deaf}"
 
     def open(self, link: AgentLink) -> bool:
-        """Listen from now on, by the rules of the last scan; True when a look at everything is due since they changed.
+        """Listen from now on, to the folder that is joined and by the rules of the last scan; True when a look at
+        everything is due since either changed.
 
         Raises:
             UnreachableError: the connection died.
         """
-        rules = self._session.rules()
-        if self._link is link and rules == self._rules:
+        subject = (link, self._session.destination, self._session.rules())
+        if subject == self._listens_to:
             return False
         follows = self._session.follows_the_pod
-        again = self._link is link and follows
-        self._link, self._rules, self.armed = link, rules, None
+        again = follows and self._listens_to is not None and self._listens_to[0] is link
+        self._listens_to, self.armed = subject, None
         self._began += 1
         news = self._session.listen()
         # Where nothing depends on it, the first look does not wait until the pod's folders are watched.
@@ -142,7 +142,8 @@ class PodEars:
         if not self._session.ask_pod(mark):
             return False
         with self._caught_up:
-            return self._caught_up.wait_for(lambda: self._newest_mark >= mark, seconds)
+            self._caught_up.wait_for(lambda: self._newest_mark >= mark or self.armed is None, seconds)
+            return self._newest_mark >= mark
 
     def _arm(self, number: int, news: Iterator[RemoteNews]) -> bool:
         try:
@@ -172,5 +173,7 @@ class PodEars:
             return  # the keeper learns that itself
         except DevpodError as error:
             log.warning("pod-watch=ended error=%s", error.message)
-            if number == self._began:
-                self.deaf, self.armed = error.message, None
+            with self._caught_up:
+                if number == self._began:
+                    self.deaf, self.armed, self._listens_to = error.message, None, None
+                self._caught_up.notify_all()

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from devpod_rp.environments import Environment
+from devpod_rp.environments import Environment, Forward
+from devpod_rp.errors import UsageError
 from devpod_rp.keeper.clock import Clock, SystemClock
 from devpod_rp.keeper.overseer import Oversight
 from devpod_rp.keeper.state import Timing
+from devpod_rp.keeper.tunnels import Serve
 
 if TYPE_CHECKING:
     from devpod_rp.pod.link import AgentLink
@@ -38,6 +40,10 @@ Keep = Callable[[str, bool], bool]
 Deliver = Callable[["Batch"], None]
 
 
+def no_services(_environment: Environment, _link: AgentLink, forward: Forward, _say: Callable[[str], None]) -> int:
+    raise UsageError(f"This keeper brings up no {forward.service}.")
+
+
 @dataclass(frozen=True)
 class Parts:
     """The edges of a keeper.
@@ -57,3 +63,4 @@ class Parts:
     clock: Clock = field(default_factory=SystemClock)
     timing: Timing = field(default_factory=Timing)
     oversight: Oversight | None = None
+    serve: Serve = no_services

@@ -57,7 +57,7 @@ class Keeper:
         self._synchronises = bool(self._environment.spec["sync"]["enabled"])
         self._state = State(parts.timing, paused=pauses.is_paused(name) or not self._synchronises)
         self._connection = Connection(name, parts, self._inbox.put)
-        self._tunnels = Tunnels(name, lambda: self._connection.link)
+        self._tunnels = Tunnels(name, lambda: self._connection.link, parts.serve)
         self._session = parts.open_session(self._environment)
         self._pod_ears = PodEars(self._session, self._inbox.put)
         self._cycles = Cycles(self._session, self._settle, self._listen)
@@ -236,6 +236,7 @@ class Keeper:
             self._take_request(message)
         elif isinstance(message, Linked):
             self._connection.take(message.link)
+            self._tunnels.connected()
             self._become(self._state.linked(now))
         elif isinstance(message, PodRests | ConnectFailed):
             after = self._state.pod_rests if isinstance(message, PodRests) else self._state.failed

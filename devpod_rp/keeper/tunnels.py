@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from devpod_rp.environments import Forward, read_forwards, write_forwards
-from devpod_rp.errors import UnreachableError, UsageError
+from devpod_rp.environments import Environment, Forward, load, read_forwards, write_forwards
+from devpod_rp.errors import DevpodError, UnreachableError, UsageError
 from devpod_rp.spec.ports import PortWish, port_wish
-from devpod_rp.ssh.errors import Unreachable
+from devpod_rp.ssh.errors import NothingListens, Unreachable
 from devpod_rp.ssh.forward import Forwarding, PortTaken, Stream
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 _PATIENCE_SECONDS = 20.0
 _LOOK_SECONDS = 0.1
+_SECRET_BYTES = 24
 # How far above the wished-for number a free one is looked for before any will do.
 _NEAR = 20
 # Numbers below need privileges here; 80 becomes 8080.
@@ -34,17 +36,27 @@ _FIRST_FREE_FOR_ALL = 1024
 _ABOVE_THE_RESERVED = 8000
 
 
+Serve = Callable[["Environment", "AgentLink", Forward, Callable[[str], None]], int]
+"""Brings up a service on the pod, telling what it is about, and gives its port there."""
+
+
 @dataclass
 class _Tunnel:
+    """A service's *served* is where it was brought up last: over which link, and the port there."""
+
     forward: Forward
     forwarding: Forwarding | None = None
     problem: str | None = None
+    activity: str | None = None
+    served: tuple[AgentLink, int] | None = None
+    serving: threading.Lock = field(default_factory=threading.Lock)
 
     def shown(self) -> dict[str, Any]:
         forwarding = self.forwarding
         return self.forward.as_json(
             listening=forwarding is not None,
             connections=forwarding.connections if forwarding else 0,
+            activity=self.activity,
             problem=self.problem or (forwarding.problem if forwarding else None),
         )
 
@@ -52,9 +64,10 @@ class _Tunnel:
 class Tunnels:
     """The tunnels of environment *name*; *link* gives the present link. Any thread may call."""
 
-    def __init__(self, name: str, link: Callable[[], AgentLink | None]) -> None:
+    def __init__(self, name: str, link: Callable[[], AgentLink | None], serve: Serve) -> None:
         self._name = name
         self._link = link
+        self._serve = serve
         self._lock = threading.RLock()
         self._closed = threading.Event()
         self._tunnels = {each.key: _Tunnel(each) for each in read_forwards(name)}
@@ -98,6 +111,32 @@ class Tunnels:
                     raise
                 self._tunnels[key] = tunnel
                 self._remember()
+
+    def serve(self, service: str) -> Forward:
+        """Bring up *service* on the pod, unless it is, and have it here, at its old address and with its old secret.
+
+        Raises:
+            DevpodError: it could not be brought up; the tunnel stays and tries again at the next connection.
+        """
+        with self._lock:
+            tunnel = self._tunnels.get(service)
+            if tunnel is None:
+                secret = secrets.token_urlsafe(_SECRET_BYTES)
+                tunnel = self._tunnels[service] = _Tunnel(Forward(None, None, service=service, secret=secret))
+            if tunnel.forwarding is None:
+                self._listen(tunnel)
+                self._remember()
+        self._bring_up(tunnel, self._present_link(), again=True)
+        return tunnel.forward
+
+    def connected(self) -> None:
+        """There is a new link: services are brought up again, in the background."""
+        with self._lock:
+            services = [each for each in self._tunnels.values() if each.forward.service is not None]
+        for tunnel in services:
+            threading.Thread(
+                target=self._bring_up_again, args=(tunnel,), name=f"serve {tunnel.forward.key}", daemon=True
+            ).start()
 
     def remove(self, keys: Iterable[str]) -> None:
         """End the tunnels with *keys* (ports, names of services or labels).
@@ -173,17 +212,65 @@ class Tunnels:
 
     def _dial(self, tunnel: _Tunnel) -> Stream:
         """A stream to the pod, which may just be coming back."""
+        while True:
+            link = self._present_link()
+            try:
+                port = tunnel.forward.port or self._bring_up(tunnel, link)
+                return link.connection.dial(port)
+            except NothingListens:
+                if tunnel.forward.service is None or not link.alive:
+                    raise
+                # It ended since it was brought up.
+                self._bring_up(tunnel, link, again=True)
+            except Unreachable as lost:
+                log.debug("tunnel=%s lost=%s", tunnel.forward.key, lost.message)
+                if link.alive:
+                    raise
+            if self._closed.wait(_LOOK_SECONDS):
+                raise UnreachableError("The keeper ends.")
+
+    def _present_link(self) -> AgentLink:
+        """The link, which may just be coming back.
+
+        Raises:
+            UnreachableError: it did not come back in time.
+        """
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
             link = self._link()
-            port = tunnel.forward.port
-            if link is not None and port is not None:
-                try:
-                    return link.connection.dial(port)
-                except Unreachable as lost:
-                    log.debug("tunnel=%s lost=%s", tunnel.forward.key, lost.message)
+            if link is not None and link.alive:
+                return link
             if time.monotonic() > deadline or self._closed.wait(_LOOK_SECONDS):
-                raise UnreachableError(f"{self._name} is not connected.", hint=f"devpod-rp up {self._name}")
+                raise UnreachableError(
+                    f"{self._name} is not connected.", hint=f"devpod-rp up {self._name} connects it."
+                )
+
+    # Services.
+
+    def _bring_up(self, tunnel: _Tunnel, link: AgentLink, *, again: bool = False) -> int:
+        """The port of the service on the pod at the other end of *link*; *again*: do not trust what is known."""
+        with tunnel.serving:
+            if not again and tunnel.served is not None and tunnel.served[0] is link:
+                return tunnel.served[1]
+
+            def say(text: str) -> None:
+                tunnel.activity = text
+
+            try:
+                port = self._serve(load(self._name), link, tunnel.forward, say)
+            except DevpodError as error:
+                tunnel.problem = error.message
+                raise
+            finally:
+                tunnel.activity = None
+            tunnel.served, tunnel.problem = (link, port), None
+            return port
+
+    def _bring_up_again(self, tunnel: _Tunnel) -> None:
+        try:
+            self._bring_up(tunnel, self._present_link())
+        except DevpodError as error:
+            log.warning("service=%s problem=%s", tunnel.forward.key, error.message)
 
 
 def _add(tunnels: Tunnels, fields: Mapping[str, Any]) -> None:
@@ -198,7 +285,15 @@ def _remove(tunnels: Tunnels, fields: Mapping[str, Any]) -> None:
     tunnels.remove([str(key) for key in fields.get("keys", ())])
 
 
-TUNNEL_OPS: dict[str, Callable[[Tunnels, Mapping[str, Any]], None]] = {"forward": _add, "unforward": _remove}
+def _serve(tunnels: Tunnels, fields: Mapping[str, Any]) -> None:
+    tunnels.serve(str(fields["service"]))
+
+
+TUNNEL_OPS: dict[str, Callable[[Tunnels, Mapping[str, Any]], None]] = {
+    "forward": _add,
+    "unforward": _remove,
+    "serve": _serve,
+}
 """What a control request asks of the tunnels; each answers with the list of them."""
 
 

@@ -32,6 +32,8 @@ def refresh(environment: Environment) -> Environment:
     with clouds.client_of(environment) as client:
         known = observe(environment, client)
         if known.status != "RUNNING" or known.ssh == environment.ssh:
+            if known.status != environment.status:
+                hosts.refresh_hosts()
             return known
         verified = _save(pin_host_key(known, client, silent), known)
     hosts.refresh_hosts()

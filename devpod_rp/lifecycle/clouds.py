@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from devpod_rp import control, paths
 from devpod_rp.environments import Environment
 from devpod_rp.errors import AuthenticationError, ConfigurationError, UnreachableError, UsageError
+from devpod_rp.lifecycle import api_key
 
 if TYPE_CHECKING:
     from devpod_rp.runpod.client import RunPod
@@ -47,7 +48,7 @@ class Cloud:
 
 def default_name(environ: Mapping[str, str] = os.environ) -> str:
     """The cloud that a command without ``--cloud`` uses."""
-    return environ.get("DEVPOD_RP_CLOUD") or ("runpod" if environ.get("RUNPOD_API_KEY") else "local")
+    return environ.get("DEVPOD_RP_CLOUD") or ("runpod" if api_key.find(environ) else "local")
 
 
 def refuse_other_cloud(environment: Environment, choice: str | None) -> None:
@@ -80,8 +81,8 @@ def choose(choice: str | None, environ: Mapping[str, str] = os.environ, *, confi
     if name is None and configured is not None:
         name, why = configured, "the configuration says so"
     if name is None:
-        name = default_name(environ)
-        why = "RUNPOD_API_KEY is set" if name == "runpod" else "no RunPod API key found"
+        found = api_key.find(environ)
+        name, why = ("runpod", found.source) if found else ("local", "no RunPod API key found")
     if name not in ("runpod", "local"):
         raise ConfigurationError(
             f"DEVPOD_RP_CLOUD={name!r} names no cloud.", hint="use DEVPOD_RP_CLOUD=runpod or DEVPOD_RP_CLOUD=local."
@@ -89,7 +90,11 @@ def choose(choice: str | None, environ: Mapping[str, str] = os.environ, *, confi
     if name == "local":
         endpoint = _local_endpoint()
         return Cloud("local", endpoint["url"], endpoint["token"], why)
-    return Cloud("runpod", environ.get("RUNPOD_API_URL") or RUNPOD_URL, _api_key(environ), why)
+    return Cloud("runpod", url_of_runpod(environ), _api_key(environ), why)
+
+
+def url_of_runpod(environ: Mapping[str, str] = os.environ) -> str:
+    return environ.get("RUNPOD_API_URL") or RUNPOD_URL
 
 
 def of_environment(environment: Environment) -> Cloud:
@@ -113,13 +118,14 @@ def client_of(environment: Environment) -> RunPod:
 
 
 def _api_key(environ: Mapping[str, str]) -> str:
-    key = environ.get("RUNPOD_API_KEY", "").strip()
-    if not key:
+    found = api_key.find(environ)
+    if found is None:
         raise AuthenticationError(
             "There is no RunPod API key.",
-            hint="export RUNPOD_API_KEY=… (console.runpod.io, Settings, API keys), or use --cloud local.",
+            hint="devpod-rp login, or export RUNPOD_API_KEY=… (console.runpod.io, Settings, API keys), or use "
+            "--cloud local.",
         )
-    return key
+    return found.key
 
 
 def local_cloud_running() -> dict[str, Any] | None:

@@ -79,4 +79,5 @@ def _entry(environment: Environment, ssh: SshEndpoint) -> HostEntry:
         known_hosts=paths.known_hosts_file(environment.name),
         host_key_alias=host_key_alias(environment.name),
         stopped=environment.status != "RUNNING",
+        on_demand=environment.name if environment.spec.get("auto_start") else None,
     )

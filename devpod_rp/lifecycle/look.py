@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devpod_rp.environments import Environment
-from devpod_rp.errors import DevpodError, UsageError, WouldLoseDataError
+from devpod_rp.errors import DevpodError, UsageError, WouldLoseDataError, printable
 from devpod_rp.lifecycle import connect
 from devpod_rp.lifecycle.decision import Act, Decide
 from devpod_rp.progress import Event, Progress, silent
@@ -77,7 +77,7 @@ def rescue(environment: Environment, progress: Progress = silent) -> tuple[Repor
 
 def _too_small(environment: Environment, report: Report, saved: Rescue) -> WouldLoseDataError:
     left = sorted((risk for risk in report.sole_copies if risk.path in saved.no_room), key=lambda risk: -risk.size)
-    named = ", ".join(f"{risk.path} ({risk.size} bytes)" for risk in left[:_NAMED])
+    named = ", ".join(f"{printable(risk.path)} ({risk.size} bytes)" for risk in left[:_NAMED])
     more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
     done = f"{saved.files} files are saved in {saved.destination}; " if saved.destination else ""
     return WouldLoseDataError(
@@ -170,6 +170,7 @@ def _settled(
     saved: Rescue | None = None
     brought: Download | None = None
     here: dict[str, Stamp] = {}
+    failed: Mapping[str, str] = {}
     for turn in range(_ROUNDS + 1):
         report = inspect()
         if here and brought is not None:
@@ -188,16 +189,20 @@ def _settled(
             break
         if decision.act is Act.RESCUE:
             size = sum(risk.size for risk in report.sole_copies if risk.path in wanted)
-            saved = save(environment, wanted, progress, size=size)
-            failed = saved.failed
+            latest = save(environment, wanted, progress, size=size)
+            saved = latest if latest.files or saved is None else saved
+            failed = latest.failed
         else:
             assert decision.folder is not None
             brought = bring(environment, wanted, decision.folder, progress)
             here.update(brought.stamps)
             failed = brought.failed
         if failed:
-            progress(Event("guard", f"{len(failed)} files were not saved: {_reasons(failed)}", warning=True))
-    raise refusal(environment, report)
+            progress(Event("guard", f"Not saved: {_reasons(failed)}", warning=True))
+    error = refusal(environment, report)
+    if failed:
+        raise WouldLoseDataError(f"{error.message} Not saved: {_reasons(failed)}.", hint=error.hint)
+    raise error
 
 
 def _still_equal(environment: Environment, stamps: dict[str, Stamp]) -> frozenset[str]:
@@ -210,9 +215,14 @@ def _still_equal(environment: Environment, stamps: dict[str, Stamp]) -> frozense
         link.close()
 
 
+def _many(report: Report) -> str:
+    count = len(report.sole_copies)
+    return "1 file exists" if count == 1 else f"{count} files exist"
+
+
 def _reasons(failed: Mapping[str, str]) -> str:
     more = f" and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
-    return ", ".join(f"{path} ({reason})" for path, reason in list(failed.items())[:_NAMED]) + more
+    return ", ".join(f"{printable(path)} ({reason})" for path, reason in list(failed.items())[:_NAMED]) + more
 
 
 def check_volume(environment: Environment, progress: Progress = silent) -> Report:
@@ -250,10 +260,10 @@ def guard_volume(environment: Environment, decide: Decide, *, force: bool, progr
 
 def _would_lose_volume(environment: Environment, report: Report) -> WouldLoseDataError:
     if report.sole_copies:
-        first = ", ".join(risk.path for risk in report.sole_copies[:_NAMED])
+        first = ", ".join(printable(risk.path) for risk in report.sole_copies[:_NAMED])
         lost = f"{len(report.sole_copies)} files ({report.size} bytes) exist only on the volume"
     else:
-        first = ", ".join(f"{each.path} ({each.reason})" for each in report.problems[:3])
+        first = ", ".join(f"{printable(each.path)} ({each.reason})" for each in report.problems[:3])
         lost = "Some places could not be looked into on the volume"
     return WouldLoseDataError(
         f"{lost} of {environment.name}, which dies with its pod: {first}.",
@@ -265,15 +275,15 @@ def _would_lose_volume(environment: Environment, report: Report) -> WouldLoseDat
 def would_lose(environment: Environment, report: Report) -> WouldLoseDataError:
     """The refusal that names what would be lost."""
     if not report.sole_copies:
-        blind = ", ".join(f"{each.path} ({each.reason})" for each in report.problems[:3])
+        blind = ", ".join(f"{printable(each.path)} ({each.reason})" for each in report.problems[:3])
         return WouldLoseDataError(
             f"Some places on the container disk of {environment.name} could not be looked into: {blind}.",
             hint="make them readable, or give up what may lie there with --force.",
         )
-    paths = ", ".join(risk.path for risk in report.sole_copies[:3])
+    paths = ", ".join(printable(risk.path) for risk in report.sole_copies[:3])
     more = f" and {len(report.sole_copies) - 3} more" if len(report.sole_copies) > 3 else ""
     return WouldLoseDataError(
-        f"{len(report.sole_copies)} files exist only on the container disk of {environment.name}: {paths}{more}.",
+        f"{_many(report)} only on the container disk of {environment.name}: {paths}{more}.",
         hint="--rescue saves them to the volume first, --download DIR here; --force gives them up; devpod-rp check "
         "lists them all.",
     )

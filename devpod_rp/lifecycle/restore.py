@@ -40,7 +40,9 @@ def restore(
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> Restore:
-    """Put back the newest rescue, the one named *moment*, or with *every* the newest state of each rescued path.
+    """Put back what was rescued from the container that was rescued last, of each path its newest state.
+
+    With *moment* only the rescue of that name, with *every* those of all containers.
 
     Raises:
         UnreachableError: the pod cannot be reached.
@@ -53,17 +55,20 @@ def restore(
     volume = _volume(environment)
     link = connect.open_link(environment)
     try:
-        finished = [one.destination for one in reversed(list_rescues(link, volume)) if one.complete]
+        finished = [one for one in reversed(list_rescues(link, volume)) if one.complete]
         if moment is not None:
-            finished = [one for one in finished if moment == one.rsplit("/", 1)[-1]]
+            finished = [one for one in finished if moment == one.destination.rsplit("/", 1)[-1]]
         if not finished:
             named = "a rescue named " + moment if moment is not None else "a finished rescue"
             raise UsageError(
                 f"There is not {named} on the volume of {environment.name}.",
                 hint=f"devpod-rp rescue list {environment.name}",
             )
-        chosen = finished if every else finished[:1]
-        return put_back(link, chosen, only=only, overwrite=overwrite, progress=progress)
+        newest = finished[0]
+        chosen = [
+            one for one in finished if every or one is newest or (one.container and one.container == newest.container)
+        ]
+        return put_back(link, [one.destination for one in chosen], only=only, overwrite=overwrite, progress=progress)
     finally:
         link.close()
 

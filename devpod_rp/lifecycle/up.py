@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from devpod_rp import control, environments
 from devpod_rp.environments import Environment, VolumeRecord, pauses
 from devpod_rp.errors import DevpodError, NoCapacityError, UsageError
-from devpod_rp.lifecycle import boot, clouds, connect, hosts, limits, placement, provision, syncing, volumes
+from devpod_rp.lifecycle import boot, clouds, connect, hooks, hosts, limits, placement, provision, syncing, volumes
 from devpod_rp.lifecycle.acquire import Search
 from devpod_rp.lifecycle.placement import Ranking
 from devpod_rp.lifecycle.plan import Plan, make_plan, rank
@@ -63,6 +63,7 @@ def up(plan: Plan, progress: Progress, *, wait_seconds: float = 0.0, without_gpu
             raise
     environment = _with_wishes(environment, plan)
     sync = _synchronise(environment, progress)
+    hooks.run(environment, plan.spec.hooks, progress)
     return Ready(environment, sync, created, _watched(environment, progress))
 
 
@@ -72,7 +73,7 @@ def _with_wishes(environment: Environment, plan: Plan) -> Environment:
     A keeper that synchronises by older wishes is ended.
     """
     asked = plan.spec.model_dump(mode="json")
-    wishes = {key: asked[key] for key in ("sync", "spot", "forward_ports", "extensions")}
+    wishes = {key: asked[key] for key in ("sync", "spot", "forward_ports", "extensions", "hooks", "code_server")}
     if environment.spec["sync"] != wishes["sync"]:
         control.stop_keeper(environment.name)
     return environments.save(dataclasses.replace(environment, spec={**environment.spec, **wishes}))
@@ -116,6 +117,8 @@ def _bring_up(
         arrive = boot.reach if handed_over else boot.hand_over
         environment = arrive(environment, plan.spec, client, progress)
     environment = limits.with_limits(environment, plan.spec.model_dump(mode="json"))
+    # Like the limits, it counts from the next up on, whatever the pod was made with.
+    environment = dataclasses.replace(environment, spec={**environment.spec, "auto_start": plan.spec.auto_start})
     environment = _status(environment, "RUNNING", used_pod=environment.pod_id)
     hosts.write_ssh_config()
     return environment

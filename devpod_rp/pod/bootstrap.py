@@ -62,6 +62,13 @@ def watchdog_program() -> bytes:
     return zlib.compress((_program() + "from devpod_rp.agent.watchdog import main\nmain()\n").encode("utf-8"), 6)
 
 
+def program(module: str, request: bytes) -> tuple[str, bytes]:
+    """The command and its input that run ``main`` of agent module *module*, a program of its own, on *request*."""
+    start = f"from devpod_rp.agent.{module} import main\nmain(stream)\n"
+    sources = zlib.compress((_program() + start).encode("utf-8"), 6)
+    return command(len(sources)), sources + request
+
+
 def emergency_program() -> bytes:
     """The program of the emergency rescue, as the agent's op ``emergency.arm`` takes it."""
     return (_program() + "from devpod_rp.agent.emergency import main\nmain()\n").encode("utf-8")

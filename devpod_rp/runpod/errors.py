@@ -60,7 +60,9 @@ class Conflict(ApiError):
 class Unauthorized(ApiError, AuthenticationError):
     """401: the key is missing, wrong or revoked."""
 
-    default_hint = "check RUNPOD_API_KEY (console.runpod.io, Settings, API keys), or use --cloud local."
+    default_hint = (
+        "devpod-rp login, or check RUNPOD_API_KEY (console.runpod.io, Settings, API keys), or use --cloud local."
+    )
 
 
 class InsufficientBalance(ApiError, AuthenticationError):

@@ -16,6 +16,7 @@ from devpod_rp.spec.wishes import smallest_memory_gb
 NEVER = "never"
 """What a limit says to be none, where a lower layer sets one."""
 
+HookStage = Literal["on_create", "update_content", "post_create", "post_start", "post_attach"]
 OnPreempt = Literal["wait", "on-demand"]
 SyncMode = Literal["one-way-safe", "two-way-safe", "one-way-replica"]
 Tier = Literal["secure", "community", "any"]
@@ -79,6 +80,32 @@ class SpotSpec(_Part):
     hook: str | None = None
 
 
+class CodeServerSpec(_Part):
+    """Where the VS Code for browsers comes from, if not from its own release page: a mirror, or another build.
+
+    *url* is that of a ``.tar.gz`` as coder/code-server releases them, *sha256* its digest; without one, the archive
+    must be the released one that we pinned.
+    """
+
+    url: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+
+
+class HooksSpec(_Part):
+    """Shell commands on the pod, in the project's folder; those of one stage run side by side.
+
+    The first three run once for each new container disk, as what they install dies with it; *post_start* once for each
+    start of the pod, *post_attach* at every ``up``. ``up`` waits until *wait_for* is done.
+    """
+
+    on_create: tuple[str, ...] = ()
+    update_content: tuple[str, ...] = ()
+    post_create: tuple[str, ...] = ()
+    post_start: tuple[str, ...] = ()
+    post_attach: tuple[str, ...] = ()
+    wait_for: HookStage = "update_content"
+
+
 class EnvironmentSpec(_Part):
     """Everything an environment needs, complete and checked.
 
@@ -86,11 +113,13 @@ class EnvironmentSpec(_Part):
     *container_disk_gb* is wiped at every stop; *ssh_timeout_s* is how long a running host may take to answer over SSH
     before it is given up. *idle_stop*, *max_runtime* and *lid_stop* are durations, *max_cost* is USD for one run; each
     stops the pod, None never does. *forward_ports* are ports of the pod to have here, as ``6006`` or
-    ``tensorboard=6006:16006``; *extensions* are those of VS Code to have on the pod. ``env`` values may be secrets and
-    are never shown by ``repr``.
+    ``tensorboard=6006:16006``; *extensions* are those of VS Code to have on the pod. *devcontainer* is the file that
+    counts if the project's is not where the specification looks, or ``none``. ``env`` values may be secrets and
+    are never shown by ``repr``. *auto_start* lets an ``ssh`` at a terminal start the stopped environment.
     """
 
     template: str = "pytorch"
+    devcontainer: str | None = None
     image: Annotated[str, Field(min_length=1)]
     start_command: tuple[str, ...] | None = None
     gpu: tuple[str, ...] = ()
@@ -110,6 +139,7 @@ class EnvironmentSpec(_Part):
     workspace: str | None = None
     forward_ports: tuple[str, ...] = ()
     extensions: tuple[str, ...] = ()
+    auto_start: bool = False
     idle_stop: str | None = None
     max_runtime: str | None = None
     max_cost: Annotated[float, Field(gt=0)] | None = None
@@ -117,6 +147,8 @@ class EnvironmentSpec(_Part):
     volume: VolumeSpec = VolumeSpec()
     sync: SyncSpec = SyncSpec()
     spot: SpotSpec = SpotSpec()
+    hooks: HooksSpec = HooksSpec()
+    code_server: CodeServerSpec = CodeServerSpec()
 
     @field_validator("gpu")
     @classmethod
@@ -242,5 +274,11 @@ def _below(path: str, parent: str) -> bool:
 
 def field_names() -> dict[str, tuple[str, ...]]:
     """Every key of the configuration, with the keys of those that are tables."""
-    tables: dict[str, type[_Part]] = {"volume": VolumeSpec, "sync": SyncSpec, "spot": SpotSpec}
+    tables: dict[str, type[_Part]] = {
+        "volume": VolumeSpec,
+        "sync": SyncSpec,
+        "spot": SpotSpec,
+        "hooks": HooksSpec,
+        "code_server": CodeServerSpec,
+    }
     return {name: tuple(tables[name].model_fields) if name in tables else () for name in EnvironmentSpec.model_fields}

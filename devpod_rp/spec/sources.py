@@ -1,7 +1,7 @@
 """Where the values come from: layers merged lowest first, each value remembering its origin.
 
-built-in defaults < template < the user's ``config.toml`` < ``devpod-rp.toml`` or ``[tool.devpod-rp]`` <
-``DEVPOD_RP_*`` variables < the flags of an earlier ``up`` < flags
+built-in defaults < template < the user's ``config.toml`` < ``devcontainer.json`` < ``devpod-rp.toml`` or
+``[tool.devpod-rp]`` < ``DEVPOD_RP_*`` variables < the flags of an earlier ``up`` < flags
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from devpod_rp import paths
 from devpod_rp.errors import ConfigurationError
-from devpod_rp.spec import templates
+from devpod_rp.spec import devcontainer, templates
+from devpod_rp.spec.devcontainer_layer import honoured
 from devpod_rp.spec.model import EnvironmentSpec, field_names
 from devpod_rp.spec.names import slug, validate_name
 from devpod_rp.spec.toml_file import line_of, read_toml
@@ -35,6 +36,11 @@ _LISTS = {
     ("sync", "ignore"),
     ("forward_ports",),
     ("extensions",),
+    ("hooks", "on_create"),
+    ("hooks", "update_content"),
+    ("hooks", "post_create"),
+    ("hooks", "post_start"),
+    ("hooks", "post_attach"),
 }
 # A pod has GPUs or a CPU flavor: who asks for one no longer wants the other of a lower layer.
 _EITHER_OR: tuple[tuple[Keys, tuple[Keys, ...]], ...] = (
@@ -71,6 +77,8 @@ class Loaded:
     """The dotted keys that somebody set, rather than a template or a default."""
     flags: dict[str, Any] = field(repr=False)
     """The flags by dotted key, those of an earlier ``up`` included: what to remember for the next one."""
+    warning: str | None = None
+    """What the devcontainer.json asks for and a pod cannot give, in one sentence."""
 
 
 @dataclass(frozen=True)
@@ -96,13 +104,15 @@ def load(
     Raises:
         ConfigurationError: a value cannot be used; the message names its file and line, variable or flag.
     """
-    upper = [
-        *_file_layer("user defaults", paths.user_config_file()),
+    defaults = list(_file_layer("user defaults", paths.user_config_file()))
+    above = [
         *_project_layers(folder),
         _variables_layer(environ),
         _flags_layer("earlier flag", earlier or {}, " of an earlier up"),
         _flags_layer("flag", flags),
     ]
+    warning, container = _devcontainer_layer(folder, [*defaults, *above], above, environ)
+    upper = [*defaults, *container, *above]
     wanted = _last(upper, ("template",))
     try:
         template = templates.load_template(str(wanted[0]) if wanted else templates.DEFAULT)
@@ -126,7 +136,7 @@ def load(
     for asked, rivals in _EITHER_OR:
         if ".".join(asked) in given:
             remembered = {key: value for key, value in remembered.items() if tuple(key.split(".")) not in rivals}
-    return Loaded(_validated(merged, origins), name, cloud, provenance, sources, chosen, remembered)
+    return Loaded(_validated(merged, origins), name, cloud, provenance, sources, chosen, remembered, warning)
 
 
 def _merge(layers: list[_Layer]) -> tuple[dict[Keys, Any], dict[Keys, str], dict[Keys, str]]:
@@ -201,6 +211,34 @@ def _project_layers(folder: Path) -> Iterator[_Layer]:
     if table is not None:
         yield _layer_of_file("[tool.devpod-rp] in pyproject.toml", pyproject, table, ("tool", "devpod-rp"))
     yield from _file_layer(own.name, own)
+
+
+def _devcontainer_layer(
+    folder: Path, upper: list[_Layer], above: list[_Layer], environ: Mapping[str, str]
+) -> tuple[str | None, list[_Layer]]:
+    """The project's devcontainer.json as a layer, unless *upper* wants none, and what to warn of.
+
+    *above* are the layers that come before it.
+    """
+    chosen = _last(upper, ("devcontainer",))
+    if chosen is None:
+        path = devcontainer.find(folder)
+    else:
+        path = folder / str(chosen[0]) if chosen[0] != devcontainer.NONE else None
+        if path is not None and not path.is_file():
+            raise ConfigurationError(f"{chosen[1]}: there is no {path}.", hint='name a file, or "none".')
+    if path is None:
+        return None, []
+    volume, workspace = _last(upper, ("volume", "path")), _last(upper, ("workspace",))
+    default = f"{str(volume[0]).rstrip('/') if volume else '/workspace'}/{folder.name}"
+    said = devcontainer.read(path, folder, workspace=str(workspace[0]) if workspace else default, environ=environ)
+    # Its recipe starts the image's own /start.sh where there is one.
+    recipe = templates.load_builtin("ubuntu").values["start_command"]
+    fitting = honoured(said, recipe, image_elsewhere=_last(above, ("image",)) is not None)
+    layer = _Layer("devcontainer.json", fitting.values, lambda keys: fitting.places[keys])
+    if not fitting.left_out:
+        return None, [layer]
+    return f"A pod cannot honour this of {path}: {', '.join(fitting.left_out)}.", [layer]
 
 
 def _layer_of_file(kind: str, path: Path, values: Mapping[str, Any], table: Keys = ()) -> _Layer:

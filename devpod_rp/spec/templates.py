@@ -54,6 +54,11 @@ def load_template(name: str) -> Template:
     raise ConfigurationError(f"There is no template {name!r}.", hint=f"{hint}There are: {', '.join(sorted(files))}.")
 
 
+def load_builtin(name: str) -> Template:
+    """Our own template called *name*, whatever the user's are called."""
+    return _read(_builtin_dir() / f"{name}.toml")
+
+
 def _files() -> dict[str, Path]:
     folders = (_builtin_dir(), paths.user_templates_dir())
     return {path.stem: path for folder in folders if folder.is_dir() for path in folder.glob("*.toml")}

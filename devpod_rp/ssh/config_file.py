@@ -21,6 +21,7 @@ from devpod_rp.errors import ConfigurationError
 from devpod_rp.ssh.address import Address
 from devpod_rp.ssh.directory import make_private
 from devpod_rp.ssh.include_line import NotSshConfigurationError, includes_us, with_include, without_include
+from devpod_rp.ssh.proxy_command import proxy_command
 
 # URI authorities are lower-cased by editors while OpenSSH matches Host case-sensitively.
 _ALIAS = re.compile(r"[a-z0-9][a-z0-9.-]*")
@@ -39,7 +40,8 @@ class HostEntry:
     """One environment as ``ssh`` knows it.
 
     A *stopped* environment stays listed with its last address, so that editors keep showing it: its pinned host key
-    makes sure that no other pod which got the address meanwhile is taken for it.
+    makes sure that no other pod which got the address meanwhile is taken for it. *on_demand* is the name of the
+    environment that ``ssh`` may start.
     """
 
     alias: str
@@ -48,6 +50,7 @@ class HostEntry:
     known_hosts: Path
     host_key_alias: str
     stopped: bool = False
+    on_demand: str | None = None
 
 
 class Outcome(Enum):
@@ -173,7 +176,7 @@ def _block(entry: HostEntry) -> str:
             raise ConfigurationError(
                 f"{value!r} cannot be written as {what} of {entry.alias} into {paths.ssh_hosts_file()}."
             )
-    options = (
+    options: tuple[tuple[str, str], ...] = (
         ("HostName", entry.address.host.replace("%", "%%")),
         ("Port", str(entry.address.port)),
         ("User", entry.address.user),
@@ -186,6 +189,10 @@ def _block(entry: HostEntry) -> str:
         ("ServerAliveInterval", "15"),
         ("ServerAliveCountMax", "4"),
     )
+    if entry.on_demand is not None:
+        # What got the address of a stopped pod meanwhile is not asked at all.
+        port = 0 if entry.stopped else entry.address.port
+        options += (("ProxyCommand", proxy_command(entry.address.host, port, entry.alias, entry.on_demand)),)
     # A comment of its own line: VS Code's parser loses those behind a value when it rewrites a file.
     state = f"# {entry.alias} is stopped: this was its last address.\n" if entry.stopped else ""
     return state + f"Host {entry.alias}\n" + "".join(f"  {keyword} {value}\n" for keyword, value in options)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from devpod_rp.agent.tree import Entry, relative
+from devpod_rp.agent.tree import Entry, Stamp, relative
 from devpod_rp.pod.link import AgentLink
 from devpod_rp.progress import Progress
 from devpod_rp.sync import identity
@@ -16,6 +16,7 @@ from devpod_rp.sync.download import Download
 from devpod_rp.sync.here import Here, folders_above
 from devpod_rp.sync.ignore import IGNORE_FILES, IgnoreRules
 from devpod_rp.sync.journal import Journal
+from devpod_rp.sync.large import PART_BYTES, Memory
 from devpod_rp.sync.links import leaves_the_folder
 from devpod_rp.sync.local import LocalFolder
 from devpod_rp.sync.reconcile import Action, Mode, Plan, Side, reconcile, same
@@ -23,7 +24,7 @@ from devpod_rp.sync.remote import Destination, RemoteTree, learn_digests, look_a
 from devpod_rp.sync.safety import was_emptied
 from devpod_rp.sync.status import Halts
 from devpod_rp.sync.steps import Result
-from devpod_rp.sync.transfer import PART_BYTES, Upload
+from devpod_rp.sync.transfer import Upload
 
 
 class Tally:
@@ -287,15 +288,19 @@ class Cycles:
         going = [action for action in plan.actions if action.side is Side.REMOTE]
         coming = [action for action in plan.actions if action.side is Side.LOCAL]
         if going:
-            Upload(
-                link, destination, self._root, report, self._progress, self._note_sent, self.here.contents,
-                self._holder(),
-            ).run(going)  # fmt: skip
+            Upload(link, destination, self._root, report, self._progress, self._note_sent, self._memory()).run(going)
         if coming:
             Download(link, destination, self._folder, report, self._progress).run(coming)
             self._brakes.deleted_here(sum(action.new is None for action in coming))
             # An ignore file that came decides about others: they are looked at again.
             tally.stale |= any(action.path.rpartition("/")[2] in IGNORE_FILES for action in coming)
+
+    def _memory(self) -> Memory:
+        def stamp(path: str) -> Stamp | None:
+            known, entry = self._remote_digests.get(path), self.ancestor.get(path)
+            return known[0] if known is not None and entry is not None and known[1] == entry.digest else None
+
+        return Memory(self.here.contents, self._journal, self._holder(), stamp)
 
     def _holder(self) -> Callable[[Entry], str | None]:
         """Where on the pod the same content lies already, for files large enough to be worth a copy."""

@@ -2,24 +2,37 @@
 
 Blocks are compared where they lie and where they would lie if something had been inserted or removed: at the same
 offset, and shifted by the difference in size. So an edit in place, an append, and an insertion anywhere cost about what
-changed, and all of the comparing is done by the hash function, not by Python.
+changed. Where the digests of both versions are known, which is the rule, nothing is read for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from devpod_rp.agent.reuse import BLOCK_BYTES, block_digest
+from devpod_rp.agent.content import BLOCK_BYTES, DIGEST_BYTES, block_digest
+
+_MISSES = 16
+"""So many shifted blocks in a row that differ mean that the end was not shifted."""
 
 
 @dataclass(frozen=True)
-class Known:
-    """A file on the pod: its size, and the digests of its blocks in order."""
+class Version:
+    """A file's size, and the digests of its blocks, one after the other."""
 
     size: int
-    digests: Sequence[bytes]
+    blocks: bytes
+
+    def __len__(self) -> int:
+        return len(self.blocks) // DIGEST_BYTES
+
+    def block(self, number: int) -> bytes:
+        return self.blocks[number * DIGEST_BYTES : (number + 1) * DIGEST_BYTES]
+
+    def length(self, number: int) -> int:
+        """Bytes in block *number*."""
+        return min(BLOCK_BYTES, self.size - number * BLOCK_BYTES)
 
 
 @dataclass(frozen=True)
@@ -31,22 +44,40 @@ class Piece:
     size: int
 
 
-def pieces(stream: BinaryIO, size: int, known: Known) -> list[Piece]:
-    """The parts of *stream*, which is *size* bytes long, that *known* has; in order, without overlap, merged."""
-    found: list[Piece] = []
-    covered = [False] * len(known.digests)
-    for shift in dict.fromkeys((0, size - known.size)):
-        for number, digest in enumerate(known.digests):
-            at = number * BLOCK_BYTES
-            length = min(BLOCK_BYTES, known.size - at)
-            to = at + shift
-            if covered[number] or to < 0 or to + length > size:
-                continue
-            stream.seek(to)
-            if block_digest(stream.read(length)) == digest:
-                covered[number] = True
-                found.append(Piece(to, at, length))
+def pieces(stream: BinaryIO, new: Version, known: Version) -> list[Piece]:
+    """The parts of *new*, whose content is *stream*, that *known* has; in order, without overlap, merged."""
+    found = []
+    for number in range(len(known)):
+        at, size = number * BLOCK_BYTES, known.length(number)
+        if 0 < size <= new.size - at and _digest_at(stream, new, at, size) == known.block(number):
+            found.append(Piece(at, at, size))
+    shift = new.size - known.size
+    if shift:
+        in_place = {piece.at for piece in found}
+        found += [piece for piece in _shifted(stream, new, known, shift) if piece.at not in in_place]
     return _merged(sorted(found, key=lambda piece: piece.to))
+
+
+def _shifted(stream: BinaryIO, new: Version, known: Version, shift: int) -> Iterator[Piece]:
+    misses = 0
+    for number in range(len(known) - 1, -1, -1):
+        at, size = number * BLOCK_BYTES, known.length(number)
+        to = at + shift
+        if to < 0 or misses >= _MISSES:
+            return
+        if _digest_at(stream, new, to, size) == known.block(number):
+            misses = 0
+            yield Piece(to, at, size)
+        else:
+            misses += 1
+
+
+def _digest_at(stream: BinaryIO, new: Version, offset: int, size: int) -> bytes:
+    number, within = divmod(offset, BLOCK_BYTES)
+    if not within and new.length(number) == size:
+        return new.block(number)
+    stream.seek(offset)
+    return block_digest(stream.read(size))
 
 
 def gaps(covered: Sequence[Piece], size: int) -> list[tuple[int, int]]:

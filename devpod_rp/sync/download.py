@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from devpod_rp.agent import batch, packing
+from devpod_rp.agent.content import Growing
 from devpod_rp.agent.fetch import LARGEST_WHOLE, MAX_SLICE
 from devpod_rp.agent.tree import Entry, Stamp
 from devpod_rp.agent.wire import Frame, Refusal
@@ -155,7 +155,7 @@ def read_version(
     Raises:
         AgentRefused: it is not there, or was written meanwhile ("busy").
     """
-    digest = hashlib.blake2b(digest_size=16)
+    growing = Growing()
     where = destination.fields() if moment is None else {**destination.fields(), "moment": moment}
     first: Stamp | None = None
     offset = 0
@@ -170,11 +170,11 @@ def read_version(
         first = found
         if offset + len(data) > found.size or (not data and offset < found.size):
             raise _nonsense()
-        digest.update(data)
+        growing.add(data)
         write(offset, data)
         offset += len(data)
         if offset == found.size:
-            entry = Entry("file", found.size, bool(found.mode & 0o100), digest.hexdigest(), "", found.mtime_ns)
+            entry = Entry("file", found.size, bool(found.mode & 0o100), growing.digest(), "", found.mtime_ns)
             return entry, found if settled else None
 
 

@@ -64,7 +64,7 @@ class Here:
 
     def look_again(self, paths: set[str]) -> set[str]:
         """Bring the picture up to date at *paths* and below; returns every path that may differ now."""
-        seen = tree.look(str(self._root), paths, known=self.digests)
+        seen = tree.look(str(self._root), paths, known=self.digests, contents=self.contents)
         for path in {*seen.entries, *seen.unknown, *seen.special}:
             if self._rules.ignored(path, _is_folder(seen, path)):
                 for part in seen[:4]:

@@ -20,7 +20,7 @@ from devpod_rp.agent.tree import Entry, Stamp
 
 log = logging.getLogger(__name__)
 
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS ancestor (
@@ -36,6 +36,7 @@ CREATE TABLE IF NOT EXISTS digests (
     side TEXT NOT NULL, path BLOB NOT NULL, ino INTEGER NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
     ctime_ns INTEGER NOT NULL, mode INTEGER NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (side, path)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS blocks (digest TEXT PRIMARY KEY, digests BLOB NOT NULL) WITHOUT ROWID;
 """
 
 
@@ -83,6 +84,7 @@ class Journal:
         if self.get("version") != _VERSION:
             self._write("DELETE FROM ancestor", "DELETE FROM sent", "DELETE FROM digests", "DELETE FROM meta")
             self.put(version=_VERSION)
+        self._write("DELETE FROM blocks WHERE digest NOT IN (SELECT digest FROM ancestor)")
 
     def close(self) -> None:
         with self._lock:
@@ -162,6 +164,18 @@ class Journal:
             self._database.execute("BEGIN")
             self._database.executemany("DELETE FROM digests WHERE side = ? AND path = ?", gone)
             self._database.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?, ?, ?, ?)", there)
+
+    # What large files are made of, so that their next version is compared without reading this one again.
+
+    def blocks(self, digest: str) -> bytes | None:
+        """The digests of the blocks of a file that was sent."""
+        with self._lock:
+            row = self._database.execute("SELECT digests FROM blocks WHERE digest = ?", (digest,)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def keep_blocks(self, digest: str, digests: bytes) -> None:
+        with self._lock:
+            self._database.execute("INSERT OR REPLACE INTO blocks VALUES (?, ?)", (digest, digests))
 
     def _write(self, *statements: str) -> None:
         with self._lock, self._database:

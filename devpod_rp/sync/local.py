@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from devpod_rp.agent import staging
-from devpod_rp.agent.commit import Batch, part_path
+from devpod_rp.agent.commit import Batch
+from devpod_rp.agent.content import Growing
 from devpod_rp.agent.fetch import open_trashed, trashed
+from devpod_rp.agent.parts import part_path
 from devpod_rp.agent.roots import Area, Root
 from devpod_rp.agent.tree import Entry
 from devpod_rp.errors import ConfigurationError
@@ -64,19 +65,19 @@ class LocalFolder:
     def copy_trashed(self, moment: str, path: str, identifier: str) -> Entry:
         """Copy a version from the trash to a part of ours, ready to be applied as "staged"."""
         descriptor = open_trashed(self.area(), moment, path)
-        digest = hashlib.blake2b(digest_size=16)
+        growing = Growing()
         offset = 0
         try:
             status = os.fstat(descriptor)
             while data := os.read(descriptor, 1 << 20):
-                digest.update(data)
+                growing.add(data)
                 self.write_part(identifier, offset, data)
                 offset += len(data)
         finally:
             os.close(descriptor)
         if not offset:
             self.write_part(identifier, 0, b"")
-        return Entry("file", offset, bool(status.st_mode & 0o100), digest.hexdigest(), "", status.st_mtime_ns)
+        return Entry("file", offset, bool(status.st_mode & 0o100), growing.digest(), "", status.st_mtime_ns)
 
     def trashed(self) -> list[list[Any]]:
         """Every version that was replaced or deleted here; see ``agent.fetch.trashed``."""

@@ -148,6 +148,11 @@ class Session:
         """Whether what happens on the pod calls for a cycle."""
         return self._mode is not Mode.ONE_WAY_SAFE
 
+    @property
+    def destination(self) -> Destination | None:
+        """The folder on the pod as it was recognised; None while detached."""
+        return self._destination
+
     def listen(self) -> Iterator[RemoteNews]:
         """What changes on the pod; see :func:`devpod_rp.sync.remote.listen`. Where that calls for no cycle, it comes
         only after :meth:`ask_pod`.

@@ -47,6 +47,14 @@ def _version(entry: Entry) -> dict[str, Any]:
     return {"kind": entry.kind, "target": entry.target} if entry.kind == "symlink" else {"kind": entry.kind}
 
 
+def answered(action: Action, given: dict[str, Any]) -> Result:
+    """What the pod says became of an action."""
+    if given.get("ok") is not True:
+        return refused(action, given)
+    stamp = given.get("stamp")
+    return Result(action, stamp=Stamp(*stamp[:5]) if stamp and stamp[5] else None)
+
+
 def refused(action: Action, given: dict[str, Any]) -> Result:
     """The result of an action that was answered with a code instead of being done."""
     return Result(action, str(given.get("code", "unexpected")), str(given.get("message", ""))[:500])

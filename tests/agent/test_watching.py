@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import threading
 import time
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ from devpod_rp.agent import watching
 from devpod_rp.agent.inotify import COMPLETE, Sign
 from devpod_rp.agent.rules import Rules
 from devpod_rp.agent.settling import Settling
-from devpod_rp.agent.wire import Request
+from devpod_rp.agent.wire import Refusal, Request
 
 
 class Listener:
@@ -28,6 +31,7 @@ class Listener:
         self._marks = 0
         self._newest = 0
         self._armed = threading.Event()
+        self._refusal: Refusal | None = None
         header = {"root": str(root), "state": str(state), "ino": root.lstat().st_ino, "hold": True}
         self._request = Request(header, json.dumps(Rules([]).to_wire()).encode())
         self._thread = threading.Thread(target=self._listen)
@@ -35,11 +39,14 @@ class Listener:
         assert self._armed.wait(10)
 
     def _listen(self) -> None:
-        for header, body in watching.watch(self._request, self._closing):
-            self._armed.set()
-            self.heard += json.loads(zlib.decompress(body)) if body else []
-            self.full |= bool(header.get("full"))
-            self._newest = header.get("mark", self._newest)
+        try:
+            for header, body in watching.watch(self._request, self._closing):
+                self._armed.set()
+                self.heard += json.loads(zlib.decompress(body)) if body else []
+                self.full |= bool(header.get("full"))
+                self._newest = header.get("mark", self._newest)
+        except Refusal as refusal:
+            self._refusal = refusal
 
     def ask(self) -> list[str]:
         """What was heard since the last time."""
@@ -48,6 +55,8 @@ class Listener:
         assert answer["listening"]
         deadline = time.monotonic() + 10
         while self._newest < self._marks:
+            if self._refusal is not None:
+                raise self._refusal
             assert time.monotonic() < deadline
             time.sleep(0.005)
         heard, self.heard = self.heard, []
@@ -56,6 +65,15 @@ class Listener:
     def close(self) -> None:
         self._closing.set()
         self._thread.join()
+
+
+@contextmanager
+def descriptor_of(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @pytest.fixture
@@ -105,3 +123,13 @@ def test_too_many_paths_are_no_news_but_a_reason_to_look_at_everything() -> None
 def test_a_mark_without_a_listener_says_so() -> None:
     ((answer, _body),) = watching.mark(Request({"mark": 1}))
     assert answer == {"listening": False}
+
+
+def test_a_folder_that_was_replaced_while_somebody_has_it_open_answers_no_mark(root: Path, listener: Listener) -> None:
+    assert listener.ask() == []
+    with descriptor_of(root):  # so that the kernel does not tell of its end
+        shutil.rmtree(root)
+        root.mkdir()
+        with pytest.raises(Refusal) as refused:
+            listener.ask()
+    assert refused.value.code == "changed"

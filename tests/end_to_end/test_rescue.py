@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.conftest import World
+from tests.end_to_end.terminal import DOWN, ENTER, SPACE, UP, Terminal
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
 
@@ -32,16 +33,20 @@ def test_rescued_files_come_back_on_the_next_start_as_they_were(pod: World) -> N
     assert made.exit_code == 0, made.stderr
     before = pod.ssh(_TRAITS).stdout
     assert pod.run("rescue", "list", "--json").json == {"rescues": []}
+    # What was rescued earlier in the same run comes back together with what the stop rescues.
+    assert pod.run("rescue").exit_code == 0
+    assert pod.ssh("echo straggler > /root/later.md").exit_code == 0
     stopped = pod.run("stop", "--rescue", "--json")
     assert stopped.exit_code == 0, stopped.stdout
     pod.up()
     assert pod.ssh("ls /root/work").exit_code != 0
     listed = pod.run("rescue", "list", "--json").json["rescues"]
-    assert [each["destination"] for each in listed] == [stopped.json["rescue"]["destination"]]
+    assert stopped.json["rescue"]["destination"] in [each["destination"] for each in listed]
     restored = pod.run("rescue", "restore", "--json")
     assert restored.exit_code == 0, restored.stdout
     assert restored.json["kept"] == []
     assert pod.ssh(_TRAITS).stdout == before
+    assert pod.ssh("cat /root/later.md").stdout == "straggler\n"
     report = pod.run("check", "--json").json
     assert report["safe_to_stop"], report
 
@@ -56,7 +61,8 @@ def test_what_is_at_risk_is_downloaded_as_it_is_and_then_the_pod_may_stop(pod: W
     here = tmp_path / "here"
     first = pod.run("rescue", "--download", str(here), "--json")
     assert first.exit_code == 0, first.stdout
-    assert (first.json["download"]["files"], first.json["download"]["failed"]) == (3, [])
+    assert first.json["download"]["files"] >= 3
+    assert first.json["download"]["failed"] == []
     more = here / "root/more"
     assert hashlib.sha256((more / "model.pt").read_bytes()).hexdigest() == made.stdout.split()[0]
     assert ((more / "notes.md").stat().st_mode & 0o777, (more / "notes.md").stat().st_mtime_ns) == (
@@ -68,7 +74,7 @@ def test_what_is_at_risk_is_downloaded_as_it_is_and_then_the_pod_may_stop(pod: W
     assert pod.ssh("echo later > /root/more/notes.md").exit_code == 0
     stopped = pod.run("stop", "--download", str(here), "--json")
     assert stopped.exit_code == 0, stopped.stdout
-    assert stopped.json["download"]["already_here"] == 2
+    assert stopped.json["download"]["already_here"] >= 2
     assert ((more / "notes.md").read_text(), (more / "notes.md.old").read_text()) == ("later\n", "n\n")
     pod.up()
     assert pod.run("rescue", "restore", "--json").exit_code == 0
@@ -88,6 +94,22 @@ def test_a_rescue_that_does_not_exist_is_named(pod: World) -> None:
     refused = pod.run("rescue", "restore", "--from", "20010101T000000Z", "--json")
     assert refused.exit_code == 2
     assert "20010101T000000Z" in refused.json["error"]["message"]
+
+
+def test_on_a_terminal_it_shows_a_tree_lets_choose_and_asks_about_the_rest(pod: World) -> None:
+    assert pod.ssh("mkdir /root/pick && cd /root/pick && echo 1 > one.py && echo two > two.py").exit_code == 0
+    with Terminal(pod, "stop") as terminal:
+        terminal.sees("2 files .*exist only on the container disk", "one.py .*source code", "What now")
+        terminal.types(DOWN, ENTER)
+        terminal.sees("Save which", "two.py")
+        terminal.types(SPACE, ENTER)
+        terminal.sees("1 file .*exists only", "What now")
+        terminal.types(UP, ENTER)
+        assert terminal.ends() == 7
+    assert pod.run("status", "--json").json["status"] == "RUNNING"
+    left = [each for each in pod.run("check", "--json").json["at_risk"] if each["sole_copy"]]
+    assert [each["path"][:11] for each in left] == ["/root/pick/"], left
+    assert pod.run("rescue").exit_code == 0
 
 
 def test_what_only_the_volume_has_is_listed_with_its_reason_before_delete_refuses(pod: World) -> None:

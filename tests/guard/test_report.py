@@ -56,6 +56,7 @@ def test_the_json_has_the_promised_keys(pod):
         "kind": "code",
         "reason": "source code, new since the container started, only on the container disk",
         "sole_copy": True,
+        "other_names": [],
     }
     assert document["rebuildable"] == []
     assert document["processes"] == []

@@ -88,6 +88,22 @@ def test_a_flush_knows_what_only_the_pod_changed_although_nothing_comes_here(rig
     assert not (rig.folder / "out").exists()
 
 
+@pytest.mark.parametrize("mode", ["one-way-safe", "two-way-safe"])
+def test_the_pods_folder_is_listened_to_again_after_it_was_made_anew(rig: Rig, mode: str) -> None:
+    rig.mode = mode
+    for number in range(3):
+        rig.write(f"src/{number}", "1")
+    rig.start()
+    for _ in range(2):
+        eventually(lambda: rig.ask("flush")["flushed"]["looked_at_everything"] is False)
+        shutil.rmtree(rig.pod.folder)
+        with pytest.raises(control.KeeperRefused, match="Nothing was deleted"):
+            rig.ask("flush")
+        rig.ask("resume")
+        rig.ask("flush")
+        assert rig.pod.files() == {f"src/{number}": "1" for number in range(3)}
+
+
 def test_a_flush_before_a_stop_looks_at_everything(rig: Rig) -> None:
     rig.start()
     eventually(lambda: rig.ask("flush")["flushed"]["looked_at_everything"] is False)

@@ -74,7 +74,7 @@ def test_it_agrees_with_the_reader_on_every_value_of_every_key(
             continue
         except ConfigurationError as error:
             refusal = error.message.removeprefix(str(path))
-        if "no template" in (refusal or ""):
+        if any(absent in (refusal or "") for absent in ("no template", "there is no /")):
             continue
         taken += refusal is None
         if validator.is_valid(document) != (refusal is None):

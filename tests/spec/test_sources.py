@@ -158,7 +158,7 @@ def test_gpu_and_cpu_as_flags_are_refused(loaded):
         ("volume = { kind = 'disk', siz_gb = 30 }\n", 1, "volume.siz_gb", "did you mean volume.size_gb?"),
         ("sync.mod = 'one-way-safe'\n", 1, "sync.mod", "did you mean sync.mode?"),
         ("mode = 'one-way-safe'\n", 1, "mode", "did you mean sync.mode?"),
-        ("zzz = 1\n", 1, "zzz", "the keys are: name, template, image"),
+        ("zzz = 1\n", 1, "zzz", "the keys are: name, template, devcontainer, image"),
     ],
 )
 def test_an_unknown_key_is_named_with_its_line_and_the_nearest_one(loaded, project, text, line, key, hint):

@@ -394,3 +394,16 @@ def test_foreign_hosts_resolve_exactly_as_before(
         assert resolved(host, after) == resolved(host, before)
     seen = resolved("demo.devpod", after)
     assert (seen["hostname"], seen["port"], seen["user"]) == ("203.0.113.7", "22017", "root")
+
+
+def test_what_starts_a_pod_stands_in_quotes_that_every_reader_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from devpod_rp.ssh.proxy_command import proxy_command
+
+    monkeypatch.setenv("DEVPOD_RP_HOME", "/home/my files/100%")
+    monkeypatch.delenv("DEVPOD_RP_SSH_CONFIG", raising=False)
+    written = proxy_command("203.0.113.7", 0, "p.devpod", "p")
+    assert written.endswith('on_demand.py" 203.0.113.7 0 p.devpod p "DEVPOD_RP_HOME=/home/my files/100%%"')
+    assert written.startswith('"/')
+    monkeypatch.setenv("DEVPOD_RP_HOME", "/home/$(reboot)")
+    with pytest.raises(ConfigurationError, match="auto_start"):
+        proxy_command("203.0.113.7", 0, "p.devpod", "p")

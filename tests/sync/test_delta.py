@@ -10,22 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devpod_rp.agent.reuse import BLOCK_BYTES, block_digest
+from devpod_rp.agent.content import BLOCK_BYTES, blocks
 from devpod_rp.pod.link import LinkLost
-from devpod_rp.sync.delta import Known, gaps, pieces
+from devpod_rp.sync.delta import Version, gaps, pieces
 from tests.sync.conftest import Pair
 
 MIB = 1 << 20
 
 
-def known(data: bytes) -> Known:
-    starts = range(0, len(data), BLOCK_BYTES)
-    return Known(len(data), [block_digest(data[start : start + BLOCK_BYTES]) for start in starts])
+def version(data: bytes) -> Version:
+    return Version(len(data), blocks(data))
 
 
 def rebuilt(new: bytes, old: bytes) -> tuple[bytes, int]:
     """The new version from pieces of the old one and what is sent, and how much that is."""
-    found = pieces(io.BytesIO(new), len(new), known(old))
+    found = pieces(io.BytesIO(new), version(new), version(old))
     result = bytearray(len(new))
     for piece in found:
         result[piece.to : piece.to + piece.size] = old[piece.at : piece.at + piece.size]
