@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from devpod_rp.agent import baseline as baselines
-from devpod_rp.agent import container, copies, mounts, packages, repositories
+from devpod_rp.agent import container, copies, dangling, mounts, packages, repositories, work
 from devpod_rp.agent.baseline import Baseline
-from devpod_rp.agent.changes import Change, Changes, changed_since
+from devpod_rp.agent.changes import Change, Changes, changed_since, look
+from devpod_rp.agent.container import Process
+from devpod_rp.agent.digests import ChangedWhileRead, content_digest
 from devpod_rp.agent.wire import Handler, Refusal, Request
 
 _SECOND_NS = 1_000_000_000
@@ -103,6 +105,7 @@ def operations(root: str = "/", proc: Path = Path("/proc")) -> Dict[str, Handler
         "exposure.baseline": partial(_baseline, root, proc),
         "exposure.scan": partial(_scan, root, proc),
         "exposure.copies": partial(_copies, root, proc),
+        "exposure.digests": partial(_digests, root),
     }
 
 
@@ -141,12 +144,15 @@ def _scan(root: str, proc: Path, request: Request) -> Iterator[Tuple[Dict[str, A
     for start in range(0, len(left), _BATCH):
         rows = [_row(change, baseline) for change in left[start : start + _BATCH]]
         yield {"rows": len(rows)}, json.dumps(rows).encode("ascii")
+    running = _running(baseline, proc)
     summary = {
         "volumes": list(exposure.survey.volumes),
         "disguised": dict(exposure.survey.disguised),
         "baseline": baseline is not None,
         "problems": changes.problems,
-        "processes": _running_work(baseline, proc),
+        "processes": [each._asdict() for each in work.describe(running, proc)],
+        "deleted_but_open": [each._asdict() for each in work.deleted_but_open(running, proc)],
+        "dangling": dangling.find({change.path for change in left}, exposure.survey, root=root).links,
         "packages": [package._asdict() for package in owned.packages],
         "repositories": [repository.as_json() for repository in cloned.repositories],
         "scanned": changes.scanned,
@@ -168,11 +174,24 @@ def _copies(root: str, proc: Path, request: Request) -> Iterator[Tuple[Dict[str,
     yield {"complete": found.complete}, json.dumps(sorted(found.paths)).encode("ascii")
 
 
-def _running_work(baseline: Optional[Baseline], proc: Path) -> List[Tuple[int, str]]:
+def _digests(root: str, request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
+    """The content of the regular files named in the body: ``{path: digest}``, without those that cannot be read."""
+    paths = json.loads(request.body)
+    if not isinstance(paths, list):
+        raise Refusal("bad-request", "exposure.digests needs a list of paths")
+    found = {}
+    for path in paths:
+        try:
+            found[path] = content_digest(root.rstrip("/") + path, look(path, root=root).stamp)
+        except (OSError, ChangedWhileRead):
+            continue  # it is not in one state, so nothing equals it
+    yield {}, json.dumps(found).encode("ascii")
+
+
+def _running(baseline: Optional[Baseline], proc: Path) -> List[Process]:
     if baseline is None:
         return []  # nothing tells the boot's processes from the user's
-    work = container.running_work(container.processes(proc), baseline.processes, os.getpid())
-    return [(process.pid, " ".join(process.command)) for process in work]
+    return container.running_work(container.processes(proc), baseline.processes, os.getpid())
 
 
 def _row(change: Change, baseline: Optional[Baseline]) -> List[Any]:

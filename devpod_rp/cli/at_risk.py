@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 
 from devpod_rp.cli.ui import size
 from devpod_rp.errors import printable
+from devpod_rp.spec.durations import spoken
 
 if TYPE_CHECKING:
     from devpod_rp.guard.classify import Risk
     from devpod_rp.guard.report import Report
+    from devpod_rp.guard.running import Process
 
 _LINES = 24
 _PER_FOLDER = 8
 _SHOWN = 8
+_COMMAND = 100
 
 
 @dataclass
@@ -54,8 +57,21 @@ def lines(report: Report, where: str) -> Iterator[str]:
         names = ", ".join(printable(each.name) for each in report.rebuildable[:_SHOWN])
         more = f" and {len(report.rebuildable) - _SHOWN} more" if len(report.rebuildable) > _SHOWN else ""
         yield f"Can be brought back: {names}{more}"
+    for link in report.dangling[:_SHOWN]:
+        yield f"  {printable(link.path)} will point to nothing: {printable(link.target)} is on the container disk"
     for process in report.processes[:5]:
-        yield f"  still running: {printable(process.command)} (pid {process.pid})"
+        yield f"  still running: {_process(process)}"
+    if len(report.processes) > 5:
+        yield f"  and {len(report.processes) - 5} more processes"
+
+
+def _process(process: Process) -> str:
+    command = printable(process.command)
+    shown = command if len(command) <= _COMMAND else command[: _COMMAND - 1] + "…"
+    facts = [f"pid {process.pid}", f"for {spoken(process.seconds)}"]
+    facts += [f"{size(process.gpu_memory_mb << 20)} of GPU memory"] if process.gpu_memory_mb else []
+    facts += [printable(process.about)] if process.about else []
+    return f"{shown} ({', '.join(facts)})"
 
 
 def tree(risks: Iterable[Risk], most: int = _LINES) -> Iterator[str]:

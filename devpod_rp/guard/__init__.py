@@ -1,7 +1,7 @@
 """What exists only where a stop wipes it, and saving it."""
 
 from devpod_rp.guard.classify import LeftOut, Rebuildable, Risk
-from devpod_rp.guard.report import Folder, GuardBlind, Problem, Process, Report, inspect, record_baseline
+from devpod_rp.guard.report import Folder, GuardBlind, Problem, Report, inspect, record_baseline
 from devpod_rp.guard.rescue import (
     PastRescue,
     Rescue,
@@ -12,8 +12,11 @@ from devpod_rp.guard.rescue import (
     rescue,
     restore,
 )
+from devpod_rp.guard.running import DanglingLink, DeletedButOpen, Process
 
 __all__ = [
+    "DanglingLink",
+    "DeletedButOpen",
     "Folder",
     "GuardBlind",
     "LeftOut",

@@ -97,7 +97,7 @@ def judge(found: Iterable[Found], rules: Rules, volume_path: str | None) -> Verd
             before = left_out.get(rule.rule, rule)
             left_out[rule.rule] = replace(before, files=before.files + 1, size=before.size + one.size)
             continue
-        recipe = rules.rebuildable.match(one.path)
+        recipe = None if rules.own_precious.match(one.path) else rules.rebuildable.match(one.path)
         if recipe is not None:
             words = recipe.words
             subject = recipe.subject
@@ -132,7 +132,9 @@ def rescue_order(risks: Iterable[Risk]) -> list[Risk]:
 
 
 def _no_loss(one: Found, rules: Rules) -> LeftOut | None:
-    for matcher in (rules.noise, rules.history):
+    if rules.own_precious.match(one.path) is not None:
+        return None
+    for matcher in (rules.own_ignored, rules.noise, rules.history):
         match = matcher.match(one.path)
         if match is not None and not (match.subject.boot and one.after_boot):
             return LeftOut(match.subject.name, match.subject.why, 0, 0)
@@ -140,7 +142,7 @@ def _no_loss(one: Found, rules: Rules) -> LeftOut | None:
 
 
 def _risk(one: Found, rules: Rules, volume_path: str | None) -> Risk:
-    match = rules.precious.match(one.path)
+    match = rules.own_precious.match(one.path) or rules.precious.match(one.path)
     kind = match.subject if match else OTHER
     if one.target is not None:
         into_volume = volume_path is not None and (

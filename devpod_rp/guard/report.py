@@ -7,13 +7,17 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from devpod_rp.errors import WouldLoseDataError
 from devpod_rp.guard import repositories as gits
 from devpod_rp.guard import rules as rule_tables
 from devpod_rp.guard.classify import Found, LeftOut, Rebuildable, Risk, judge, most_precious_first, rescue_order
+from devpod_rp.guard.here import same_here
 from devpod_rp.guard.repositories import Repository
+from devpod_rp.guard.rules import Rules
+from devpod_rp.guard.running import DanglingLink, DeletedButOpen, Process
 from devpod_rp.pod.link import AgentLink, AgentRefused
 
 log = logging.getLogger(__name__)
@@ -31,15 +35,6 @@ class GuardBlind(WouldLoseDataError):
             f"Cannot tell what is on the container disk: {reason}",
             hint="Nothing was stopped. Save what matters by hand, or give the container disk up with --force.",
         )
-
-
-@dataclass(frozen=True)
-class Process:
-    pid: int
-    command: str
-
-    def as_json(self) -> dict[str, object]:
-        return {"pid": self.pid, "command": self.command}
 
 
 @dataclass(frozen=True)
@@ -81,6 +76,8 @@ class Report:
     volume_missing: str | None = None
     baseline: bool = True
     repositories: tuple[Repository, ...] = ()
+    deleted_but_open: tuple[DeletedButOpen, ...] = ()
+    dangling: tuple[DanglingLink, ...] = ()
 
     @property
     def sole_copies(self) -> tuple[Risk, ...]:
@@ -128,6 +125,8 @@ class Report:
             "rebuildable": [one.as_json() for one in self.rebuildable],
             "repositories": [one.as_json() for one in self.repositories],
             "processes": [one.as_json() for one in self.processes],
+            "deleted_but_open": [one.as_json() for one in self.deleted_but_open],
+            "dangling": [one.as_json() for one in self.dangling],
             "scanned_files": self.scanned_files,
             "seconds": round(self.seconds, 3),
             "problems": [one.as_json() for one in self.problems],
@@ -141,14 +140,18 @@ class Clock(Protocol):
     def __call__(self) -> float: ...
 
 
-def inspect(link: AgentLink, *, volume_path: str | None) -> Report:
+def inspect(
+    link: AgentLink, *, volume_path: str | None, rules: Rules | None = None, folder: Path | None = None
+) -> Report:
     """Look at the container disk of the pod behind *link*; *volume_path* None means the environment has no volume.
+
+    *rules* are the built-in ones unless given. A file with the same content in *folder* here is no sole copy.
 
     Raises:
         GuardBlind: the agent cannot look. A dead link raises `LinkLost`; either way nothing is known to be safe.
     """
     volume_paths = [] if volume_path is None else [volume_path]
-    rules = rule_tables.builtin()
+    rules = rules or rule_tables.builtin()
     try:
         found, summary = _scan(link, volume_paths)
         verdict = judge(found, rules, volume_path if summary["volumes"] else None)
@@ -159,18 +162,26 @@ def inspect(link: AgentLink, *, volume_path: str | None) -> Report:
     packages = tuple(Rebuildable(**package) for package in summary["packages"])
     repositories = gits.relevant((gits.read(each) for each in summary["repositories"]), risks)
     risks = gits.explained((_reworded(risk) for risk in risks), repositories)
+    unnamed = tuple(_that_matter((DeletedButOpen(**each) for each in summary["deleted_but_open"]), rules))
     report = Report(
         at_risk=tuple(most_precious_first(risks, rules)),
         rebuildable=packages + verdict.rebuildable + gits.clones(repositories),
-        processes=tuple(Process(pid, command) for pid, command in summary["processes"]),
-        problems=tuple(Problem(path, reason) for path, reason in sorted(summary["problems"].items())),
+        processes=tuple(Process(**each) for each in summary["processes"]),
+        problems=(
+            *(Problem(path, reason) for path, reason in sorted(summary["problems"].items())),
+            *(Problem(each.path, each.reason) for each in unnamed if each.written),
+        ),
         left_out=verdict.left_out,
         scanned_files=int(summary["scanned"]),
         seconds=float(summary["seconds"]),
         volume_missing=next(iter(summary["disguised"].values()), None),
         baseline=bool(summary["baseline"]),
         repositories=repositories,
+        deleted_but_open=unnamed,
+        dangling=tuple(DanglingLink(path, target) for path, target in summary["dangling"]),
     )
+    if folder is not None:
+        report = _beside(report, link, folder)
     log.info(
         "guard-looked scanned=%d at_risk=%d sole_copies=%d problems=%d seconds=%.2f",
         report.scanned_files, len(report.at_risk), len(report.sole_copies), len(report.problems), report.seconds,
@@ -234,6 +245,20 @@ def _copied(link: AgentLink, risks: tuple[Risk, ...], volume_paths: list[str]) -
         return frozenset()
     frame = link.call("exposure.copies", json.dumps(paths).encode("ascii"), volume_paths=volume_paths)
     return frozenset(json.loads(frame.body))
+
+
+def _that_matter(unnamed: Iterable[DeletedButOpen], rules: Rules) -> Iterator[DeletedButOpen]:
+    """Those that would be at risk if they had their name still: an editor server's old library is none."""
+    for each in unnamed:
+        if judge([Found(each.path, each.size)], rules, None).at_risk:
+            yield each
+
+
+def _beside(report: Report, link: AgentLink, folder: Path) -> Report:
+    try:
+        return report.without(same_here(link, report.sole_copies, folder), f"in {folder}")
+    except AgentRefused as refused:
+        raise GuardBlind(refused.message) from refused
 
 
 def _all_names(risk: Risk) -> frozenset[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import importlib.resources
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from devpod_rp.guard.patterns import Matcher
@@ -50,6 +51,12 @@ class Rules:
     rebuildable: Matcher[Recipe]
     precious: Matcher[Kind]
     ranks: dict[str, int] = field(default_factory=dict)
+    own_precious: Matcher[Kind] = field(default_factory=lambda: Matcher([]))
+    own_ignored: Matcher[Rule] = field(default_factory=lambda: Matcher([]))
+
+
+_OWN = Kind("precious", "precious by your own rule", rank=-1)
+_IGNORED = Rule("[guard] ignore", "your own rule says so")
 
 
 @functools.cache
@@ -59,12 +66,29 @@ def builtin() -> Rules:
     return parse(text)
 
 
+def of_spec(spec: Mapping[str, Any]) -> Rules:
+    """The built-in rules with the ``[guard]`` table of an environment's *spec* on top: precious first, then ignore."""
+    table = spec.get("guard", {})
+    precious, ignore = table.get("precious", ()), table.get("ignore", ())
+    if not precious and not ignore:
+        return builtin()
+    return replace(
+        builtin(),
+        ranks={_OWN.name: _OWN.rank, **builtin().ranks},
+        own_precious=Matcher([(_OWN, precious)] if precious else []),
+        own_ignored=Matcher([(_IGNORED, ignore)] if ignore else []),
+    )
+
+
 def no_loss(rules: Rules) -> list[list[tuple[str, bool]]]:
     """The part of *rules* that says what is no loss, as plain data for the pod (``agent/keepsakes.py``)."""
+    precious = "|".join(expression for expression, _ in rules.own_precious.expressions())
+    but = rf"(?!(?:{precious})\Z)" if precious else ""
     return [
-        [(expression, rule.boot) for expression, rule in rules.noise.expressions()],
-        [(expression, rule.boot) for expression, rule in rules.history.expressions()],
-        [(expression, False) for expression, _ in rules.rebuildable.expressions()],
+        [(but + expression, rule.boot) for expression, rule in rules.own_ignored.expressions()],
+        [(but + expression, rule.boot) for expression, rule in rules.noise.expressions()],
+        [(but + expression, rule.boot) for expression, rule in rules.history.expressions()],
+        [(but + expression, False) for expression, _ in rules.rebuildable.expressions()],
     ]
 
 

@@ -109,7 +109,7 @@ def deliver(environment: Environment, link: AgentLink) -> Watch:
         "api_url": clouds.of_environment(environment).url,
         "volume": look.volume_path(environment),
         "limits": limits._asdict(),
-        "no_loss": rules.no_loss(rules.builtin()),
+        "no_loss": rules.no_loss(rules.of_spec(environment.spec)),
         "keeper_leads": environment.spec["sync"]["enabled"],
     }
     body = bootstrap.watchdog_program() if limits.any else b""

@@ -44,12 +44,18 @@ def check(environment: Environment, progress: Progress = silent) -> Report:
         UnreachableError: the pod cannot be reached, so nothing can be said.
         GuardBlind: the agent is there but cannot look.
     """
+    from devpod_rp.guard import rules
     from devpod_rp.guard.report import inspect
 
     progress(Event("guard", "Looking for files that exist only on the container disk"))
     link = connect.open_link(environment)
     try:
-        return inspect(link, volume_path=volume_path(environment))
+        return inspect(
+            link,
+            volume_path=volume_path(environment),
+            rules=rules.of_spec(environment.spec),
+            folder=Path(environment.folder),
+        )
     finally:
         link.close()
 

@@ -56,5 +56,8 @@ MEANINGS = {
     "spot.bid": "USD per hour for one GPU; default: a tenth above the lowest bid that gets a pod",
     "spot.on_preempt": "when outbid, wait for the same bid or pay for on-demand",
     "spot.hook": "a shell command with two seconds on the pod when the market ends it",
+    "guard": "what the guard is told about files on the container disk",
+    "guard.precious": "patterns of files that are at risk whatever the guard's own table says: ~/results/**, **/*.ckpt",
+    "guard.ignore": "patterns of files that are no loss, unless precious: /scratch/**",
 }
 """By dotted key."""

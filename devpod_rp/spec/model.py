@@ -80,6 +80,37 @@ class SpotSpec(_Part):
     hook: str | None = None
 
 
+class GuardSpec(_Part):
+    """What the guard is told about this project: path patterns for files on the container disk.
+
+    What matches *precious* is at risk whatever the guard's own table says of it; what matches *ignore*, and is not
+    precious, is no loss. `*` stays within one name, `**` crosses directories, `~` is the home of any user.
+    """
+
+    precious: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+
+    @field_validator("precious", "ignore")
+    @classmethod
+    def _patterns(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            if not pattern.startswith(("/", "~/", "**/")):
+                raise ValueError(f"{pattern!r} must begin with /, ~/ or **/, such as ~/data/** or **/*.ckpt")
+            if {".", ".."} & set(pattern.split("/")) or "//" in pattern:
+                raise ValueError(f"{pattern!r} can match no path: write it without . and .. and //")
+            if pattern.endswith("/"):
+                raise ValueError(f"{pattern!r} matches no file: write {pattern}** for everything below it")
+        return patterns
+
+    @field_validator("ignore")
+    @classmethod
+    def _not_everything(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            if not pattern.strip("/*~"):
+                raise ValueError(f"{pattern!r} would ignore everything; stop --force gives everything up, once")
+        return patterns
+
+
 class CodeServerSpec(_Part):
     """Where the VS Code for browsers comes from, if not from its own release page: a mirror, or another build.
 
@@ -147,6 +178,7 @@ class EnvironmentSpec(_Part):
     volume: VolumeSpec = VolumeSpec()
     sync: SyncSpec = SyncSpec()
     spot: SpotSpec = SpotSpec()
+    guard: GuardSpec = GuardSpec()
     hooks: HooksSpec = HooksSpec()
     code_server: CodeServerSpec = CodeServerSpec()
 
@@ -278,6 +310,7 @@ def field_names() -> dict[str, tuple[str, ...]]:
         "volume": VolumeSpec,
         "sync": SyncSpec,
         "spot": SpotSpec,
+        "guard": GuardSpec,
         "hooks": HooksSpec,
         "code_server": CodeServerSpec,
     }

@@ -80,6 +80,7 @@ def _forms() -> dict[str, Schema]:
     duration = {"pattern": f"^\\s*(([nN][eE][vV][eE][rR])|{_length()})\\s*$"}
     path = {"pattern": r"^/+[^/]", "not": {"pattern": r"(^|/)\.\.(/|$)"}}
     memory = _loose(r"any(\s*>=?\s*\d+\s*(g|gb|gib)?)?")
+    guarded: Schema = {"type": "string", "pattern": r"^(/|~/|\*\*/)", "not": {"pattern": r"//|(^|/)\.{1,2}(/|$)|/$"}}
     wish = {"type": "string", "pattern": rf"^\s*({memory}\s*$|(?!{_loose('any')}\b))"}
     forward = _ecma(ports.FORM).replace(r"\d{1,5}", _PORT_NUMBER)
     return {
@@ -98,6 +99,8 @@ def _forms() -> dict[str, Schema]:
         "env": {"propertyNames": {"pattern": _whole(model.VARIABLE)}},
         "workspace": path,
         "volume.path": path,
+        "guard.precious": {"items": guarded},
+        "guard.ignore": {"items": {**guarded, "not": {"pattern": f"({guarded['not']['pattern']})|^[/*~]*$"}}},
         "idle_stop": duration,
         "max_runtime": duration,
         "lid_stop": duration,

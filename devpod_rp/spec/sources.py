@@ -36,6 +36,8 @@ _LISTS = {
     ("sync", "ignore"),
     ("forward_ports",),
     ("extensions",),
+    ("guard", "precious"),
+    ("guard", "ignore"),
     ("hooks", "on_create"),
     ("hooks", "update_content"),
     ("hooks", "post_create"),

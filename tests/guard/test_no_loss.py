@@ -49,6 +49,16 @@ def test_pod_and_guard_agree(path: str, after_boot: bool) -> None:
     assert in_pod.covers(path, after_boot) is (not at_risk)
 
 
+@pytest.mark.parametrize("path", PATHS)
+def test_pod_and_guard_agree_on_what_the_user_calls_precious_or_ignores(path: str) -> None:
+    table = rules.of_spec(
+        {"guard": {"precious": ["~/.bash_history", "~/.cache/pip/**"], "ignore": ["/data/**", "/tmp/x"]}}
+    )
+    in_pod = NoLoss(json.loads(json.dumps(rules.no_loss(table))))
+    at_risk = judge([Found(path, 1)], table, "/workspace").at_risk
+    assert in_pod.covers(path, False) is (not at_risk)
+
+
 def test_a_pod_without_rules_saves_everything() -> None:
     assert not NoLoss([]).covers("/root/.bash_history", changed_after_boot=False)
     assert not NoLoss([[]]).covers("/root/.bash_history", changed_after_boot=False)

@@ -8,6 +8,7 @@ import pytest
 from devpod_rp import guard
 from devpod_rp.agent import baseline as baselines
 from devpod_rp.errors import ExitCode
+from devpod_rp.guard import rules
 from devpod_rp.pod.link import AgentLink
 from tests.agent.containers import OVERLAY_ROOT, Container
 from tests.guard.links import DirectLink, Sandbox, can_make_sandboxes
@@ -161,7 +162,8 @@ def test_a_second_baseline_records_nothing(pod):
 def test_work_that_runs_is_named(pod):
     guard.record_baseline(DirectLink(pod))
     pod.runs(20, "python train.py")
-    assert inspect(pod).as_json()["processes"] == [{"pid": 20, "command": "python train.py"}]
+    [process] = inspect(pod).as_json()["processes"]
+    assert (process["pid"], process["command"], process["kind"]) == (20, "python train.py", "program")
 
 
 def test_files_are_grouped_by_folder_with_totals(pod):
@@ -262,3 +264,50 @@ def test_a_plain_directory_as_workspace_is_told_from_a_mount_in_a_real_container
             assert not report.safe_to_stop
     finally:
         box.close()
+
+
+def test_the_same_content_in_the_folder_here_is_a_copy_whatever_its_name(pod, tmp_path):
+    folder = tmp_path / "here"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub" / "other-name").write_bytes(b"1,2,3")
+    (folder / "same-size").write_bytes(b"4,5,6")
+    pod.write("/root/brought.csv", "1,2,3")
+    pod.write("/root/changed.csv", "1,2,4")
+    pod.write("/root/empty.py", "")
+    (folder / "empty.py").write_bytes(b"")
+    report = guard.inspect(DirectLink(pod), volume_path="/workspace", folder=folder)
+    assert {risk.path for risk in report.sole_copies} == {"/root/changed.csv", "/root/empty.py"}
+    [reason] = [risk.reason for risk in report.at_risk if risk.path == "/root/brought.csv"]
+    assert reason == f"same content in {folder}"
+
+
+def test_what_lies_in_our_trash_here_is_no_copy(pod, tmp_path):
+    trash = tmp_path / "here" / ".devpod_rp"
+    trash.mkdir(parents=True)
+    (trash / "a").write_bytes(b"1,2,3")
+    pod.write("/root/a", "1,2,3")
+    report = guard.inspect(DirectLink(pod), volume_path="/workspace", folder=tmp_path / "here")
+    assert [risk.path for risk in report.sole_copies] == ["/root/a"]
+
+
+def own_rules(**table):
+    return rules.of_spec({"guard": table})
+
+
+def test_what_the_user_ignores_is_no_loss_and_said_so(pod):
+    pod.write("/scratch/big.bin")
+    pod.write("/scratch/kept.ckpt")
+    own = own_rules(ignore=["/scratch/**"], precious=["**/*.ckpt"])
+    report = guard.inspect(DirectLink(pod), volume_path="/workspace", rules=own)
+    assert names(report) == ["/scratch/kept.ckpt"]
+    assert [each.rule for each in report.left_out] == ["[guard] ignore"]
+
+
+@pytest.mark.parametrize("path", ["/root/.cache/pip/mine.bin", "/root/.bash_history", "/root/a/__pycache__/a.pyc"])
+def test_what_the_user_calls_precious_is_at_risk_though_the_table_calls_it_noise(pod, path):
+    pod.write(path)
+    assert names(inspect(pod)) == []
+    report = guard.inspect(DirectLink(pod), volume_path="/workspace", rules=own_rules(precious=[path]))
+    [risk] = report.at_risk
+    assert risk.path == path
+    assert risk.kind == "precious"

@@ -84,3 +84,23 @@ def test_impossible_names_are_refused_with_a_proposal(name):
         validate_name(name, "here")
     assert caught.value.message.startswith("here: ")
     assert slug(name) in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("table", "word"),
+    [
+        ({"precious": ["data/**"]}, "must begin with"),
+        ({"precious": ["/a/../b"]}, "can match no path"),
+        ({"ignore": ["/scratch/"]}, "write /scratch/\\*\\* for everything below it"),
+        ({"ignore": ["/**"]}, "would ignore everything"),
+        ({"ignored": ["/a"]}, "Extra inputs"),
+    ],
+)
+def test_a_guard_rule_that_cannot_work_is_refused_and_says_how_to_write_it(table, word):
+    with pytest.raises(ValidationError, match=word):
+        spec(guard=table)
+
+
+def test_guard_rules_are_kept_as_written():
+    found = spec(guard={"precious": ["~/results/**", "**/*.ckpt"], "ignore": ["/scratch/**"]}).guard
+    assert (found.precious, found.ignore) == (("~/results/**", "**/*.ckpt"), ("/scratch/**",))

@@ -31,6 +31,7 @@ VALUES: list[Any] = [
     *("never", "90m", "1h30m", "1.5h", "2 h", "0m", "soon", "$5", "2.50 USD", "$0", "five"),
     *("22/tcp", "8888/http", "8888", "0/tcp", "65536/tcp", "8888/udp", "6006", "a=6006:16006", "tb=x", "70000"),
     *("ms-python.python", "nodot", "/opt/x.vsix", "/workspace/a", "/", "relative", "/workspace/../x", "*.ckpt"),
+    *("~/data/**", "**/*.ckpt", "/scratch/", "/**", "~/**", "**/a/./b", "/a//b"),
     *([1], ["a", 1], ["22/tcp"], ["6006", 7007], [6006], [70000], [True], ["ms-python.python"], [["a"]]),
     *({"a": 1}, {"A": "1"}, {"1B": "x"}, {"a": {"b": "c"}}),
 ]

@@ -26,6 +26,8 @@ class Scenario:
     may: tuple[str, ...] = ()
     back: tuple[str, ...] = ()
     running: tuple[str, ...] = ()
+    dangling: tuple[str, ...] = ()
+    unnamed: tuple[str, ...] = ()
     git: str = ""
     count: int = 0
 
@@ -53,7 +55,7 @@ def matches(path: str, expected: str) -> bool:
 
 def _scenario(number: int, entry: dict[str, object]) -> Scenario:
     here = Scenario(number, "", "").here
-    lists = ("lost", "kept", "may", "back", "running")
+    lists = ("lost", "kept", "may", "back", "running", "dangling", "unnamed")
     filled = {key: tuple(_filled(each, here) for each in entry.get(key, ())) for key in lists}  # type: ignore[attr-defined]
     rest = {key: value for key, value in entry.items() if key not in lists}
     rest["outside"] = str(rest.get("outside", "")).replace("$HERE", here)

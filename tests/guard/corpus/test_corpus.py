@@ -65,7 +65,7 @@ def seen(world: World) -> Iterator[Seen]:
     subprocess.run(["nsenter", f"--target={_inside(up['pod_id'])}", "--mount", "sh", "-euc", outside], check=True)
     result = world.run("check", "--json")
     yield Seen(fresh, result.json, up["pod_id"])
-    # A hundred thousand files are more than the reset of a busy machine has time for.
+    # A hundred thousand files are more than the reset of a busy machine has time for; mounts stay until the pod ends.
     world.ssh("rm -rf /root/corpus")
 
 
@@ -94,6 +94,9 @@ def test_what_is_lost_and_what_is_kept(seen: Seen, scenario: Scenario) -> None:
     commands = [process["command"] for process in seen.report["processes"]]
     for words in scenario.running:
         assert any(words in command for command in commands), commands
+    assert set(scenario.dangling) <= {link["path"] for link in seen.report["dangling"]}
+    assert set(scenario.unnamed) <= {each["path"] for each in seen.report["deleted_but_open"]}
+    assert set(scenario.unnamed) <= {each["path"] for each in seen.report["problems"]}
     if scenario.git:
         said = {each["path"]: each["summary"] for each in seen.report["repositories"]}
         assert scenario.git in said[f"{scenario.here}/proj"]
