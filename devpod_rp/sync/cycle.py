@@ -73,7 +73,7 @@ class Cycles:
         self.pod_only: set[str] = set()
         self.here = Here(local_root, rules, journal.digests("local"), halts, progress)
         self.remote: RemoteTree | None = None
-        self._planned: Plan | None = None
+        self._planned: tuple[int, Plan] | None = None
         self._remote_digests = journal.digests("remote")
 
     def forget_remote(self) -> None:
@@ -123,18 +123,18 @@ class Cycles:
             raise self._halts.local_emptied()
         if was_emptied(self.ancestor, remote.entries) and not remote.unknown:
             raise self._halts.remote_emptied()
-        if not self.here.take(snapshot) and remote is self.remote and self._planned is not None:
-            return self._planned  # of the same three trees as before
+        self.here.take(snapshot)
+        if self._planned is not None and self._planned[0] == self.here.revision and remote is self.remote:
+            return self._planned[1]  # of the same three trees as before
         self.problems = {**self._rules.problems, **self.here.unknown}
         self.remote = remote
         self._freeze_unwelcome(remote, remote.entries)
         self._learn(link, destination, remote, self.here.entries.keys() | self.ancestor.keys() | self._sent.keys())
         self._recognise_sent(remote)
         self.problems.update(self._remote_problems(remote))
-        self._planned = reconcile(
-            self.ancestor, self.here.entries, remote.entries, self._mode, unknown=self._unknown(remote)
-        )
-        return self._planned
+        plan = reconcile(self.ancestor, self.here.entries, remote.entries, self._mode, unknown=self._unknown(remote))
+        self._planned = (self.here.revision, plan)
+        return plan
 
     # A quick cycle.
 

@@ -17,7 +17,10 @@ _NOTHING = (None, "")
 
 
 class Here:
-    """*entries* can travel; about *unknown* paths (with the reason) and what is below them nothing may be decided."""
+    """*entries* can travel; about *unknown* paths (with the reason) and what is below them nothing may be decided.
+
+    While *revision* stays the same, so does the picture.
+    """
 
     def __init__(self, root: Path, rules: IgnoreRules, digests: Cache, halts: Halts, progress: Progress) -> None:
         self._root = root
@@ -28,6 +31,7 @@ class Here:
         self.entries: dict[str, Entry] = {}
         self.unknown: dict[str, str] = {}
         self.contents = Contents()
+        self.revision = 0
 
     def scan(self) -> Snapshot:
         """Read the folder; nothing of the picture changes before :meth:`take`. Raises SyncHalted when it is gone."""
@@ -43,19 +47,20 @@ class Here:
         except OSError as error:
             raise self._halts.local_missing() from error
 
-    def take(self, snapshot: Snapshot) -> bool:
-        """Believe a scan; False when it found nothing that was not known."""
+    def take(self, snapshot: Snapshot) -> None:
+        """Believe a scan."""
         entries, unknown = _portable(snapshot)
-        changed = entries != self.entries or unknown != self.unknown
+        if entries != self.entries or unknown != self.unknown:
+            self.revision += 1
         self.entries, self.unknown = entries, unknown
         known = self.digests.get
         if any((known(path) or _NOTHING)[0] is not stamp for path, stamp in snapshot.stamps.items()):
             self.digests.learn_all(snapshot.digests())
         self.digests.keep_only(snapshot.stamps)
-        return changed
 
     def written(self, path: str, entry: Entry | None) -> None:
         """We wrote *entry* there ourselves, or removed what was there."""
+        self.revision += 1
         self.digests.forget(path)
         if entry is None:
             self.entries.pop(path, None)
@@ -64,6 +69,7 @@ class Here:
 
     def look_again(self, paths: set[str]) -> set[str]:
         """Bring the picture up to date at *paths* and below; returns every path that may differ now."""
+        self.revision += 1
         seen = tree.look(str(self._root), paths, known=self.digests, contents=self.contents)
         for path in {*seen.entries, *seen.unknown, *seen.special}:
             if self._rules.ignored(path, _is_folder(seen, path)):

@@ -142,6 +142,7 @@ def learn_digests(
                 cache.learn(path, found, digest)
             else:
                 cache.forget(path)
+                tree.fingerprint = None  # another version of this moment would look the same
     for path in missing:
         tree.unknown[path] = "it is being written on the pod, or cannot be read there"
 

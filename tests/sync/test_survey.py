@@ -1,0 +1,80 @@
+"""Looking at the pod's folder: an unchanged tree is told by its fingerprint, and only where that is proof."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from devpod_rp.agent.tree import Stamp
+from devpod_rp.sync.remote import Destination, RemoteTree, learn_digests, survey
+from tests.sync.conftest import Pair
+
+LONG_AGO = time.time() - 100
+
+
+class Known(dict[str, tuple[Stamp, str]]):
+    """Digests by path and stamp, in memory."""
+
+    def learn(self, path: str, stamp: Stamp, digest: str) -> None:
+        self[path] = (stamp, digest)
+
+    def forget(self, path: str) -> None:
+        self.pop(path, None)
+
+
+@pytest.fixture
+def there(pair: Pair) -> Destination:
+    pair.both({"a": "1", "src/b": "2"}).synced()
+    for path in ("a", "src/b"):
+        os.utime(pair.pod.root / path, (LONG_AGO, LONG_AGO))
+    assert pair.session.destination is not None
+    return pair.session.destination
+
+
+def look(pair: Pair, there: Destination, before: RemoteTree | None = None) -> RemoteTree:
+    assert pair.link is not None
+    return survey(pair.link, there, pair.session.rules(), None, before)
+
+
+def test_an_unchanged_folder_is_told_by_its_fingerprint_alone(pair: Pair, there: Destination) -> None:
+    first = look(pair, there)
+    assert look(pair, there, first) is first
+
+
+@pytest.mark.parametrize("change", ["edited", "same size and times", "new", "gone", "mode", "made a folder"])
+def test_whatever_changes_is_seen(pair: Pair, there: Destination, change: str) -> None:
+    first = look(pair, there)
+    path: Path = pair.pod.root / "a"
+    if change == "edited":
+        path.write_text("longer")
+    elif change == "same size and times":
+        path.write_text("7")
+        os.utime(path, (LONG_AGO, LONG_AGO))
+    elif change == "new":
+        (pair.pod.root / "src/c").write_text("3")
+    elif change == "mode":
+        path.chmod(0o755)
+    else:
+        path.unlink()
+        if change == "made a folder":
+            path.mkdir()
+    again = look(pair, there, first)
+    assert again is not first
+    assert (again.entries, again.stamps) != (first.entries, first.stamps)
+
+
+def test_what_was_changed_through_us_is_looked_at_again(pair: Pair, there: Destination) -> None:
+    first = look(pair, there)
+    first.put("a", None)
+    assert look(pair, there, first).entries.keys() == {"a", "src", "src/b"}
+
+
+def test_a_file_that_was_read_in_the_moment_of_its_last_change_is_read_again(pair: Pair, there: Destination) -> None:
+    assert pair.link is not None
+    (pair.pod.root / "a").write_text("just now")
+    seen, known = look(pair, there), Known()
+    learn_digests(pair.link, there, seen, ["a"], known)
+    assert ("a" in known) == (look(pair, there, seen) is seen), "a stamp that may lie is no proof of anything"
