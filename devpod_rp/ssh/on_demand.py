@@ -63,7 +63,7 @@ def _nobody_asks(alias: str) -> "str | None":
     except OSError:
         pass  # a terminal without job control has no background
     words = subprocess.run(
-        ["ps", "-o", "args=", "-p", str(os.getppid())], capture_output=True, text=True, check=False
+        ["ps", "-ww", "-o", "args=", "-p", str(os.getppid())], capture_output=True, text=True, check=False
     ).stdout.split()
     return "this is only a tunnel, or nobody may be asked" if unattended(words[1:], alias) else None
 

@@ -114,12 +114,14 @@ def test_nothing_in_the_background_starts_it(world: World, arguments: tuple[str,
     ],
 )
 def test_a_tunnel_that_is_kept_alive_in_a_terminal_does_not_start_it_either(
-    world: World, arguments: tuple[str, ...]
+    world: World, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Where COLUMNS is exported, ps cuts its lines there: what ssh was asked must be read whole all the same.
+    monkeypatch.setitem(world.environ, "COLUMNS", "40")
     if status(world) == "RUNNING":
         assert world.run("stop", "--force", "--json").exit_code == 0
     code, screen = at_a_terminal(world, *ssh(world, *arguments))
-    assert code == 255
+    assert code == 255, screen
     assert "is not started" in screen
     assert status(world) == "EXITED"
 
