@@ -28,10 +28,15 @@ def unpacked(request: Request) -> Tuple[List[Item], bytes]:
         Refusal: bad-request, when it is no batch or the sizes do not add up.
     """
     items, content = split(inflated(request))
-    inline = sum(count(item, "size") for item in items if item.get("do") == "file" and "staged" not in item)
+    inline = sum(count(item, "size") for item in items if is_inline(item))
     if inline != len(content):
         raise Refusal("bad-request", "the contents do not add up")
     return items, content
+
+
+def is_inline(item: Item) -> bool:
+    """Whether the item's content follows the list; else it is on the pod already, *staged* in parts or to *copy*."""
+    return item.get("do") == "file" and "staged" not in item and "copy" not in item
 
 
 def split(body: bytes) -> Tuple[List[Item], bytes]:

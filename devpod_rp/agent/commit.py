@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import time
 from contextlib import suppress
 from typing import Any, Dict, List, Optional, Tuple
 
 from devpod_rp.agent import content, durable
-from devpod_rp.agent.batch import Item, count
+from devpod_rp.agent.batch import Item, count, is_inline
 from devpod_rp.agent.own import OWN
 from devpod_rp.agent.parts import PARTS, part_path
 from devpod_rp.agent.roots import Area, Root, encode
@@ -30,6 +31,9 @@ _CODES = {
     errno.ENOENT: "not-found",
     errno.EEXIST: "changed",
 }
+
+LARGEST_COPY = 1 << 20
+"""A larger file is copied piece by piece (``files.reuse``)."""
 
 Result = Dict[str, Any]
 
@@ -78,7 +82,7 @@ class Batch:
                 continue
             size = count(item, "size")
             data = None
-            if "staged" not in item:
+            if is_inline(item):
                 data = self._content[offset : offset + size]
                 offset += size
             try:
@@ -92,6 +96,8 @@ class Batch:
         return failures
 
     def _stage(self, number: int, item: Item, size: int, data: Optional[bytes]) -> None:
+        if "copy" in item:
+            data = self._copied(item, size)
         if data is None:
             path = part_path(self._area, item["staged"])
             if not os.path.lexists(path):
@@ -105,6 +111,21 @@ class Batch:
         if data is not None:
             self._staged[number] = self._staging.create(data)
         self._staged[number].set_times(item)
+
+    def _copied(self, item: Item, size: int) -> bytes:
+        """The content that another path of the folder is believed to hold; "no-copy" when it does not (any more)."""
+        if size > LARGEST_COPY:
+            raise Refusal("bad-request", "a file of this size is not copied at once")
+        try:
+            folder, name = self._root.parent(item["copy"])
+            descriptor = os.open(name, READ, dir_fd=folder)
+        except (OSError, Refusal) as error:
+            raise Refusal("no-copy", "the file to copy cannot be opened") from error
+        with os.fdopen(descriptor, "rb") as source:
+            data = source.read(size + 1) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+        if content.digest(data) != item.get("digest"):
+            raise Refusal("no-copy", "the file to copy holds something else now")
+        return data
 
     # Committing.
 

@@ -21,7 +21,8 @@ def apply(request: Request) -> Replies:
 
     The body is ``u32 length of the JSON item list, item list, contents of the inline files in order``, as a whole
     zlib-compressed when *packed* gives its unpacked size. Items: ``{do: file|dir|symlink|mode|remove, path, old, …}``
-    where *old* is the version that may be replaced (null: nothing may be there).
+    where *old* is the version that may be replaced (null: nothing may be there). A file is inline, or *staged* before
+    (``files.stage``), or a *copy* of another path in the folder: "no-copy" says that this path holds something else.
 
     The answer's body lists one result per item. With *more_follows* the caller will ask for ``files.settle`` before it
     believes them; without, everything is durable when the answer comes.

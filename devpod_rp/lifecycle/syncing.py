@@ -23,6 +23,7 @@ def open_session(environment: Environment, progress: Progress = silent) -> Sessi
     from devpod_rp.sync.session import Session
 
     wishes = environment.spec["sync"]
+    limit = wishes.get("bandwidth_mb_s")  # an environment made before this was known has none
     return Session(
         local_root=Path(environment.folder),
         remote_root=environment.workspace,
@@ -31,6 +32,7 @@ def open_session(environment: Environment, progress: Progress = silent) -> Sessi
         mode=wishes["mode"],
         ignore=tuple(wishes["ignore"]),
         progress=progress,
+        bytes_per_second=limit * 1e6 if limit else None,
     )
 
 

@@ -41,6 +41,7 @@ MEANINGS = {
     "sync.enabled": "false: nothing is synchronised",
     "sync.mode": "one-way-safe: from here to the pod; what the pod changed is never touched",
     "sync.ignore": "more patterns, as in .gitignore",
+    "sync.bandwidth_mb_s": "the most that is sent, and fetched, in MB per second; default: as fast as it goes",
     "hooks": "shell commands on the pod, in the project's folder; those of one stage run side by side",
     "hooks.on_create": "for each new container disk, before anything else",
     "hooks.update_content": "for each new container disk, after on_create",

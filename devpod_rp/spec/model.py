@@ -59,11 +59,15 @@ class VolumeSpec(_Part):
 
 
 class SyncSpec(_Part):
-    """How the project folder and the pod's workspace are kept in agreement."""
+    """How the project folder and the pod's workspace are kept in agreement.
+
+    *bandwidth_mb_s* is the most that is sent, and the most that is fetched, in 10^6 bytes per second; None: no limit.
+    """
 
     enabled: bool = True
     mode: SyncMode = "one-way-safe"
     ignore: tuple[str, ...] = ()
+    bandwidth_mb_s: Annotated[float, Field(ge=0.05)] | None = None
 
 
 class SpotSpec(_Part):

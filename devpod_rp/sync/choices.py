@@ -65,7 +65,9 @@ class Choices:
         if entry.kind != "file":
             raise UsageError(f"{path} is not a file on the pod.", hint="--keep local or --keep pod takes one side's.")
         beside, staged = self._conflict_name(path, entry), uuid.uuid4().hex
-        new, _stamp = read_version(self._link, self._destination, path, None, self._writer(staged))
+        new, _stamp = read_version(
+            self._link, self._destination, path, None, self._writer(staged), self._cycles.throttle
+        )
         self._write(Action(beside, Side.LOCAL, None, new), staged)
         return beside
 
@@ -134,7 +136,9 @@ class Choices:
         elif side == "here":
             entry = self._folder.copy_trashed(moment, path, staged)
         else:
-            entry, _stamp = read_version(self._link, self._destination, path, moment, self._writer(staged))
+            entry, _stamp = read_version(
+                self._link, self._destination, path, moment, self._writer(staged), self._cycles.throttle
+            )
         for above in reversed(list(_folders(path))):
             if above not in self._cycles.here.entries:
                 self._write(Action(above, Side.LOCAL, None, Entry("dir", 0, False, "", "", 0)), None)

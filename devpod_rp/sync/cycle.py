@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from devpod_rp.sync.download import Download
 from devpod_rp.sync.here import Here, folders_above
 from devpod_rp.sync.ignore import IGNORE_FILES, IgnoreRules
 from devpod_rp.sync.journal import Journal
-from devpod_rp.sync.large import PART_BYTES, Memory
+from devpod_rp.sync.large import Memory
 from devpod_rp.sync.links import leaves_the_folder
 from devpod_rp.sync.local import LocalFolder
 from devpod_rp.sync.reconcile import Action, Mode, Plan, Side, reconcile, same
@@ -24,6 +24,7 @@ from devpod_rp.sync.remote import Destination, RemoteTree, learn_digests, look_a
 from devpod_rp.sync.safety import was_emptied
 from devpod_rp.sync.status import Halts
 from devpod_rp.sync.steps import Result
+from devpod_rp.sync.throttle import Throttle
 from devpod_rp.sync.transfer import Upload
 
 
@@ -55,7 +56,9 @@ class Cycles:
         journal: Journal,
         halts: Halts,
         progress: Progress,
+        throttle: Throttle,
     ) -> None:
+        self.throttle = throttle
         self._root = local_root
         self._folder = folder
         self._mode = mode
@@ -288,9 +291,10 @@ class Cycles:
         going = [action for action in plan.actions if action.side is Side.REMOTE]
         coming = [action for action in plan.actions if action.side is Side.LOCAL]
         if going:
-            Upload(link, destination, self._root, report, self._progress, self._note_sent, self._memory()).run(going)
+            memory, before = self._memory(), self._note_sent
+            Upload(link, destination, self._root, report, self._progress, before, memory, self.throttle).run(going)
         if coming:
-            Download(link, destination, self._folder, report, self._progress).run(coming)
+            Download(link, destination, self._folder, report, self._progress, self.throttle).run(coming)
             self._brakes.deleted_here(sum(action.new is None for action in coming))
             # An ignore file that came decides about others: they are looked at again.
             tally.stale |= any(action.path.rpartition("/")[2] in IGNORE_FILES for action in coming)
@@ -300,17 +304,13 @@ class Cycles:
             known, entry = self._remote_digests.get(path), self.ancestor.get(path)
             return known[0] if known is not None and entry is not None and known[1] == entry.digest else None
 
-        return Memory(self.here.contents, self._journal, self._holder(), stamp)
+        return Memory(self.here.contents, self._journal, self._held, stamp)
 
-    def _holder(self) -> Callable[[Entry], str | None]:
-        """Where on the pod the same content lies already, for files large enough to be worth a copy."""
+    def _held(self) -> dict[str, str]:
+        """Which path on the pod holds which content."""
         assert self.remote is not None
-        held = {
-            entry.digest: path
-            for path, entry in self.remote.entries.items()
-            if entry.kind == "file" and entry.size > PART_BYTES and entry.digest
-        }
-        return lambda entry: held.get(entry.digest)
+        there = self.remote.entries.items()
+        return {entry.digest: path for path, entry in there if entry.kind == "file" and entry.digest}
 
     def _note_sent(self, actions: Sequence[Action]) -> None:
         on_their_way = {a.path: a.new for a in actions if a.new is not None and a.new.kind != "dir"}

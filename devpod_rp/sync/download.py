@@ -20,6 +20,7 @@ from devpod_rp.sync.local import LocalFolder
 from devpod_rp.sync.reconcile import Action
 from devpod_rp.sync.remote import Destination
 from devpod_rp.sync.steps import Result, batches, bytes_of, carries_content, groups, item_for, refused
+from devpod_rp.sync.throttle import Throttle
 
 _RUN_BYTES = 16 << 20
 _RUN_FILES = 2000
@@ -40,7 +41,9 @@ class Download:
         folder: LocalFolder,
         report: Callable[[list[Result]], None],
         progress: Progress,
+        throttle: Throttle,
     ) -> None:
+        self._throttle = throttle
         self._link = link
         self._destination = destination
         self._folder = folder
@@ -57,7 +60,8 @@ class Download:
             for some in batches(plain, _RUN_BYTES, _RUN_FILES):
                 self._apply(some, [item_for(action) for action in some], [None] * len(some), b"")
             content = [action for action in group if carries_content(action)]
-            for some in batches([a for a in content if bytes_of(a) <= LARGEST_WHOLE], _RUN_BYTES, _RUN_FILES):
+            small = [action for action in content if bytes_of(action) <= LARGEST_WHOLE]
+            for some in batches(small, self._throttle.portion(_RUN_BYTES), _RUN_FILES):
                 self._fetch(some)
             for action in content:
                 if bytes_of(action) > LARGEST_WHOLE:
@@ -70,6 +74,7 @@ class Download:
         body, fields = packing.pack(json.dumps(list(wanted)).encode("ascii"))
         fields.update(self._destination.fields(), reads_zstd=packing.ZSTD is not None)
         for frame in self._link.stream("files.fetch", body, **fields):
+            self._throttle.take(len(frame.body))
             rows, content = _unpacked(frame)
             ready: list[Action] = []
             stamps: list[Stamp | None] = []
@@ -118,7 +123,9 @@ class Download:
         staged = uuid.uuid4().hex
         part = self._folder.part(staged)
         try:
-            new, stamp = read_version(self._link, self._destination, action.path, None, self._writer(staged))
+            new, stamp = read_version(
+                self._link, self._destination, action.path, None, self._writer(staged), self._throttle
+            )
             done = Action(action.path, action.side, action.old, new)
             (answer,) = self._folder.apply([{**item_for(done), "do": "file", "staged": staged}], b"", durable=True)
             self._files_done += 1
@@ -146,7 +153,12 @@ class Download:
 
 
 def read_version(
-    link: AgentLink, destination: Destination, path: str, moment: str | None, write: Callable[[int, bytes], None]
+    link: AgentLink,
+    destination: Destination,
+    path: str,
+    moment: str | None,
+    write: Callable[[int, bytes], None],
+    throttle: Throttle,
 ) -> tuple[Entry, Stamp | None]:
     """Read a file of the pod through *write* (offset, data): the present version, or that in the trash at *moment*.
 
@@ -158,11 +170,13 @@ def read_version(
     growing = Growing()
     where = destination.fields() if moment is None else {**destination.fields(), "moment": moment}
     first: Stamp | None = None
+    slice_bytes = throttle.portion(MAX_SLICE)
     offset = 0
     while True:
         frame = link.call(
-            "files.read", path=path, offset=offset, size=MAX_SLICE, reads_zstd=packing.ZSTD is not None, **where
+            "files.read", path=path, offset=offset, size=slice_bytes, reads_zstd=packing.ZSTD is not None, **where
         )
+        throttle.take(len(frame.body))
         data = _data(frame)
         found, settled = _stamp(frame.header)
         if first is not None and found != first:

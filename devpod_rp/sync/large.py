@@ -4,12 +4,12 @@ that was cut."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from devpod_rp.agent import batch, packing
-from devpod_rp.agent.tree import Contents, Entry, Stamp
+from devpod_rp.agent.tree import Contents, Stamp
 from devpod_rp.pod.link import AgentLink, AgentRefused
 from devpod_rp.sync.conveyor import Conveyor
 from devpod_rp.sync.delta import Piece, Version, gaps, pieces
@@ -18,6 +18,7 @@ from devpod_rp.sync.reconcile import Action
 from devpod_rp.sync.remote import Destination
 from devpod_rp.sync.source import Source, UnstableError, failed_read
 from devpod_rp.sync.steps import Result, answered, item_for
+from devpod_rp.sync.throttle import Throttle
 
 PART_BYTES = 1 << 20
 """A larger file travels in parts of this size and is never held in memory as a whole."""
@@ -30,24 +31,31 @@ _ABSENT = ("not-found", "changed", "not-permitted")
 class Memory:
     """What is known without looking again.
 
-    *contents* is what the scan has just read, *holder* names a path on the pod that holds the same content as an entry,
-    *stamp* says what lstat tells of a path there as long as it is the version we know.
+    *contents* is what the scan has just read, *held* lists what the pod holds (digest to path), *stamp* says what lstat
+    tells of a path there as long as it is the version we know.
     """
 
     contents: Contents
     journal: Journal
-    holder: Callable[[Entry], str | None]
+    held: Callable[[], Mapping[str, str]]
     stamp: Callable[[str], Stamp | None]
 
 
 class LargeFile:
-    """One *action* on its way. *show* is told of bytes that are there, sent or not.
+    """One *action* on its way. *held* is what the pod held before; *show* is told of bytes that are there, sent or not.
 
     That the result is the version we mean is verified on the pod, block by block, before it appears.
     """
 
     def __init__(
-        self, link: AgentLink, destination: Destination, memory: Memory, action: Action, show: Callable[[int], None]
+        self,
+        link: AgentLink,
+        destination: Destination,
+        memory: Memory,
+        action: Action,
+        held: Mapping[str, str],
+        throttle: Throttle,
+        show: Callable[[int], None],
     ) -> None:
         assert action.new is not None
         self._link = link
@@ -55,6 +63,8 @@ class LargeFile:
         self._memory = memory
         self._action = action
         self._new = action.new
+        self._held = held
+        self._throttle = throttle
         self._show = show
         self._staged = action.new.digest  # named by content, so that a later attempt finds it
         self._packed = packing.is_packed(action.path)
@@ -100,16 +110,16 @@ class LargeFile:
         return [piece for piece in self._in_common(source, known) if piece.to == piece.at]
 
     def _copied(self, source: Source) -> list[Piece]:
-        where, found = self._held(source)
+        where, found = self._in_hand(source)
         if found:
             raw = json.dumps([[piece.to, piece.at, piece.size] for piece in found]).encode("ascii")
             body, fields = packing.pack(raw, reads_zstd=self._link.hello.zstd)
             self._ask("files.reuse", body, **fields, path=where, staged=self._staged)()
         return found
 
-    def _held(self, source: Source) -> tuple[str, list[Piece]]:
+    def _in_hand(self, source: Source) -> tuple[str, list[Piece]]:
         """A path on the pod, and what of the file it holds."""
-        holder = self._memory.holder(self._new)
+        holder = self._held.get(self._new.digest)
         if holder is not None:
             return holder, [Piece(0, 0, self._new.size)]
         path, old = self._action.path, self._action.old
@@ -143,6 +153,7 @@ class LargeFile:
 
     def _stage(self, part: tuple[int, int, bytes, dict[str, Any]]) -> Callable[[], int]:
         offset, size, body, fields = part
+        self._throttle.take(len(body))
         answer = self._ask("files.stage", body, **fields, staged=self._staged, offset=offset)
 
         def done() -> int:

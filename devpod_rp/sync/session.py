@@ -38,6 +38,7 @@ from devpod_rp.sync.status import (
     VolumeFullError,
     version,
 )
+from devpod_rp.sync.throttle import Throttle
 from devpod_rp.sync.why import Reason, why
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ class Session:
 
     What must be remembered lies in *state_dir*; one process at a time may attach with it. *ignore* are patterns on top
     of the ignore files. *remote_state* is where the pod keeps trash and staging, outside the folder but on its file
-    system; by default beside it.
+    system; by default beside it. *bytes_per_second* limits what is sent, and what is fetched.
 
     Raises:
         ConfigurationError: an unknown mode, or one that this system cannot carry out.
@@ -70,6 +71,7 @@ class Session:
         ignore: Sequence[str] = (),
         progress: Progress = silent,
         remote_state: str | None = None,
+        bytes_per_second: float | None = None,
     ) -> None:
         self._mode = _supported(mode)
         self._local_root = Path(os.path.realpath(local_root))
@@ -83,7 +85,14 @@ class Session:
         self._process_lock = filelock.FileLock(state_dir / "sync.lock", timeout=0)
         self._journal = Journal(state_dir)
         self._cycles = Cycles(
-            self._local_root, self._folder, self._mode, self._rules, self._journal, self._halts, progress
+            self._local_root,
+            self._folder,
+            self._mode,
+            self._rules,
+            self._journal,
+            self._halts,
+            progress,
+            Throttle(bytes_per_second),
         )
         self._cycle_lock = threading.Lock()
         self._link: AgentLink | None = None

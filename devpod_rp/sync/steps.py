@@ -14,10 +14,11 @@ from devpod_rp.sync.reconcile import Action
 class Result:
     """What became of one action: *code* is None when it was done and acknowledged.
 
-    Codes are the protocol's (changed, no-space, not-permitted, not-found, busy, bad-request, unexpected), "occupied"
-    for a folder that keeps ignored files, and "unstable" when the file changed while it was read. *stamp* is the
-    file's on the pod, when any later write would show in it. The new version in *action* is the one that was really
-    carried: a file that came from the pod may be newer than the plan.
+    Codes are the protocol's (changed, no-space, not-permitted, not-found, busy, bad-request, unexpected), "no-copy"
+    when the pod has not the content that it was asked to copy, "occupied" for a folder that keeps ignored files, and
+    "unstable" when the file changed while it was read. *stamp* is the file's on the pod, when any later write would
+    show in it. The new version in *action* is the one that was really carried: a file that came from the pod may be
+    newer than the plan.
     """
 
     action: Action

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,15 @@ from devpod_rp.sync.reconcile import Action
 from devpod_rp.sync.remote import Destination
 from devpod_rp.sync.source import UnstableError, failed_read, read_exactly
 from devpod_rp.sync.steps import Result, answered, batches, bytes_of, carries_content, groups, item_for
+from devpod_rp.sync.throttle import Throttle
 
 BATCH_BYTES = 512 << 10
 """Content of one batch before compression; an edit waits for at most one of them."""
 
 BATCH_ITEMS = 512
+
+_WORTH_A_COPY = 512
+"""Bytes; below it the path to copy from costs as much as the content."""
 
 _UNDER_WAY = 16
 _SETTLE_SECONDS = 5.0
@@ -45,6 +49,7 @@ class Upload:
         progress: Progress,
         before: Callable[[Sequence[Action]], None],
         memory: Memory,
+        throttle: Throttle,
     ) -> None:
         self._link = link
         self._destination = destination
@@ -54,7 +59,10 @@ class Upload:
         self._bytes_done = self._bytes_total = self._files_done = self._files_total = 0
         self._before = before
         self._memory = memory
+        self._throttle = throttle
         self._unsettled: list[Result] = []
+        self._held: Mapping[str, str] = {}
+        self._not_there: list[Action] = []
         self._settle_at = time.monotonic() + _SETTLE_SECONDS
 
     def run(self, actions: Sequence[Action]) -> None:
@@ -63,8 +71,10 @@ class Upload:
         self._files_total = sum(carries_content(action) for action in actions)
         if self._bytes_total <= BATCH_BYTES and len(actions) <= BATCH_ITEMS:
             self._before(actions)
-            self._report(self._send(self._prepared(actions), more_follows=False)())
+            # Looking for copies costs more than so little content.
+            self._report(self._send(self._prepared(actions, copies=False), more_follows=False)())
             return
+        self._held = self._memory.held()
         try:
             # Folders go ahead of the files in them, deletions follow everything; the pod keeps the order.
             for group in groups(actions):
@@ -74,28 +84,41 @@ class Upload:
                 self._settle()
 
     def _run_group(self, group: Sequence[Action]) -> None:
-        with Conveyor(self._send, self._take, _UNDER_WAY) as conveyor:
-            small = [action for action in group if bytes_of(action) <= PART_BYTES]
-            for some in batches(small, BATCH_BYTES, BATCH_ITEMS):
-                self._before(some)
-                conveyor.put(self._prepared, some)
+        self._run_small([action for action in group if bytes_of(action) <= PART_BYTES])
+        if self._not_there:
+            again, self._not_there = self._not_there, []
+            self._run_small(again, copies=False)
         for action in group:
             if bytes_of(action) > PART_BYTES:
                 self._before([action])
-                large = LargeFile(self._link, self._destination, self._memory, action, self._show_bytes)
+                large = LargeFile(
+                    self._link, self._destination, self._memory, action, self._held, self._throttle, self._show_bytes
+                )
                 self._take([large.send(f"{self._root}/{action.path}")])
+
+    def _run_small(self, actions: Sequence[Action], copies: bool = True) -> None:
+        with Conveyor(self._send, self._take, _UNDER_WAY) as conveyor:
+            for some in batches(actions, BATCH_BYTES, BATCH_ITEMS):
+                self._before(some)
+                conveyor.put(self._prepared, some, copies)
 
     # Small files.
 
-    def _prepared(self, actions: Iterable[Action]) -> _Batch:
-        """Read and pack a batch; what cannot be read as planned stays here and is told so."""
+    def _prepared(self, actions: Iterable[Action], copies: bool) -> _Batch:
+        """Read and pack a batch; what cannot be read as planned stays here and is told so.
+
+        With *copies* the pod copies what it has at another path.
+        """
         ready: list[Action] = []
         items: list[dict[str, Any]] = []
         contents: list[bytes] = []
         results: list[Result] = []
         for action in actions:
             item = item_for(action)
-            if item["do"] == "file" and action.new is not None:
+            there = self._copy_of(action) if copies and item["do"] == "file" else None
+            if there is not None:
+                item["copy"] = there
+            elif item["do"] == "file" and action.new is not None:
                 try:
                     content = self._memory.contents.take(action.path, action.new.digest)
                     contents.append(
@@ -112,6 +135,7 @@ class Upload:
     def _send(self, prepared: _Batch, more_follows: bool = True) -> Callable[[], list[Result]]:
         if not prepared.actions:
             return lambda: prepared.failed
+        self._throttle.take(len(prepared.body))
         fields = {**prepared.fields, **self._destination.fields(), "more_follows": more_follows}
         answer = self._link.ask("files.apply", prepared.body, **fields)
 
@@ -121,10 +145,16 @@ class Upload:
 
         return results
 
+    def _copy_of(self, action: Action) -> str | None:
+        new = action.new
+        return None if new is None or new.size < _WORTH_A_COPY else self._held.get(new.digest)
+
     def _packed(self, raw: bytes, incompressible: bool = False) -> tuple[bytes, dict[str, Any]]:
         return packing.pack(raw, incompressible, self._link.hello.zstd)
 
     def _take(self, results: list[Result]) -> None:
+        self._not_there += [result.action for result in results if result.code == "no-copy"]
+        results = [result for result in results if result.code != "no-copy"]
         self._files_done += sum(carries_content(result.action) for result in results)
         self._bytes_done += sum(bytes_of(result.action) for result in results if bytes_of(result.action) <= PART_BYTES)
         self._unsettled.extend(results)
