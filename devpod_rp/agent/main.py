@@ -26,6 +26,7 @@ from devpod_rp.agent import (
     holdings,
     machine,
     packing,
+    persisting,
     rescues,
     restoring,
     reuse,
@@ -99,6 +100,7 @@ OPERATIONS: Dict[str, Handler] = {
     **emergency.OPERATIONS,
     **holdings.OPERATIONS,
     **machine.OPERATIONS,
+    **persisting.OPERATIONS,
     **watch_post.OPERATIONS,
     **watching.OPERATIONS,
 }

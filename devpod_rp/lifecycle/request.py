@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from devpod_rp.spec.model import EnvironmentSpec
 
 
+_OURS = 3
+"""Variables of ours: the public key, the stamp, and a spot pod's hook."""
+
+
 def pod_request(
     environment: Environment, spec: EnvironmentSpec, candidate: Candidate, public_key: str
 ) -> CreatePodRequest:
@@ -40,7 +44,13 @@ def pod_request(
         cloud=model.Cloud(candidate.tier),
         mounts=_mounts(environment),
         ports=list(spec.ports),
-        env={**spec.env, **_hook(spec), "PUBLIC_KEY": public_key, ownership.VARIABLE: ownership.stamp(environment)},
+        env={
+            **_caches(environment, spec),
+            **spec.env,
+            **_hook(spec),
+            "PUBLIC_KEY": public_key,
+            ownership.VARIABLE: ownership.stamp(environment),
+        },
         start_ssh=True,
         data_center_ids=list(candidate.data_centers) or None,
         cmd=_command(spec, candidate),
@@ -51,6 +61,18 @@ def _command(spec: EnvironmentSpec, candidate: Candidate) -> list[str] | None:
     if candidate.bid_per_gpu is not None:
         return first_process.command(spec.start_command)
     return list(spec.start_command) if spec.start_command else None
+
+
+def _caches(environment: Environment, spec: EnvironmentSpec) -> dict[str, str]:
+    from devpod_rp.spec.model import MOST_VARIABLES
+    from devpod_rp.spec.persist import caches
+
+    volume = environment.volume
+    if not spec.persist.defaults or volume.kind == "none":
+        return {}
+    found = caches(volume.path)
+    # A convenience must not crowd out what the user asked for.
+    return dict(found) if len({*found, *spec.env}) + _OURS <= MOST_VARIABLES else {}
 
 
 def _hook(spec: EnvironmentSpec) -> dict[str, str]:

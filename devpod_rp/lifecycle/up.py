@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable
@@ -11,7 +12,19 @@ from typing import TYPE_CHECKING, Any
 from devpod_rp import control, environments
 from devpod_rp.environments import Environment, VolumeRecord, pauses
 from devpod_rp.errors import DevpodError, NoCapacityError, UsageError
-from devpod_rp.lifecycle import boot, clouds, connect, hooks, hosts, limits, placement, provision, syncing, volumes
+from devpod_rp.lifecycle import (
+    boot,
+    clouds,
+    connect,
+    hooks,
+    hosts,
+    limits,
+    persist,
+    placement,
+    provision,
+    syncing,
+    volumes,
+)
 from devpod_rp.lifecycle.acquire import Search
 from devpod_rp.lifecycle.placement import Ranking
 from devpod_rp.lifecycle.plan import Plan, make_plan, rank
@@ -73,7 +86,8 @@ def _with_wishes(environment: Environment, plan: Plan) -> Environment:
     A keeper that synchronises by older wishes is ended.
     """
     asked = plan.spec.model_dump(mode="json")
-    wishes = {key: asked[key] for key in ("sync", "spot", "forward_ports", "extensions", "hooks", "code_server")}
+    keys = ("sync", "spot", "forward_ports", "extensions", "persist", "hooks", "code_server")
+    wishes = {key: asked[key] for key in keys}
     if environment.spec["sync"] != wishes["sync"]:
         control.stop_keeper(environment.name)
     return environments.save(dataclasses.replace(environment, spec={**environment.spec, **wishes}))
@@ -116,6 +130,9 @@ def _bring_up(
         environment = boot.wait_until_running(environment, client, progress)
         arrive = boot.reach if handed_over else boot.hand_over
         environment = arrive(environment, plan.spec, client, progress)
+        if handed_over:
+            with contextlib.closing(connect.open_link(environment)) as link:
+                persist.carry_out(environment, plan.spec, link, progress, fresh=False)
     environment = limits.with_limits(environment, plan.spec.model_dump(mode="json"))
     # Like the limits, it counts from the next up on, whatever the pod was made with.
     environment = dataclasses.replace(environment, spec={**environment.spec, "auto_start": plan.spec.auto_start})

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from devpod_rp.spec import dollars, durations
+from devpod_rp.spec import dollars, durations, persist
 from devpod_rp.spec.images import cuda_floor
 from devpod_rp.spec.ports import port_wish
 from devpod_rp.spec.wishes import smallest_memory_gb
@@ -24,7 +24,7 @@ VolumeKind = Literal["disk", "network", "none"]
 
 # RunPod's limits: docs.runpod.io, pods/configuration/expose-ports and environment-variables; REST v2 for the floor.
 _MOST_HTTP_PORTS = 10
-_MOST_VARIABLES = 50
+MOST_VARIABLES = 50
 _SMALLEST_VOLUME_GB = 10
 _SHORTEST_LID_SECONDS = 60.0
 
@@ -115,6 +115,28 @@ class GuardSpec(_Part):
         return patterns
 
 
+class PersistSpec(_Part):
+    """What of the container disk lives on the volume and is linked back at every start of the pod.
+
+    *paths* begin with ``/`` or ``~/``; a folder ends with ``/``. *defaults*: also what `devpod_rp.spec.persist` lists,
+    and the caches of Hugging Face, torch, pip and uv, unless ``env`` puts them elsewhere.
+    """
+
+    defaults: bool = True
+    paths: tuple[str, ...] = ()
+
+    @field_validator("paths")
+    @classmethod
+    def _plain(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(persist.checked(path) for path in paths)
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """All paths, each once; what the project says of one goes before."""
+        defaults = persist.PATHS if self.defaults else ()
+        return tuple({path.rstrip("/"): path for path in (*defaults, *self.paths)}.values())
+
+
 class CodeServerSpec(_Part):
     """Where the VS Code for browsers comes from, if not from its own release page: a mirror, or another build.
 
@@ -183,6 +205,7 @@ class EnvironmentSpec(_Part):
     sync: SyncSpec = SyncSpec()
     spot: SpotSpec = SpotSpec()
     guard: GuardSpec = GuardSpec()
+    persist: PersistSpec = PersistSpec()
     hooks: HooksSpec = HooksSpec()
     code_server: CodeServerSpec = CodeServerSpec()
 
@@ -242,8 +265,8 @@ class EnvironmentSpec(_Part):
             if not VARIABLE.fullmatch(name):
                 raise ValueError(f"{name!r} is no name for an environment variable")
         # Ours goes in as one more.
-        if len({*env, "PUBLIC_KEY"}) > _MOST_VARIABLES:
-            raise ValueError(f"has {len(env)} variables; RunPod takes {_MOST_VARIABLES} with PUBLIC_KEY, which we add")
+        if len({*env, "PUBLIC_KEY"}) > MOST_VARIABLES:
+            raise ValueError(f"has {len(env)} variables; RunPod takes {MOST_VARIABLES} with PUBLIC_KEY, which we add")
         return env
 
     @field_validator("workspace")
@@ -315,6 +338,7 @@ def field_names() -> dict[str, tuple[str, ...]]:
         "sync": SyncSpec,
         "spot": SpotSpec,
         "guard": GuardSpec,
+        "persist": PersistSpec,
         "hooks": HooksSpec,
         "code_server": CodeServerSpec,
     }

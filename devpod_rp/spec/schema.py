@@ -81,6 +81,8 @@ def _forms() -> dict[str, Schema]:
     path = {"pattern": r"^/+[^/]", "not": {"pattern": r"(^|/)\.\.(/|$)"}}
     memory = _loose(r"any(\s*>=?\s*\d+\s*(g|gb|gib)?)?")
     guarded: Schema = {"type": "string", "pattern": r"^(/|~/|\*\*/)", "not": {"pattern": r"//|(^|/)\.{1,2}(/|$)|/$"}}
+    no_place = r"//|(^|/)\.{1,2}(/|$)|[*?\[]|^/(workspace|proc|sys|dev|run|tmp)(/|$)"
+    kept: Schema = {"type": "string", "pattern": r"^~?/[^/]", "not": {"pattern": no_place}}
     wish = {"type": "string", "pattern": rf"^\s*({memory}\s*$|(?!{_loose('any')}\b))"}
     forward = _ecma(ports.FORM).replace(r"\d{1,5}", _PORT_NUMBER)
     return {
@@ -100,6 +102,7 @@ def _forms() -> dict[str, Schema]:
         "workspace": path,
         "volume.path": path,
         "guard.precious": {"items": guarded},
+        "persist.paths": {"items": kept},
         "guard.ignore": {"items": {**guarded, "not": {"pattern": f"({guarded['not']['pattern']})|^[/*~]*$"}}},
         "idle_stop": duration,
         "max_runtime": duration,

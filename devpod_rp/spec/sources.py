@@ -38,6 +38,7 @@ _LISTS = {
     ("extensions",),
     ("guard", "precious"),
     ("guard", "ignore"),
+    ("persist", "paths"),
     ("hooks", "on_create"),
     ("hooks", "update_content"),
     ("hooks", "post_create"),

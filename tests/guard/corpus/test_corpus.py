@@ -48,6 +48,8 @@ class Seen:
 
 @pytest.fixture(scope="module")
 def seen(world: World) -> Iterator[Seen]:
+    # What editors and shells leave is to lie on the container disk here, as in a pod that keeps nothing.
+    (world.folder / "devpod-rp.toml").write_text("[persist]\ndefaults = false\n")
     up = world.up()
     fresh = world.run("check", "--json").json
     script = _PRELUDE + "".join(scenario.script() for scenario in scenarios())
