@@ -9,21 +9,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from devpod_rp.cli import render, ui
+from devpod_rp.cli import first_upload, plan_view, render, ui
 from devpod_rp.cli.options import cloud_option, json_option, name_argument, yes_option
 
 if TYPE_CHECKING:
     from devpod_rp.environments import Environment
-    from devpod_rp.lifecycle.placement import Candidate
     from devpod_rp.lifecycle.plan import Plan
     from devpod_rp.lifecycle.refused import StartRefused
     from devpod_rp.lifecycle.up import Ready
-    from devpod_rp.lifecycle.volumes import VolumePlan
     from devpod_rp.spec.sources import Loaded
+    from devpod_rp.sync.preview import Preview
 
 Parsed = TypeVar("Parsed")
-_SHOWN_CANDIDATES = 8
-_SHOWN_MACHINES = 6
 
 
 @click.command()
@@ -80,6 +77,7 @@ def up(
 
     Running it twice is harmless. Before anything is billed it shows its plan and asks.
     """
+    from devpod_rp.lifecycle.first_upload import look
     from devpod_rp.lifecycle.refused import StartRefused
     from devpod_rp.lifecycle.up import up as bring_up
     from devpod_rp.spec.durations import seconds
@@ -100,18 +98,19 @@ def up(
     if loaded.warning:
         ui.note(f"warning: {loaded.warning}")
     plan = _planned(name, known, loaded, target, cloud)
+    uploads = look(plan)
     if dry_run:
         if as_json:
-            render.document(plan.as_json())
+            render.document({**plan.as_json(), "first_upload": uploads.as_json() if uploads else None})
         else:
-            _show_plan(plan)
+            plan_view.show(plan, uploads)
         return 0
     if plan.action == "create" and not (yes or flags["gpu"] or flags["cpu"]) and ui.interactive(as_json):
-        plan = _with_chosen_machine(plan)
+        plan = plan_view.with_chosen_machine(plan)
     if not as_json:
         ui.note(f"Cloud: {plan.cloud.announcement}.")
     if plan.action != "resume":
-        _agree(plan, yes, as_json)
+        _agree(plan, uploads, yes, as_json)
     try:
         with ui.progress() as progress:
             ready = bring_up(plan, progress, wait_seconds=wait_seconds, without_gpu=without_gpu)
@@ -187,92 +186,19 @@ def _refuse_other_folder(environment: Environment, folder: Path) -> None:
         )
 
 
-def _with_chosen_machine(plan: Plan) -> Plan:
-    """Let the person pick among the candidates, with price and stock in the choices."""
-    import dataclasses
-
-    if len(plan.candidates) < 2:
-        return plan
-    simulated = "  (simulated)" if plan.cloud.simulated else ""
-    choices = [
-        (f"{each.machine:<20} ${each.price_per_hour:.2f}/h  stock {each.stock}, {each.tier.lower()}{simulated}", each)
-        for each in plan.candidates
-    ]
-    first = ui.choose("Which machine?", choices)
-    rest = tuple(each for each in plan.candidates if each != first)
-    return dataclasses.replace(plan, candidates=(first, *rest), price_per_hour=first.price_per_hour)
-
-
-def _agree(plan: Plan, yes: bool, as_json: bool) -> None:
+def _agree(plan: Plan, uploads: Preview | None, yes: bool, as_json: bool) -> None:
     from devpod_rp.errors import InterruptedByUserError
 
     if not as_json:
-        _show_plan(plan)
+        plan_view.show(plan, uploads)
+    if uploads is not None and not yes and ui.interactive(as_json):
+        first_upload.ask(plan, uploads)
     if yes or (plan.cloud.simulated and not ui.interactive(as_json)):
         return
     if not ui.interactive(as_json):
         raise ui.need_terminal(f"up would start a pod for ${plan.price_per_hour:.2f} per hour", "--yes")
     if not ui.confirm(f"Start it for ${plan.price_per_hour:.2f}/h?", default=True):
         raise InterruptedByUserError("Nothing was started.")
-
-
-def _show_plan(plan: Plan) -> None:
-    volume = plan.spec.volume
-    simulated = "  (simulated)" if plan.cloud.simulated else ""
-    verb = {"create": "New pod", "start": "Start pod", "resume": "Running pod"}[plan.action]
-    kind = "spot, ended whenever somebody pays more" if plan.spot else "on demand, never interrupted"
-    rows = [
-        (verb, f"{plan.name}: {plan.machine}"),
-        ("Image", plan.spec.image),
-        ("Price", f"{_price(plan)}{simulated}, ${plan.parked_per_month:.2f} a month while stopped"),
-        ("Kind", kind),
-        ("Container disk", f"{plan.spec.container_disk_gb} GB, wiped at every stop"),
-        ("Volume", "none" if volume.kind == "none" else f"{plan.volume_gb} GB {volume.kind} at {volume.path}"),
-        ("A stop keeps", plan.keeps),
-        ("Sync", f"{plan.folder} -> {plan.workspace} ({plan.spec.sync.mode})"),
-    ]
-    if plan.replaces:
-        rows.insert(1, ("Why new", plan.replaces))
-    if plan.network is not None:
-        rows.append(("Network volume", _network(plan.network)))
-    ui.facts(rows)
-    if len(plan.candidates) > 1:
-        ui.note("  If it cannot be had, in this order:")
-        render.table(
-            ["    MACHINE", "TIER", ">PRICE", "STOCK", "WHERE"],
-            [
-                [f"    {each.machine}", each.tier.lower(), f"${each.price_per_hour:.2f}/h", each.stock, _where(each)]
-                for each in plan.candidates[1:_SHOWN_CANDIDATES]
-            ],
-            err=True,
-        )
-    if plan.network is not None and plan.network.choices:
-        machines = list(plan.network.choices[0].stock)[:_SHOWN_MACHINES]
-        ui.note("  Where the new volume could be; it stays where it is put:")
-        render.table(
-            ["    DATA CENTER", *machines],
-            [
-                [f"    {each.data_center}", *(each.stock[machine] for machine in machines)]
-                for each in plan.network.choices[:_SHOWN_CANDIDATES]
-            ],
-            err=True,
-        )
-
-
-def _price(plan: Plan) -> str:
-    dearest = f" (up to ${plan.highest_price:.2f}/h)" if plan.highest_price > plan.price_per_hour else ""
-    return f"${plan.price_per_hour:.2f}/h{dearest}"
-
-
-def _network(network: VolumePlan) -> str:
-    if network.existing is None:
-        return f"{network.name}, new, in {network.data_center}"
-    size = f", grows from {network.before_gb} to {network.size_gb} GB" if network.grows else ""
-    return f"{network.name} ({network.existing}) in {network.data_center}{size}"
-
-
-def _where(candidate: Candidate) -> str:
-    return ", ".join(candidate.data_centers) or "anywhere"
 
 
 def read(parse: Callable[[str], Parsed], text: str | None, flag: str) -> Parsed | None:

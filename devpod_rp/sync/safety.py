@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from devpod_rp.agent.tree import Entry
@@ -18,9 +19,11 @@ def unexpected_deletions(
 
     Too many is more than 20 files and more than a quarter of all files. Deletions that were seen happening
     (*observed* names the path or a folder above it) do not count: a user who deletes a folder means it, a scan that
-    suddenly misses half a tree may look at an unmounted disk.
+    suddenly misses half a tree may look at an unmounted disk. Nor do those of files whose content the same plan brings
+    under another name: a disk that is unmounted takes names and contents.
     """
     seen = frozenset(observed)
+    arriving = Counter(_content(action.new) for action in actions if action.new is not None and action.old is None)
     deleted = tuple(
         action.path
         for action in actions
@@ -28,6 +31,7 @@ def unexpected_deletions(
         and action.old is not None
         and action.old.kind != "dir"
         and not _was_seen(action.path, seen)
+        and not _moved(action.old, arriving)
     )
     if len(deleted) <= FEW_FILES:
         return ()
@@ -38,6 +42,17 @@ def unexpected_deletions(
 def was_emptied(ancestor: Collection[str], now: Collection[str]) -> bool:
     """Whether a side that held several names now holds none: far more often an accident than a wish."""
     return not now and len(ancestor) >= 2
+
+
+def _moved(old: Entry, arriving: Counter[tuple[str, str, str]]) -> bool:
+    """Whether one that arrives is *old* under another name; each is so once."""
+    content = _content(old)
+    arriving[content] -= 1
+    return arriving[content] >= 0
+
+
+def _content(entry: Entry) -> tuple[str, str, str]:
+    return entry.kind, entry.digest, entry.target
 
 
 def _was_seen(path: str, seen: frozenset[str]) -> bool:

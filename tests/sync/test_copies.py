@@ -59,6 +59,14 @@ def test_a_renamed_folder_costs_its_names_not_its_content(full: Pair) -> None:
     assert len(full.pod.files()) == _FILES + 1
 
 
+def test_a_folder_renamed_while_nobody_watched_needs_no_yes(full: Pair) -> None:
+    full.restart()
+    (full.local.root / "data").rename(full.local.root / "renamed")
+    full.connect()
+    full.session.synchronise()
+    assert full.pod.files() == full.local.files()
+
+
 def test_a_copied_folder_costs_its_names_not_its_content(full: Pair) -> None:
     for number in range(_FILES):
         full.local.write(f"copy/{number}.bin", (full.local.root / f"data/{number}.bin").read_bytes())

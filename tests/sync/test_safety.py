@@ -33,6 +33,18 @@ def test_what_was_seen_happening_is_believed() -> None:
     assert deletions(50, 50, observed=("dd", "e/d")) == 50
 
 
+def test_files_that_only_changed_their_names_are_not_missed() -> None:
+    old = {f"d/{number}": Entry("file", 1, False, f"content {number}", "", 0) for number in range(50)}
+    moved = [Action(f"e/{path}", Side.REMOTE, None, entry) for path, entry in old.items()]
+    gone = [Action(path, Side.REMOTE, entry, None) for path, entry in old.items()]
+    assert unexpected_deletions([*moved, *gone], old, ()) == ()
+    assert len(unexpected_deletions([*moved[:10], *gone], old, ())) == 40
+    # One file that arrives cannot stand for many of the same content, nor can an edit of one that was there.
+    same = [Action(f"d/{number}", Side.REMOTE, FILE, None) for number in range(50)]
+    assert len(unexpected_deletions([Action("new", Side.REMOTE, None, FILE), *same], old, ())) == 49
+    assert len(unexpected_deletions([Action("edited", Side.REMOTE, FOLDER, FILE), *same], old, ())) == 50
+
+
 def test_a_side_with_several_names_does_not_become_empty_unasked() -> None:
     assert was_emptied(["a", "b"], [])
     assert not was_emptied(["a"], [])
