@@ -59,6 +59,20 @@ def synchronised(environment: Environment) -> frozenset[str]:
         journal.close()
 
 
+def folders(environment: Environment) -> int:
+    """How many folders took part when both sides were last compared: what a watcher has to watch."""
+    from devpod_rp.sync.journal import Journal
+
+    state = _state_dir(environment)
+    if not state.exists():
+        return 0
+    journal = Journal(state)
+    try:
+        return sum(entry.kind == "dir" for entry in journal.ancestor().values())
+    finally:
+        journal.close()
+
+
 def forget_ancestor(environment: Environment) -> None:
     """Void what the two sides last agreed on, because the pod's side is about to be a new, empty volume.
 
