@@ -80,4 +80,5 @@ def _entry(environment: Environment, ssh: SshEndpoint) -> HostEntry:
         host_key_alias=host_key_alias(environment.name),
         stopped=environment.status != "RUNNING",
         on_demand=environment.name if environment.spec.get("auto_start") else None,
+        forward_agent=bool(environment.spec.get("forward_agent")),
     )

@@ -16,6 +16,7 @@ from devpod_rp.lifecycle import (
     boot,
     clouds,
     connect,
+    git_identity,
     hooks,
     hosts,
     limits,
@@ -76,6 +77,8 @@ def up(plan: Plan, progress: Progress, *, wait_seconds: float = 0.0, without_gpu
             raise
     environment = _with_wishes(environment, plan)
     sync = _synchronise(environment, progress)
+    if plan.spec.git_identity:
+        git_identity.share(environment, progress)
     hooks.run(environment, plan.spec.hooks, progress)
     return Ready(environment, sync, created, _watched(environment, progress))
 
@@ -134,8 +137,9 @@ def _bring_up(
             with contextlib.closing(connect.open_link(environment)) as link:
                 persist.carry_out(environment, plan.spec, link, progress, fresh=False)
     environment = limits.with_limits(environment, plan.spec.model_dump(mode="json"))
-    # Like the limits, it counts from the next up on, whatever the pod was made with.
-    environment = dataclasses.replace(environment, spec={**environment.spec, "auto_start": plan.spec.auto_start})
+    # Like the limits, these count from the next up on, whatever the pod was made with.
+    ssh = {"auto_start": plan.spec.auto_start, "forward_agent": plan.spec.forward_agent}
+    environment = dataclasses.replace(environment, spec={**environment.spec, **ssh})
     environment = _status(environment, "RUNNING", used_pod=environment.pod_id)
     hosts.write_ssh_config()
     return environment

@@ -27,6 +27,8 @@ MEANINGS = {
     "forward_ports": "ports of the pod to have here, as 6006 or tensorboard=6006:16006",
     "extensions": "extensions of VS Code to have on the pod",
     "auto_start": "true: ssh at a terminal starts the pod when it is stopped; nothing in the background does",
+    "forward_agent": "true: programs on the pod may use the keys of your SSH agent while you are connected",
+    "git_identity": "true: git on the pod gets the name and address that git has here, unless it has its own",
     "idle_stop": "stops the pod when neither GPU, CPU, SSH, a Jupyter kernel nor an editor used it for so long",
     "max_runtime": "stops the pod when it has run for so long",
     "max_cost": "USD; stops the pod when this run, disks included, has cost so much",

@@ -173,6 +173,8 @@ class EnvironmentSpec(_Part):
     ``tensorboard=6006:16006``; *extensions* are those of VS Code to have on the pod. *devcontainer* is the file that
     counts if the project's is not where the specification looks, or ``none``. ``env`` values may be secrets and
     are never shown by ``repr``. *auto_start* lets an ``ssh`` at a terminal start the stopped environment.
+    *forward_agent* offers the keys of the SSH agent here to the pod while somebody is connected; *git_identity* gives
+    the pod's git the name and address of the one here, where it has none.
     """
 
     template: str = "pytorch"
@@ -197,6 +199,8 @@ class EnvironmentSpec(_Part):
     forward_ports: tuple[str, ...] = ()
     extensions: tuple[str, ...] = ()
     auto_start: bool = False
+    forward_agent: bool = False
+    git_identity: bool = False
     idle_stop: str | None = None
     max_runtime: str | None = None
     max_cost: Annotated[float, Field(gt=0)] | None = None

@@ -31,7 +31,7 @@ _PLAIN_PATH = re.compile(r"[\w./~:@+,-]+")
 
 _HEADER = """\
 # The hosts of devpod_rp. Rewritten whole by every command that changes one: edits here are lost.
-# Options that are not set here (ForwardAgent, LocalForward) can be added by a Host block in your own configuration.
+# Options that are not set here (LocalForward, SendEnv) can be added by a Host block in your own configuration.
 """
 
 
@@ -41,7 +41,7 @@ class HostEntry:
 
     A *stopped* environment stays listed with its last address, so that editors keep showing it: its pinned host key
     makes sure that no other pod which got the address meanwhile is taken for it. *on_demand* is the name of the
-    environment that ``ssh`` may start.
+    environment that ``ssh`` may start. With *forward_agent* programs there may use the keys of the SSH agent here.
     """
 
     alias: str
@@ -51,6 +51,7 @@ class HostEntry:
     host_key_alias: str
     stopped: bool = False
     on_demand: str | None = None
+    forward_agent: bool = False
 
 
 class Outcome(Enum):
@@ -189,6 +190,8 @@ def _block(entry: HostEntry) -> str:
         ("ServerAliveInterval", "15"),
         ("ServerAliveCountMax", "4"),
     )
+    if entry.forward_agent:
+        options += (("ForwardAgent", "yes"),)
     if entry.on_demand is not None:
         # What got the address of a stopped pod meanwhile is not asked at all.
         port = 0 if entry.stopped else entry.address.port
