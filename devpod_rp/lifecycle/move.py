@@ -16,6 +16,7 @@ from devpod_rp.environments import Environment
 from devpod_rp.errors import DevpodError, UnreachableError, UsageError
 from devpod_rp.lifecycle import address, boot, clouds, connect, hosts, provision, syncing
 from devpod_rp.lifecycle.plan import make_plan
+from devpod_rp.lifecycle.request import caches
 from devpod_rp.lifecycle.up import up
 from devpod_rp.progress import Event, Progress
 
@@ -42,6 +43,8 @@ def move(name: str, spec: EnvironmentSpec, folder: Path, progress: Progress, *, 
         NoCapacityError: there is no machine for the new pod.
         UnreachableError: a pod cannot be reached, or the copy differs from the original.
     """
+    from devpod_rp.spec.model import HooksSpec, PersistSpec
+
     old, moving = _movable(name), f"{name[:_LONGEST_STEM]}-moving"
     if environments.find(moving) is not None:
         raise UsageError(
@@ -49,10 +52,15 @@ def move(name: str, spec: EnvironmentSpec, folder: Path, progress: Progress, *, 
             hint=f"devpod-rp delete {moving} ends it; the files of {name} are untouched.",
         )
     size = max(spec.volume.size_gb, old.volume.size_gb or 0)
+    # Nothing may touch the new volume before the old one's files are there; the next up sees to all of this.
     bare = spec.model_copy(
         update={
             "sync": spec.sync.model_copy(update={"enabled": False}),
             "volume": spec.volume.model_copy(update={"kind": "disk", "size_gb": size}),
+            "persist": PersistSpec(defaults=False),
+            "hooks": HooksSpec(),
+            "env": {**caches(old, spec), **spec.env},
+            "git_identity": False,
         }
     )
     cloud = clouds.of_environment(old)

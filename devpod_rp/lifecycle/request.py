@@ -45,7 +45,7 @@ def pod_request(
         mounts=_mounts(environment),
         ports=list(spec.ports),
         env={
-            **_caches(environment, spec),
+            **caches(environment, spec),
             **spec.env,
             **_hook(spec),
             "PUBLIC_KEY": public_key,
@@ -63,14 +63,15 @@ def _command(spec: EnvironmentSpec, candidate: Candidate) -> list[str] | None:
     return list(spec.start_command) if spec.start_command else None
 
 
-def _caches(environment: Environment, spec: EnvironmentSpec) -> dict[str, str]:
+def caches(environment: Environment, spec: EnvironmentSpec) -> dict[str, str]:
+    """The variables that keep downloads on the pod's volume; none without one, or where *spec* wants none."""
+    from devpod_rp.spec import persist
     from devpod_rp.spec.model import MOST_VARIABLES
-    from devpod_rp.spec.persist import caches
 
     volume = environment.volume
     if not spec.persist.defaults or volume.kind == "none":
         return {}
-    found = caches(volume.path)
+    found = persist.caches(volume.path)
     # A convenience must not crowd out what the user asked for.
     return dict(found) if len({*found, *spec.env}) + _OURS <= MOST_VARIABLES else {}
 

@@ -19,7 +19,10 @@ LIST = "cd /workspace && find . -path ./.devpod_rp -prune -o -printf '%y %m %p %
 @pytest.fixture(scope="module")
 def stopped(world: World) -> World:
     """A pod with files on its volume disk, stopped, and no free GPU on its host."""
+    hook = "if test -e /workspace/model; then echo with the files > /run/hooked; fi"
+    (world.folder / "devpod-rp.toml").write_text(f"[hooks]\non_create = ['{hook}']\n")
     world.up("--gpu", "4090")
+    world.ssh("echo ls of before >> ~/.bash_history")
     world.ssh(f"mkdir -p /workspace/out && cd /workspace/out; {AWKWARD}")
     assert world.run("stop", "--force").exit_code == 0
     fault(world, start="not-enough-gpus")
@@ -74,6 +77,10 @@ def test_moved_to_another_host_every_file_is_there_under_the_same_name(stopped: 
     assert (after["name"], after["ssh_host"], after["status"]) == (before["name"], before["ssh_host"], "RUNNING")
     assert stopped.ssh("rm /workspace/proj/edited.py; " + LIST).stdout == listed
     assert stopped.ssh("sha256sum < /workspace/model").stdout == digest
+    assert stopped.ssh("readlink ~/.bash_history; cat ~/.bash_history").stdout == (
+        "/workspace/.devpod/persist/proj/home/.bash_history\nls of before\n"
+    )
+    assert stopped.ssh("cat /run/hooked").stdout == "with the files\n"
     everything = stopped.run("list", "--all", "--json").json
     assert [each["name"] for each in everything["environments"]] == ["proj"]
     assert everything["unowned_pods"] == []
