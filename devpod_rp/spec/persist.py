@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from devpod_rp.agent.extending import SERVERS
+
 FOLDER = "/"
 """How a path ends that is a folder: where neither side has it yet, only that tells what to make."""
 
 PATHS = (
     # What editors install for themselves, with their extensions and settings.
-    *(f"~/.{editor}-server/" for editor in ("vscode", "vscode-insiders", "vscodium", "cursor", "windsurf")),
+    *(f"~/{folder}/" for folder, _command in SERVERS.values()),
     "~/.zed_server/",
     "~/.local/share/zed/",
     # Histories.
