@@ -24,6 +24,7 @@ from devpod_rp.agent import (
     fetch,
     files,
     holdings,
+    lease,
     machine,
     packing,
     persisting,
@@ -89,6 +90,7 @@ def hello(_request: Request) -> Iterator[Tuple[Header, bytes]]:
 OPERATIONS: Dict[str, Handler] = {
     "system.hello": hello,
     **roots.OPERATIONS,
+    **lease.OPERATIONS,
     **survey.OPERATIONS,
     **files.OPERATIONS,
     **fetch.OPERATIONS,
@@ -136,6 +138,7 @@ def main(source: BinaryIO, greeting: bytes) -> None:
     sink.write(greeting)
     sink.flush()
     serve(source, sink)
+    lease.LEASES.release_all()
 
 
 class _Disconnected(Exception):
@@ -163,6 +166,7 @@ class _Service:
                 frame = read_frame(self._source)
                 if frame is None:
                     break
+                lease.LEASES.heard()
                 if frame.header.get("op") == PING:
                     self._send(frame.header.get("id"), {}, b"", more=False)
                 elif _stands(frame.header.get("op")):

@@ -16,6 +16,7 @@ import time
 from collections import OrderedDict
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
+from devpod_rp.agent import fitting
 from devpod_rp.agent.atomic import write_atomically
 from devpod_rp.agent.wire import Refusal, Request
 
@@ -59,6 +60,7 @@ class Area:
         self.state = encode(os.path.normpath(state))
         key = hashlib.blake2b(self.root, digest_size=8).hexdigest().encode()
         self.record = os.path.join(self.state, b"roots", key, b"root-id")
+        self.lease = os.path.join(self.state, b"roots", key, b"lease")
         self.stage = os.path.join(self.state, b"stage", key)
         self.trash = os.path.join(self.state, b"trash", key)
 
@@ -97,15 +99,13 @@ class Area:
             status = os.lstat(self.root)
             names = os.listdir(self.root)
         except (FileNotFoundError, NotADirectoryError):
-            facts.update(exists=False, ino=None, empty=True, free_bytes=None)
+            facts.update(exists=False, ino=None, empty=True)
             return facts
         own = os.path.basename(self.state) if os.path.dirname(self.state) == self.root else None
-        free = os.statvfs(self.root)
         facts.update(
             exists=stat.S_ISDIR(status.st_mode),
             ino=status.st_ino,
             empty=not [name for name in names if name != own],
-            free_bytes=free.f_bavail * free.f_frsize,
         )
         return facts
 
@@ -219,4 +219,15 @@ def open_root(request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
     yield area.identity(), b""
 
 
-OPERATIONS = {"root.open": open_root}
+def room(request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
+    """Op ``root.room {root, state, size_bytes}``: *free_bytes* on the folder's volume, which has *size_bytes* if known.
+
+    A network volume answers for its whole cluster, so what is on it is counted; see fitting.room.
+    """
+    size = request.header.get("size_bytes")
+    if size is not None and not isinstance(size, int):
+        raise Refusal("bad-request", "a size is a number of bytes")
+    yield {"free_bytes": fitting.room(os.fsdecode(os.path.dirname(Area(request.header).state)), size)}, b""
+
+
+OPERATIONS = {"root.open": open_root, "root.room": room}

@@ -266,12 +266,23 @@ class Keeper:
         if request.op == "pause":
             self._become(self._state.pause())
             self._refuse(self._flushes, SyncError("The synchronisation was paused.", hint="devpod-rp sync resume"))
+            request.fulfil(self.status())
+            self._release()
         else:
             pauses.remember_paused(self._name, False)
             self._session.accept()
             self._cycles.detach()
             self._become(self._state.resume(self._clock.monotonic()))
-        request.fulfil(self.status())
+            request.fulfil(self.status())
+
+    def _release(self) -> None:
+        """While this machine pauses, another one may synchronise."""
+        try:
+            self._session.release()
+        except UnreachableError as lost:
+            self._lose(lost.message)
+        except DevpodError as error:
+            log.warning("lease=kept error=%s", error.message)
 
     def _close_late_arrivals(self) -> None:
         while not self._inbox.empty():

@@ -33,6 +33,7 @@ def open_session(environment: Environment, progress: Progress = silent) -> Sessi
         ignore=tuple(wishes["ignore"]),
         progress=progress,
         bytes_per_second=limit * 1e6 if limit else None,
+        volume_bytes=environment.volume.size_gb * 10**9 if environment.volume.size_gb else None,
     )
 
 

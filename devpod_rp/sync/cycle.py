@@ -17,6 +17,7 @@ from devpod_rp.sync.here import Here, folders_above
 from devpod_rp.sync.ignore import IGNORE_FILES, IgnoreRules
 from devpod_rp.sync.journal import Journal
 from devpod_rp.sync.large import Memory
+from devpod_rp.sync.lease import Lease
 from devpod_rp.sync.links import leaves_the_folder
 from devpod_rp.sync.local import LocalFolder
 from devpod_rp.sync.reconcile import Action, Mode, Plan, Side, reconcile, same
@@ -59,6 +60,7 @@ class Cycles:
         throttle: Throttle,
     ) -> None:
         self.throttle = throttle
+        self.lease = Lease(journal, local_root, halts)
         self._root = local_root
         self._folder = folder
         self._mode = mode
@@ -94,12 +96,22 @@ class Cycles:
     # A full cycle.
 
     def full(
-        self, link: AgentLink, destination: Destination, observed: Collection[str], tally: Tally, trusted: bool
+        self,
+        link: AgentLink,
+        destination: Destination,
+        observed: Collection[str],
+        tally: Tally,
+        *,
+        trusted: bool,
+        take_over: bool,
     ) -> None:
         """Look at everything on both sides and carry out what follows.
 
-        *trusted*: the user has looked at a halt and said that what it would do is meant.
+        *trusted*: the user has looked at a halt and said that what it would do is meant. *take_over*: the user has
+        said that another machine which synchronises with the folder shall stop.
         """
+        self.activity = "scanning"
+        self.lease.hold(link, destination, take=take_over)
         plan = self.look(link, destination)
         self._brakes.check(plan, self.ancestor, observed, trusted)
         self.conflicts.clear()

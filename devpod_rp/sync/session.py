@@ -44,7 +44,10 @@ from devpod_rp.sync.why import Reason, why
 log = logging.getLogger(__name__)
 
 _MEANT = ("mass-deletion", "replica-asks")
-"""Halts that ask whether a plan is meant; all others ask whether the folders are the right ones."""
+"""Halts that ask whether a plan is meant."""
+
+_OTHER_MACHINE = "other-machine"
+"""The halt that asks whether to take over; all others ask whether the folders are the right ones."""
 
 _PASSES = 3
 """How often a cycle looks again because the pod changed under it, before it leaves the rest to the next one."""
@@ -55,7 +58,8 @@ class Session:
 
     What must be remembered lies in *state_dir*; one process at a time may attach with it. *ignore* are patterns on top
     of the ignore files. *remote_state* is where the pod keeps trash and staging, outside the folder but on its file
-    system; by default beside it. *bytes_per_second* limits what is sent, and what is fetched.
+    system; by default beside it. *bytes_per_second* limits what is sent, and what is fetched. *volume_bytes* is the
+    size of the pod's volume, if known: a network volume cannot say it.
 
     Raises:
         ConfigurationError: an unknown mode, or one that this system cannot carry out.
@@ -72,8 +76,10 @@ class Session:
         progress: Progress = silent,
         remote_state: str | None = None,
         bytes_per_second: float | None = None,
+        volume_bytes: int | None = None,
     ) -> None:
         self._mode = _supported(mode)
+        self._volume_bytes = volume_bytes
         self._local_root = Path(os.path.realpath(local_root))
         self._remote_root = os.path.normpath(remote_root).replace(os.sep, "/")
         self._remote_state = remote_state or _state_beside(self._remote_root)
@@ -133,6 +139,16 @@ class Session:
         """Forget the link; the session can be attached again."""
         self._link = self._destination = None
 
+    def release(self) -> None:
+        """Let another machine synchronise with the pod's folder, until the next look at everything.
+
+        Raises:
+            LinkLost: the connection died.
+        """
+        with self._cycle_lock:
+            if self._link is not None and self._destination is not None:
+                self._cycles.lease.release(self._link, self._destination)
+
     def close(self) -> None:
         """Detach, and let another process attach."""
         with self._cycle_lock:
@@ -143,8 +159,9 @@ class Session:
     def accept(self) -> None:
         """The user has looked at the halt and wants to go on.
 
-        After a mass deletion the next full cycle carries it out; after any other halt the next attach or cycle joins
-        both sides like a first synchronisation, in which nothing is deleted on either.
+        After a mass deletion the next full cycle carries it out; where another machine synchronises too, it takes
+        over; after any other halt the next attach or cycle joins both sides like a first synchronisation, in which
+        nothing is deleted on either.
         """
         halted = self._journal.get("halted")
         if halted is not None:
@@ -221,7 +238,7 @@ class Session:
             self._forget_halt()
             self._journal.put(last_synced_at=datetime.now(timezone.utc).isoformat(timespec="seconds"))
             if tally.no_space:
-                raise self._volume_full(tally)
+                raise self._volume_full(link, destination, tally)
             return self._result(full, tally)
 
     # What the user decides; each looks at both sides first and raises as `synchronise` does.
@@ -274,7 +291,7 @@ class Session:
                 self._cycles.activity = "watching"
                 self._write_status()
         if tally.no_space:
-            raise self._volume_full(tally)
+            raise self._volume_full(link, destination, tally)
         self.synchronise()
         return written
 
@@ -326,8 +343,9 @@ class Session:
             if not full and not tally.stale:
                 break
             full, tally.stale = True, False
-            trusted = self._journal.get("accepted") in _MEANT
-            self._cycles.full(link, destination, self._observed, tally, trusted)
+            accepted = self._journal.get("accepted")
+            trusted, take_over = accepted in _MEANT, accepted == _OTHER_MACHINE
+            self._cycles.full(link, destination, self._observed, tally, trusted=trusted, take_over=take_over)
             self._journal.put(accepted=None)
             if not tally.stale:
                 break
@@ -358,11 +376,15 @@ class Session:
         found = sorted(self._journal.get("conflicts", {}).items())
         return tuple(Conflict(path, reason, *versions.get(path, (None, None))) for path, reason in found)
 
-    def _volume_full(self, tally: Tally) -> VolumeFullError:
-        missing = sum(result.action.new.size for result in tally.no_space if result.action.new is not None)
+    def _volume_full(self, link: AgentLink, destination: Destination, tally: Tally) -> VolumeFullError:
+        wanted = sum(result.action.new.size for result in tally.no_space if result.action.new is not None)
+        root, state = destination.root, destination.state
+        free = int(link.call("root.room", root=root, state=state, size_bytes=self._volume_bytes).header["free_bytes"])
+        # A quota may end before the space that is shown as free.
+        lack = f"; {(wanted - free) / 1e6:.1f} MB are missing" if free < wanted else ""
         return VolumeFullError(
-            f"The pod's disk is full: {len(tally.no_space)} files ({missing / 1e6:.1f} MB) could not be written to "
-            f"{self._remote_root}. What was there is unchanged.",
+            f"The pod's disk is full: {len(tally.no_space)} files ({wanted / 1e6:.1f} MB) could not be written to "
+            f"{self._remote_root}{lack}. What was there is unchanged.",
             hint="Free space on the pod, or enlarge the volume; the synchronisation then goes on by itself.",
         )
 
@@ -404,7 +426,7 @@ class Session:
     def _joined(self, link: AgentLink, destination: Destination) -> Destination:
         """After the user accepted a halt while attached: join both folders as they are now."""
         accepted = self._journal.get("accepted")
-        if accepted is None or accepted in _MEANT:
+        if accepted is None or accepted in (*_MEANT, _OTHER_MACHINE):
             return destination
         self._cycles.void()
         self._destination = self._recognise(link, accept_fresh_remote=True)

@@ -99,7 +99,7 @@ class SyncHalted(SyncError):
     """The synchronisation stopped itself because going on might destroy files; nothing was deleted.
 
     *reason* is one of local-missing, local-replaced, local-emptied, remote-missing, remote-fresh, remote-replaced,
-    remote-emptied, mass-deletion. *paths* are the files a mass deletion would take.
+    remote-emptied, mass-deletion, replica-asks, other-machine. *paths* are the files a mass deletion would take.
     """
 
     kind = "sync-halted"
@@ -157,6 +157,14 @@ class Halts:
     def remote_emptied(self) -> SyncHalted:
         message = f"{self.remote_root} on the pod is suddenly empty. Nothing was deleted here."
         return SyncHalted("remote-emptied", message, hint=self.hint)
+
+    def other_machine(self, who: str) -> SyncHalted:
+        return SyncHalted(
+            "other-machine",
+            f"{who} synchronises with {self.remote_root}, too. Nothing was changed.",
+            hint="When that one stops or pauses, the synchronisation here goes on by itself; "
+            f"`{RESUME}` takes over now, and that one stops.",
+        )
 
     def mass_deletion(self, paths: tuple[str, ...]) -> SyncHalted:
         shown = ", ".join(paths[:3]) + (", …" if len(paths) > 3 else "")
