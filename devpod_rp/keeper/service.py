@@ -171,6 +171,7 @@ class Keeper:
                 self._promised = list(self._flushes)
                 self._become(self._state.connecting())
                 self._connection.start()
+                self._look_ahead()
             elif step is not Step.WAIT:
                 full = step is Step.FULL or (step is Step.FLUSH and not self._heard_everything())
                 if not self._state.paused:
@@ -314,6 +315,16 @@ class Keeper:
             return False  # the cycle that follows deals with it
         self._read_inbox()
         return sure and self._state.sure and self._state.full_at > self._clock.monotonic()
+
+    def _look_ahead(self) -> None:
+        """The time that a connection takes is time to look at the folder here, where the watcher hears what follows."""
+        if not self._state.paused:
+            self._ears.open()
+            if self._ears.problem is None:
+                try:
+                    self._session.look_ahead()
+                except SyncHalted as halt:
+                    log.info("ahead=nothing reason=%s", halt.reason)  # the cycle says so, with its way out
 
     def _listen(self, link: AgentLink) -> bool:
         self._ears.follow_rules()

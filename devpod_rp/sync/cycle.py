@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from devpod_rp.agent.tree import Entry, Stamp, relative
+from devpod_rp.agent.tree import Entry, Snapshot, Stamp, relative
 from devpod_rp.pod.link import AgentLink
 from devpod_rp.progress import Progress
 from devpod_rp.sync import identity
@@ -27,6 +29,17 @@ from devpod_rp.sync.status import Halts
 from devpod_rp.sync.steps import Result
 from devpod_rp.sync.throttle import Throttle
 from devpod_rp.sync.transfer import Upload
+
+_AHEAD_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class _Ahead:
+    """The folder here as it was seen by *rules*, at a monotonic moment."""
+
+    snapshot: Snapshot
+    rules: list[Any]
+    at: float
 
 
 class Tally:
@@ -78,6 +91,7 @@ class Cycles:
         self.pod_only: set[str] = set()
         self.here = Here(local_root, rules, journal.digests("local"), halts, progress)
         self.remote: RemoteTree | None = None
+        self._ahead: _Ahead | None = None
         self._planned: tuple[int, Plan] | None = None
         self._remote_digests = journal.digests("remote")
 
@@ -95,6 +109,16 @@ class Cycles:
 
     # A full cycle.
 
+    def look_ahead(self) -> None:
+        """Look at the folder here, if nobody did yet, for the look at everything that is about to follow."""
+        if self.here.entries or identity.local_halt(self._journal, self._root, self._halts) is not None:
+            return
+        self._rules.reload()
+        snapshot = self.here.scan()
+        self.here.digests.learn_all(snapshot.digests())
+        self._journal.save_digests("local", self.here.digests)
+        self._ahead = _Ahead(snapshot, wire(self._rules.rules), time.monotonic())
+
     def full(
         self,
         link: AgentLink,
@@ -111,8 +135,11 @@ class Cycles:
         said that another machine which synchronises with the folder shall stop.
         """
         self.activity = "scanning"
-        self.lease.hold(link, destination, take=take_over)
+        if observed:
+            self._ahead = None  # something changed since
+        held = self.lease.claim(link, destination, take=take_over)
         plan = self.look(link, destination)
+        held()
         self._brakes.check(plan, self.ancestor, observed, trusted)
         self.conflicts.clear()
         self.pending.clear()
@@ -129,7 +156,7 @@ class Cycles:
         sent = wire(self._rules.rules)
         with ThreadPoolExecutor(1, thread_name_prefix="devpod-rp-survey") as pool:
             elsewhere = pool.submit(survey, link, destination, sent, None, self.remote)
-            snapshot = self.here.scan()
+            snapshot = self._seen_ahead(sent) or self.here.scan()
             remote = elsewhere.result()
         if wire(self._rules.rules) != sent:
             remote = survey(link, destination, wire(self._rules.rules))
@@ -150,6 +177,11 @@ class Cycles:
         plan = reconcile(self.ancestor, self.here.entries, remote.entries, self._mode, unknown=self._unknown(remote))
         self._planned = (self.here.revision, plan)
         return plan
+
+    def _seen_ahead(self, rules: list[Any]) -> Snapshot | None:
+        ahead, self._ahead = self._ahead, None
+        good = ahead is not None and ahead.rules == rules and time.monotonic() - ahead.at < _AHEAD_SECONDS
+        return ahead.snapshot if ahead is not None and good else None
 
     # A quick cycle.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import socket
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 from devpod_rp.pod.link import AgentLink
@@ -23,20 +24,23 @@ class Lease:
         self._who = _who(local_root)
         self._halts = halts
 
-    def hold(self, link: AgentLink, destination: Destination, *, take: bool) -> None:
+    def claim(self, link: AgentLink, destination: Destination, *, take: bool) -> Callable[[], None]:
         """Hold the lease from now on; with *take* also if another machine holds it, which then stops itself.
 
-        Raises:
-            SyncHalted: another machine synchronises with the folder.
+        Returns at once; what it returns waits for the answer, and raises SyncHalted when another machine has it.
         """
         owner = self._journal.get("owner")
         if owner is None:
             self._journal.put(owner=(owner := uuid.uuid4().hex))
         root, state = destination.root, destination.state
-        answer = link.call("lease.claim", root=root, state=state, owner=owner, who=self._who, take=take)
-        other = answer.header.get("other")
-        if isinstance(other, dict):
-            raise self._halts.other_machine(str(other.get("who"))[:_LONGEST])
+        answer = link.ask("lease.claim", root=root, state=state, owner=owner, who=self._who, take=take)
+
+        def held() -> None:
+            other = answer().header.get("other")
+            if isinstance(other, dict):
+                raise self._halts.other_machine(str(other.get("who"))[:_LONGEST])
+
+        return held
 
     def release(self, link: AgentLink, destination: Destination) -> None:
         """Let another machine synchronise at once."""

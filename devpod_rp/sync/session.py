@@ -169,6 +169,14 @@ class Session:
 
     # Synchronising.
 
+    def look_ahead(self) -> None:
+        """Look at the folder here while the connection is still being made, so that the first cycle need not.
+
+        For callers that hear from before this call on what changes here, and tell :meth:`synchronise`.
+        """
+        with self._cycle_lock:
+            self._cycles.look_ahead()
+
     @property
     def follows_the_pod(self) -> bool:
         """Whether what happens on the pod calls for a cycle."""
