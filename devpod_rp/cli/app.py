@@ -38,7 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "gpus": ("devpod_rp.cli.catalog:gpus", "GPU types with price and stock."),
     "volumes": ("devpod_rp.cli.catalog:volumes", "list · create · delete network volumes."),
-    "templates": ("devpod_rp.cli.catalog:templates", "list · show templates."),
+    "templates": ("devpod_rp.cli.catalog:templates", "list · new · show templates."),
     "init": ("devpod_rp.cli.init:init", "Write a commented devpod-rp.toml for this folder."),
     "login": ("devpod_rp.cli.login:login", "Store RunPod's API key, once it is verified."),
     "logout": ("devpod_rp.cli.login:logout", "Remove the stored API key."),

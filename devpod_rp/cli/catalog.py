@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from devpod_rp.cli import render, ui
-from devpod_rp.cli.options import cloud_option, json_option
+from devpod_rp.cli.options import cloud_option, json_option, template_names
 
 if TYPE_CHECKING:
     from devpod_rp.lifecycle.clouds import Cloud
@@ -138,8 +138,31 @@ def list_templates(as_json: bool) -> None:
     )
 
 
-@templates.command("show")
+@templates.command("new")
 @click.argument("name")
+@click.option("--from", "base", metavar="TEMPLATE", shell_complete=template_names, help="Instead of what counts here.")
+@click.option("--description", default="", help="One line for the list.")
+@click.option("--force", is_flag=True, help="Write over the template that is there.")
+@json_option
+def new_template(name: str, base: str | None, description: str, force: bool, as_json: bool) -> None:
+    """A template of your own, from what this folder's pod looks like or from another template."""
+    from pathlib import Path
+
+    from devpod_rp.spec.sources import load
+    from devpod_rp.spec.starter import of_any_project, write_template
+    from devpod_rp.spec.templates import load_template
+
+    if base is None:
+        values = of_any_project(load(Path.cwd(), {}))
+    else:
+        template = load_template(base)
+        values, description = template.values, description or template.description
+    path = write_template(name, description, values, overwrite=force)
+    _one({"name": name, "path": str(path)}, as_json, f"Wrote {path}. Edit it; devpod-rp up --template {name} uses it.")
+
+
+@templates.command("show")
+@click.argument("name", shell_complete=template_names)
 @json_option
 def show_template(name: str, as_json: bool) -> None:
     """One template's file."""

@@ -33,6 +33,13 @@ def environment_names(_context: click.Context, _parameter: click.Parameter, inco
     return sorted(name for name in names if name.startswith(incomplete) and not name.startswith("."))
 
 
+def template_names(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The templates whose name begins like *incomplete*, for the shell; none of them is read."""
+    from devpod_rp.spec.templates import template_names as names
+
+    return [name for name in names() if name.startswith(incomplete)]
+
+
 name_option = click.option(
     "--name", help="The environment; default: the one of this folder.", shell_complete=environment_names
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from devpod_rp.cli import first_upload, plan_view, render, ui
-from devpod_rp.cli.options import cloud_option, json_option, name_argument, yes_option
+from devpod_rp.cli.options import cloud_option, json_option, name_argument, template_names, yes_option
 
 if TYPE_CHECKING:
     from devpod_rp.environments import Environment
@@ -26,7 +26,7 @@ Parsed = TypeVar("Parsed")
 @click.command()
 @name_argument
 @cloud_option
-@click.option("--template", help="Where defaults come from: devpod-rp templates list.")
+@click.option("--template", help="Where defaults come from: templates list.", shell_complete=template_names)
 @click.option("--image", help="The container image.")
 @click.option("--gpu", multiple=True, help="A GPU type, as in 4090 or 'H100 SXM'; several in the order you like them.")
 @click.option("--gpu-count", type=int, help="GPUs in one pod.")

@@ -40,6 +40,11 @@ def list_templates() -> list[Template]:
     return [_read(files[name]) for name in sorted(files)]
 
 
+def template_names() -> list[str]:
+    """Every template's name; none of them is read."""
+    return sorted(_files())
+
+
 def load_template(name: str) -> Template:
     """The template called *name*.
 

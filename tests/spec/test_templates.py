@@ -8,7 +8,7 @@ import pytest
 
 from devpod_rp.errors import ConfigurationError
 from devpod_rp.spec.sources import load
-from devpod_rp.spec.starter import write_starter
+from devpod_rp.spec.starter import of_any_project, write_starter, write_template
 from devpod_rp.spec.templates import DEFAULT, list_templates, load_template
 
 
@@ -119,3 +119,41 @@ def test_the_starter_writes_over_nothing_unasked(folder, project):
     assert own.read_text() == "# precious\n"
     write_starter(folder, VALUES, overwrite=True)
     assert "trainer" in own.read_text()
+
+
+# ---- templates of one's own -----------------------------------------------------------------------------------------
+
+
+def test_a_template_made_of_a_project_makes_the_same_pod_elsewhere(folder, project, tmp_path):
+    project(
+        'name = "trainer"\ngpu = ["H100 SXM"]\ncontainer_disk_gb = 70\n[env]\nWANDB = "se\\"cret"\n'
+        '[volume]\nkind = "network"\nname = "ours"\nsize_gb = 80\n[sync]\nignore = ["*.pt"]\n'
+    )
+    path = write_template("mine", "what we train on", of_any_project(load(folder, {}, environ={})))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600, "env may hold secrets"
+    other = tmp_path / "other"
+    other.mkdir()
+    found = load(other, {"template": "mine"}, environ={})
+    assert (found.name, found.spec.volume.name) == ("other", None), "what belongs to the project stays there"
+    assert (found.spec.gpu, found.spec.container_disk_gb) == (("H100 SXM",), 70)
+    assert (found.spec.env, found.spec.sync.ignore) == ({"WANDB": 'se"cret'}, ("*.pt",))
+    assert (found.spec.volume.kind, found.spec.volume.size_gb) == ("network", 80)
+    assert load_template("mine").description == "what we train on"
+
+
+@pytest.mark.parametrize("base", ["cpu", "pytorch", "ubuntu"])
+def test_a_copy_of_a_template_of_ours_makes_the_same_pod(folder, base):
+    write_template("copy", "", load_template(base).values)
+    ours, copied = (load(folder, {"template": name}, environ={}).spec.model_dump() for name in (base, "copy"))
+    assert {**copied, "template": base} == ours
+
+
+def test_a_template_is_not_written_over_unasked_nor_anywhere_else(folder):
+    write_template("mine", "first", {"image": "a:1"})
+    with pytest.raises(ConfigurationError, match="exists already"):
+        write_template("mine", "second", {"image": "b:1"})
+    assert load_template("mine").description == "first"
+    write_template("mine", "second", {"image": "b:1"}, overwrite=True)
+    assert load_template("mine").description == "second"
+    with pytest.raises(ConfigurationError, match="cannot be the name"):
+        write_template("../mine", "", {})
