@@ -6,6 +6,7 @@ because two pods may share it; it is as old as the last sign of life of the mach
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import threading
@@ -21,6 +22,7 @@ EXPIRES_SECONDS = 150.0
 _RENEWED_SECONDS = 30.0
 _SILENCE_SECONDS = 75.0
 _LONGEST = 500
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Word(NamedTuple):
@@ -55,8 +57,13 @@ class Leases:
             if found is not None and found.owner != mine.owner and found.fresh() and not take:
                 self._held.pop(path, None)
                 return found
-            _write(path, mine)
             self._held[path] = mine
+            try:
+                _write(path, mine)
+            except OSError as error:
+                # A full volume must not keep anybody from making room there; the word is written when there is some.
+                if error.errno not in _FULL:
+                    raise
             if not self._renewing:
                 self._renewing = True
                 threading.Thread(target=self._renew, name="agent-lease", daemon=True).start()

@@ -82,7 +82,7 @@ def test_a_volume_that_is_only_a_directory_is_no_place_to_save_to(pod: World) ->
 @pytest.mark.parametrize("victim", ["the agent", "the command"])
 def test_killing_one_of_both_ends_in_the_middle_of_a_rescue_holds_the_pod(pod: World, victim: str, turn: int) -> None:
     # Each time another file to save, so that there is work to be killed in.
-    assert pod.ssh("head -c 120000000 /dev/urandom > /root/run/" + f"{turn}{victim[4]}.pt").exit_code == 0
+    assert pod.ssh("head -c 600000000 /dev/urandom > /root/run/" + f"{turn}{victim[4]}.pt").exit_code == 0
     command = pod.start("stop", "--rescue")
     assert command.stderr is not None
     for line in command.stderr:

@@ -66,7 +66,8 @@ def test_an_outbid_pod_comes_back_by_itself_with_files_and_synchronisation(spot:
 
 
 def test_what_only_the_container_disk_had_is_on_the_volume_after_a_preemption(spot: World) -> None:
-    loop = "i=0; while :; do i=$((i+1)); echo $i > /root/run/$i.txt; echo $i > /workspace/progress; sleep 0.02; done"
+    counted = "echo $i > /workspace/p; mv /workspace/p /workspace/progress"
+    loop = f"i=0; while :; do i=$((i+1)); echo $i > /root/run/$i.txt; {counted}; sleep 0.02; done"
     spot.ssh("mkdir -p /root/run; head -c 30000000 /dev/urandom > /root/checkpoint.bin")
     spot.ssh(f"nohup sh -c '{loop}' >/dev/null 2>&1 &")
     checkpoint = spot.ssh("sha256sum < /root/checkpoint.bin").stdout

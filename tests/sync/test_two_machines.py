@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,3 +121,20 @@ def test_a_lease_that_cannot_be_read_is_nobody_s(pair: Pair, rubbish: str) -> No
     lease.write_text(rubbish)
     pair.sync()
     assert json.loads(lease.read_text())["owner"]
+
+
+def test_a_full_volume_keeps_nobody_from_making_room_there(pair: Pair) -> None:
+    if os.geteuid() != 0 or os.system(f"mount -t tmpfs -o size=1m tmpfs '{pair.volume}' 2>/dev/null") != 0:
+        pytest.skip("mounting a small tmpfs is not possible here")
+    try:
+        pair.both({"a.txt": "a", "b.txt": "b"}).synced()
+        with contextlib.suppress(OSError), (pair.volume / "ballast").open("wb") as ballast:
+            while ballast.write(b"x" * 4096):
+                ballast.flush()
+        pair.local.delete("b.txt")
+        pair.sync("b.txt")
+        pair.sync()
+        assert "b.txt" not in pair.pod.files()
+    finally:
+        pair.close()
+        os.system(f"umount '{pair.volume}'")
