@@ -17,27 +17,12 @@ import threading
 import traceback
 from typing import Any, BinaryIO, Callable, Dict, Iterator, Mapping, Optional, Tuple
 
-from devpod_rp.agent import (
-    container,
-    emergency,
-    exposure,
-    fetch,
-    files,
-    holdings,
-    lease,
-    machine,
-    packing,
-    persisting,
-    rescues,
-    restoring,
-    reuse,
-    roots,
-    stakes,
-    survey,
-    taking,
-    watch_post,
-    watching,
-)
+from devpod_rp.agent.exposure import examine, holdings
+from devpod_rp.agent.files import packing
+from devpod_rp.agent.machine import container, driver
+from devpod_rp.agent.rescue import emergency, persisting, rescues, restoring, stakes, taking
+from devpod_rp.agent.sync import applying, fetch, lease, reuse, roots, survey, watching
+from devpod_rp.agent.watchdog import post
 from devpod_rp.agent.wire import (
     PROTOCOL,
     Frame,
@@ -92,18 +77,18 @@ OPERATIONS: Dict[str, Handler] = {
     **roots.OPERATIONS,
     **lease.OPERATIONS,
     **survey.OPERATIONS,
-    **files.OPERATIONS,
+    **applying.OPERATIONS,
     **fetch.OPERATIONS,
     **reuse.OPERATIONS,
-    **exposure.OPERATIONS,
+    **examine.OPERATIONS,
     **rescues.OPERATIONS,
     **restoring.OPERATIONS,
     **taking.OPERATIONS,
     **emergency.OPERATIONS,
     **holdings.OPERATIONS,
-    **machine.OPERATIONS,
+    **driver.OPERATIONS,
     **persisting.OPERATIONS,
-    **watch_post.OPERATIONS,
+    **post.OPERATIONS,
     **watching.OPERATIONS,
 }
 STANDING: Dict[str, Standing] = {**watching.STANDING, **stakes.OPERATIONS}

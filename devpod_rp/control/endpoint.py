@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from devpod_rp import paths
-from devpod_rp.agent.atomic import write_atomically
+from devpod_rp.agent.files.atomic import write_atomically
 from devpod_rp.errors import ConfigurationError
 
 # sun_path holds 108 bytes on Linux and 104 on macOS, its final NUL included.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from devpod_rp.agent.serving import MARK
+from devpod_rp.agent.servers.serving import MARK
 from devpod_rp.environments import Environment, Forward
 from devpod_rp.errors import DevpodError, UnreachableError
 from devpod_rp.pod import bootstrap
@@ -62,7 +62,7 @@ def bring_up(environment: Environment, connection: Connection, forward: Forward,
         UnreachableError: the connection was lost, or the pod has no Python.
     """
     request = f"{json.dumps(_request(environment, forward))}\n".encode()
-    command, payload = bootstrap.program("serving", request)
+    command, payload = bootstrap.program("servers.serving", request)
     channel = connection.channel(command)
     try:
         channel.stdin.write(payload)

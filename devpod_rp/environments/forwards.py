@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from devpod_rp import paths
-from devpod_rp.agent.atomic import write_atomically
+from devpod_rp.agent.files.atomic import write_atomically
 from devpod_rp.environments.record import CorruptRecord
 
 _FORMAT = 1

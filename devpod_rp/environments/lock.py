@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devpod_rp import paths
-from devpod_rp.agent.atomic import write_atomically
+from devpod_rp.agent.files.atomic import write_atomically
 from devpod_rp.environments.record import is_possible_name
 from devpod_rp.errors import DevpodError, UsageError
 from devpod_rp.progress import Event, Progress, silent

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from devpod_rp import paths
-from devpod_rp.agent.atomic import write_atomically
+from devpod_rp.agent.files.atomic import write_atomically
 
 
 def is_paused(name: str) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from devpod_rp import paths
-from devpod_rp.agent.atomic import write_atomically
+from devpod_rp.agent.files.atomic import write_atomically
 from devpod_rp.environments import history, intents
 from devpod_rp.environments.record import Environment, VolumeRecord, decode, encode, is_possible_name
 from devpod_rp.errors import DevpodError, UsageError

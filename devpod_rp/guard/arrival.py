@@ -9,8 +9,8 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from devpod_rp.agent import manifest
-from devpod_rp.agent.naming import unused
+from devpod_rp.agent.exposure import manifest
+from devpod_rp.agent.files.naming import unused
 from devpod_rp.guard.taken import Offer
 
 PARTS = ".devpod-rp-download"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from devpod_rp.agent.mounts import lies_below
+from devpod_rp.agent.machine.mounts import lies_below
 from devpod_rp.guard.rules import Kind, Rules
 
 OTHER = Kind("other", "unknown kind", rank=99)

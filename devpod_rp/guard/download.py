@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from devpod_rp.agent import manifest
-from devpod_rp.agent.changes import Stamp
-from devpod_rp.agent.manifest import Manifest, Saved
-from devpod_rp.agent.taking import LARGEST_WHOLE
+from devpod_rp.agent.exposure import manifest
+from devpod_rp.agent.exposure.manifest import Manifest, Saved
+from devpod_rp.agent.files.changes import Stamp
+from devpod_rp.agent.rescue.taking import LARGEST_WHOLE
 from devpod_rp.errors import DevpodError, UsageError, WouldLoseDataError, printable
 from devpod_rp.guard import taken
 from devpod_rp.guard.arrival import Arrival, CannotKeep, digest, is_full

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from devpod_rp.agent.digests import ChangedWhileRead, content_digest, stamp_of
+from devpod_rp.agent.files.digests import ChangedWhileRead, content_digest, stamp_of
 from devpod_rp.guard.classify import Risk
 from devpod_rp.pod.link import AgentLink
 

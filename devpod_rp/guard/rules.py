@@ -81,7 +81,7 @@ def of_spec(spec: Mapping[str, Any]) -> Rules:
 
 
 def no_loss(rules: Rules) -> list[list[tuple[str, bool]]]:
-    """The part of *rules* that says what is no loss, as plain data for the pod (``agent/keepsakes.py``)."""
+    """The part of *rules* that says what is no loss, as plain data for the pod (``agent/rescue/keepsakes.py``)."""
     precious = "|".join(expression for expression, _ in rules.own_precious.expressions())
     but = rf"(?!(?:{precious})\Z)" if precious else ""
     return [

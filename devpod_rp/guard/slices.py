@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from devpod_rp.agent.taking import MAX_SLICE
+from devpod_rp.agent.rescue.taking import MAX_SLICE
 from devpod_rp.guard.taken import Nonsense, Offer, data, hole
 from devpod_rp.pod.link import AgentLink
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from devpod_rp.agent import batch
-from devpod_rp.agent.changes import Stamp
-from devpod_rp.agent.packing import unpack
+from devpod_rp.agent.files.changes import Stamp
+from devpod_rp.agent.files.packing import unpack
+from devpod_rp.agent.sync import batch
 from devpod_rp.agent.wire import Frame, Refusal
 from devpod_rp.errors import UnreachableError
 from devpod_rp.pod.link import AgentLink

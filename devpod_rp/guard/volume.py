@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from devpod_rp.agent import tree
+from devpod_rp.agent.files import tree
 from devpod_rp.guard import repositories as gits
 from devpod_rp.guard import rules as rule_tables
 from devpod_rp.guard.classify import Found, judge, most_precious_first

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from devpod_rp import environments
-from devpod_rp.agent.atomic import write_atomically
-from devpod_rp.agent.limits import STOP, WARN, Facts, Limits, decide
+from devpod_rp.agent.files.atomic import write_atomically
+from devpod_rp.agent.watchdog.limits import STOP, WARN, Facts, Limits, decide
 from devpod_rp.environments import Environment
 from devpod_rp.errors import DevpodError
 from devpod_rp.keeper.lookout import Lookout

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from devpod_rp.agent.limits import spoken
+from devpod_rp.agent.watchdog.limits import spoken
 from devpod_rp.environments import Environment
 from devpod_rp.lifecycle.runway import ALARM_HOURS, Runway, alarm
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from devpod_rp import paths
-from devpod_rp.agent.atomic import write_atomically
+from devpod_rp.agent.files.atomic import write_atomically
 from devpod_rp.errors import AuthenticationError, ConfigurationError
 from devpod_rp.spec.toml_file import read_toml
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from devpod_rp import paths
-from devpod_rp.agent.atomic import write_atomically
+from devpod_rp.agent.files.atomic import write_atomically
 from devpod_rp.lifecycle.placement import BadHost
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from devpod_rp import control, environments, paths
-from devpod_rp.agent.atomic import write_atomically
+from devpod_rp.agent.files.atomic import write_atomically
 from devpod_rp.editors import services
 from devpod_rp.editors.services import Service
 from devpod_rp.environments import Environment

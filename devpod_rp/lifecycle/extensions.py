@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from devpod_rp.agent.extending import SERVERS
+from devpod_rp.agent.servers.extending import SERVERS
 from devpod_rp.environments import Environment
 from devpod_rp.lifecycle import connect
 from devpod_rp.ssh.errors import Unreachable
@@ -26,7 +26,7 @@ def install_later(environment: Environment, ide: str) -> list[str]:
     if not wanted or ide not in SERVERS:
         return []
     request = {"ide": ide, "extensions": wanted, "seconds": _PATIENCE_SECONDS}
-    command, payload = bootstrap.program("extending", f"{json.dumps(request)}\n".encode())
+    command, payload = bootstrap.program("servers.extending", f"{json.dumps(request)}\n".encode())
     with connect.open_connection(environment) as connection:
         done = connection.run(command, input=payload, timeout=_ANSWER_SECONDS)
     if done.exit_code != 0:

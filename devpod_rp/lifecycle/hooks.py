@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from devpod_rp.agent.serving import RUN
+from devpod_rp.agent.servers.serving import RUN
 from devpod_rp.environments import Environment
 from devpod_rp.lifecycle import connect
 from devpod_rp.progress import Event, Progress

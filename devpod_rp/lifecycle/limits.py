@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devpod_rp import environments, paths
-from devpod_rp.agent.atomic import write_atomically
-from devpod_rp.agent.limits import STOP, Limits
+from devpod_rp.agent.files.atomic import write_atomically
+from devpod_rp.agent.watchdog.limits import STOP, Limits
 from devpod_rp.environments import Environment
 from devpod_rp.lifecycle import clouds, look, prices
 from devpod_rp.spec import durations

@@ -14,7 +14,7 @@ from devpod_rp.lifecycle.decision import Act, Decide
 from devpod_rp.progress import Event, Progress, silent
 
 if TYPE_CHECKING:
-    from devpod_rp.agent.changes import Stamp
+    from devpod_rp.agent.files.changes import Stamp
     from devpod_rp.guard.download import Download
     from devpod_rp.guard.report import Report
     from devpod_rp.guard.rescue import Rescue

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from devpod_rp.agent.limits import spoken
+from devpod_rp.agent.watchdog.limits import spoken
 from devpod_rp.lifecycle import prices
 
 LOW_HOURS = 24.0

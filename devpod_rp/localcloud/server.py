@@ -19,7 +19,7 @@ import filelock
 import psutil
 import uvicorn
 
-from devpod_rp.agent.atomic import write_atomically
+from devpod_rp.agent.files.atomic import write_atomically
 from devpod_rp.errors import UnreachableError
 from devpod_rp.localcloud import storage
 from devpod_rp.localcloud.api.app import build

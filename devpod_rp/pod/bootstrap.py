@@ -11,7 +11,7 @@ import shlex
 import zlib
 from importlib import resources
 
-from devpod_rp.agent.container import AGENT_MARK
+from devpod_rp.agent.machine.container import AGENT_MARK
 
 _AGENT = "devpod_rp.agent"
 
@@ -59,11 +59,13 @@ def payload(nonce: str) -> bytes:
 
 def watchdog_program() -> bytes:
     """The program of the watchdog, as the agent's op ``watchdog.order`` takes it."""
-    return zlib.compress((_program() + "from devpod_rp.agent.watchdog import main\nmain()\n").encode("utf-8"), 6)
+    return zlib.compress(
+        (_program() + "from devpod_rp.agent.watchdog.process import main\nmain()\n").encode("utf-8"), 6
+    )
 
 
 def program(module: str, request: bytes) -> tuple[str, bytes]:
-    """The command and its input that run ``main`` of agent module *module*, a program of its own, on *request*."""
+    """The command and its input that run ``main`` of agent module *module* (``servers.serving``) on *request*."""
     start = f"from devpod_rp.agent.{module} import main\nmain(stream)\n"
     sources = zlib.compress((_program() + start).encode("utf-8"), 6)
     return command(len(sources)), sources + request
@@ -71,16 +73,23 @@ def program(module: str, request: bytes) -> tuple[str, bytes]:
 
 def emergency_program() -> bytes:
     """The program of the emergency rescue, as the agent's op ``emergency.arm`` takes it."""
-    return (_program() + "from devpod_rp.agent.emergency import main\nmain()\n").encode("utf-8")
+    return (_program() + "from devpod_rp.agent.rescue.emergency import main\nmain()\n").encode("utf-8")
 
 
 @functools.lru_cache(maxsize=1)
 def _program() -> str:
-    sources = {"devpod_rp": "", _AGENT: ""}
-    for file in resources.files(_AGENT).iterdir():
-        name, dot, suffix = file.name.rpartition(".")
-        if dot and suffix == "py":
-            module = _AGENT if name == "__init__" else f"{_AGENT}.{name}"
-            sources[module] = file.read_text(encoding="utf-8")
+    sources = {"devpod_rp": "", **_sources(_AGENT)}
     loader = sources.pop(f"{_AGENT}.loader")
     return f"{loader}\ninstall({sources!r})\n"
+
+
+def _sources(package: str) -> dict[str, str]:
+    """Module name -> source, of *package* and all below it."""
+    found: dict[str, str] = {}
+    for entry in resources.files(package).iterdir():
+        name, dot, suffix = entry.name.rpartition(".")
+        if dot and suffix == "py":
+            found[package if name == "__init__" else f"{package}.{name}"] = entry.read_text(encoding="utf-8")
+        elif entry.is_dir() and entry.name != "__pycache__":
+            found.update(_sources(f"{package}.{entry.name}"))
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from devpod_rp.agent.emergency import LAUNCHER
+from devpod_rp.agent.rescue.emergency import LAUNCHER
 
 HOOK_VARIABLE = "DEVPOD_RP_ON_PREEMPT"
 HOOK_SECONDS = 2

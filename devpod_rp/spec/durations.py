@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from devpod_rp.agent.limits import spoken
+from devpod_rp.agent.watchdog.limits import spoken
 
 __all__ = ["seconds", "spoken"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from devpod_rp.agent.extending import SERVERS
+from devpod_rp.agent.servers.extending import SERVERS
 
 FOLDER = "/"
 """How a path ends that is a folder: where neither side has it yet, only that tells what to make."""

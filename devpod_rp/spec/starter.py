@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from devpod_rp import paths
-from devpod_rp.agent.atomic import write_atomically
+from devpod_rp.agent.files.atomic import write_atomically
 from devpod_rp.errors import ConfigurationError
 from devpod_rp.spec.meanings import MEANINGS
 from devpod_rp.spec.sources import Loaded

@@ -16,7 +16,7 @@ from enum import Enum
 from pathlib import Path, PurePath
 
 from devpod_rp import paths
-from devpod_rp.agent.atomic import write_atomically
+from devpod_rp.agent.files.atomic import write_atomically
 from devpod_rp.errors import ConfigurationError
 from devpod_rp.ssh.address import Address
 from devpod_rp.ssh.directory import make_private

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devpod_rp import paths
-from devpod_rp.agent.atomic import write_atomically
+from devpod_rp.agent.files.atomic import write_atomically
 from devpod_rp.errors import ConfigurationError
 from devpod_rp.ssh.directory import make_private
 

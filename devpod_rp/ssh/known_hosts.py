@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 
 from devpod_rp import paths
-from devpod_rp.agent.atomic import write_atomically
+from devpod_rp.agent.files.atomic import write_atomically
 from devpod_rp.errors import ConfigurationError
 from devpod_rp.ssh.directory import make_private
 

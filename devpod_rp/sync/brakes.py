@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Collection, Mapping
 
-from devpod_rp.agent.tree import Entry
+from devpod_rp.agent.files.tree import Entry
 from devpod_rp.sync.journal import Journal
 from devpod_rp.sync.reconcile import Action, Mode, Plan, Side, same
 from devpod_rp.sync.safety import FEW_FILES, LARGE_SHARE, unexpected_deletions

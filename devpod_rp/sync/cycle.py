@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from devpod_rp.agent.tree import Entry, Snapshot, Stamp, relative
+from devpod_rp.agent.files.tree import Entry, Snapshot, Stamp, relative
 from devpod_rp.pod.link import AgentLink
 from devpod_rp.progress import Progress
 from devpod_rp.sync import identity

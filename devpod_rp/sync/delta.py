@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from devpod_rp.agent.content import BLOCK_BYTES, DIGEST_BYTES, block_digest
+from devpod_rp.agent.files.content import BLOCK_BYTES, DIGEST_BYTES, block_digest
 
 _MISSES = 16
 """So many shifted blocks in a row that differ mean that the end was not shifted."""

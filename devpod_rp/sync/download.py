@@ -8,10 +8,11 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from devpod_rp.agent import batch, packing
-from devpod_rp.agent.content import Growing
-from devpod_rp.agent.fetch import LARGEST_WHOLE, MAX_SLICE
-from devpod_rp.agent.tree import Entry, Stamp
+from devpod_rp.agent.files import packing
+from devpod_rp.agent.files.content import Growing
+from devpod_rp.agent.files.tree import Entry, Stamp
+from devpod_rp.agent.sync import batch
+from devpod_rp.agent.sync.fetch import LARGEST_WHOLE, MAX_SLICE
 from devpod_rp.agent.wire import Frame, Refusal
 from devpod_rp.errors import SyncError
 from devpod_rp.pod.link import AgentLink, AgentRefused

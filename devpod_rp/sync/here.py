@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from devpod_rp.agent import tree
-from devpod_rp.agent.tree import Contents, Entry, Snapshot
+from devpod_rp.agent.files import tree
+from devpod_rp.agent.files.tree import Contents, Entry, Snapshot
 from devpod_rp.progress import Event, Progress
 from devpod_rp.sync.ignore import IgnoreRules
 from devpod_rp.sync.journal import Cache

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
-from devpod_rp.agent.rules import NAME, NAME_PATTERN, PATTERN, SUFFIX, Rule, RuleFile, Rules
+from devpod_rp.agent.sync.rules import NAME, NAME_PATTERN, PATTERN, SUFFIX, Rule, RuleFile, Rules
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from devpod_rp.agent.tree import Entry, Stamp
+from devpod_rp.agent.files.tree import Entry, Stamp
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from devpod_rp.agent import batch, packing
-from devpod_rp.agent.tree import Contents, Stamp
+from devpod_rp.agent.files import packing
+from devpod_rp.agent.files.tree import Contents, Stamp
+from devpod_rp.agent.sync import batch
 from devpod_rp.pod.link import AgentLink, AgentRefused
 from devpod_rp.sync.conveyor import Conveyor
 from devpod_rp.sync.delta import Piece, Version, gaps, pieces

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from devpod_rp.agent import staging
-from devpod_rp.agent.commit import Batch
-from devpod_rp.agent.content import Growing
-from devpod_rp.agent.fetch import open_trashed, trashed
-from devpod_rp.agent.parts import part_path
-from devpod_rp.agent.roots import Area, Root
-from devpod_rp.agent.tree import Entry
+from devpod_rp.agent.files.content import Growing
+from devpod_rp.agent.files.tree import Entry
+from devpod_rp.agent.sync import staging
+from devpod_rp.agent.sync.commit import Batch
+from devpod_rp.agent.sync.fetch import open_trashed, trashed
+from devpod_rp.agent.sync.parts import part_path
+from devpod_rp.agent.sync.roots import Area, Root
 from devpod_rp.errors import ConfigurationError
 
 _NEEDED = {os.open, os.stat, os.rename, os.mkdir, os.rmdir, os.unlink, os.symlink, os.link}

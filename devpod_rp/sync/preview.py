@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from devpod_rp.agent.tree import Entry, Walk
+from devpod_rp.agent.files.tree import Entry, Walk
 from devpod_rp.errors import ConfigurationError
 from devpod_rp.sync.ignore import IgnoreRules
 

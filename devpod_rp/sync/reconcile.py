@@ -28,7 +28,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from devpod_rp.agent.tree import Entry
+from devpod_rp.agent.files.tree import Entry
 
 Tree = Mapping[str, Entry]
 """Relative '/'-path -> entry; the root itself is not in it, every folder is."""

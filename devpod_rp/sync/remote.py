@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from devpod_rp.agent import packing
-from devpod_rp.agent.rules import Rules
-from devpod_rp.agent.tree import Entry, Stamp, relative
+from devpod_rp.agent.files import packing
+from devpod_rp.agent.files.tree import Entry, Stamp, relative
+from devpod_rp.agent.sync.rules import Rules
 from devpod_rp.errors import SyncError
 from devpod_rp.pod.link import AgentLink
 from devpod_rp.sync.here import at_or_below

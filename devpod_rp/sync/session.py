@@ -16,7 +16,7 @@ from typing import Any
 
 import filelock
 
-from devpod_rp.agent.tree import Entry
+from devpod_rp.agent.files.tree import Entry
 from devpod_rp.errors import ConfigurationError, SyncError, UnreachableError
 from devpod_rp.pod.link import AgentLink, AgentRefused
 from devpod_rp.progress import Progress, silent

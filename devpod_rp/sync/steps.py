@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from devpod_rp.agent.tree import Entry, Stamp
+from devpod_rp.agent.files.tree import Entry, Stamp
 from devpod_rp.sync.reconcile import Action
 
 

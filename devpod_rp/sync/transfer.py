@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from devpod_rp.agent import batch, packing
+from devpod_rp.agent.files import packing
+from devpod_rp.agent.sync import batch
 from devpod_rp.pod.link import AgentLink
 from devpod_rp.progress import Event, Progress
 from devpod_rp.sync.conveyor import Conveyor

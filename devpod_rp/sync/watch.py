@@ -38,9 +38,9 @@ from watchdog.events import (
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, EventEmitter
 
-from devpod_rp.agent.inotify import COMPLETE, GONE, LOST, OPEN, Sign, TreeWatch
-from devpod_rp.agent.own import OWN
-from devpod_rp.agent.settling import Pace, Settling
+from devpod_rp.agent.files.inotify import COMPLETE, GONE, LOST, OPEN, Sign, TreeWatch
+from devpod_rp.agent.sync.own import OWN
+from devpod_rp.agent.sync.settling import Pace, Settling
 
 log = logging.getLogger(__name__)
 

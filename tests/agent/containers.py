@@ -7,9 +7,11 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from devpod_rp.agent import exposure, mounts, rescue
-from devpod_rp.agent.exposure import Exposure
-from devpod_rp.agent.manifest import Manifest
+from devpod_rp.agent.exposure import examine
+from devpod_rp.agent.exposure.examine import Exposure
+from devpod_rp.agent.exposure.manifest import Manifest
+from devpod_rp.agent.machine import mounts
+from devpod_rp.agent.rescue import saving
 
 MARGIN_NS = 2_000_000_000
 OVERLAY_ROOT = "20 1 0:50 / / rw,relatime - overlay overlay rw,upperdir=/up"
@@ -60,17 +62,17 @@ class Container:
         folder.joinpath("cmdline").write_bytes(command.replace(" ", "\0").encode() + b"\0")
 
     def records_baseline(self, **options: object) -> dict[str, object]:
-        return exposure.record_baseline(root=str(self.root), proc=self.proc, **options)
+        return examine.record_baseline(root=str(self.root), proc=self.proc, **options)
 
     def examine(self, volume_paths: list[str] | None = None) -> Exposure:
-        return exposure.examine(volume_paths, root=str(self.root), proc=self.proc)
+        return examine.examine(volume_paths, root=str(self.root), proc=self.proc)
 
     def exposed(self, volume_paths: list[str] | None = None) -> set[str]:
         return {change.path for change in self.examine(volume_paths).changes.found}
 
     def rescues(self, *paths: str, now: float = 1_800_000_000.0) -> Manifest:
         survey = mounts.survey(mounts.parse((self.proc / "self" / "mountinfo").read_text()), ["/workspace"])
-        return drain(rescue.rescue(paths, "/workspace", survey, root=str(self.root), now=now))
+        return drain(saving.rescue(paths, "/workspace", survey, root=str(self.root), now=now))
 
     def _now_on_disk(self) -> int:
         probe = self.root.parent / "probe"

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from devpod_rp.agent import manifest
+from devpod_rp.agent.exposure import manifest
 from tests.agent.containers import Container
 
 pytestmark = pytest.mark.slow

@@ -10,9 +10,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from devpod_rp.agent import mounts
-from devpod_rp.agent.changes import changed_since
-from devpod_rp.agent.container import Seals
+from devpod_rp.agent.files.changes import changed_since
+from devpod_rp.agent.machine import mounts
+from devpod_rp.agent.machine.container import Seals
 from tests.bench.startup import Ratio
 
 BAR = 1.5

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from devpod_rp.agent import exposure, rescues, taking
+from devpod_rp.agent.exposure import examine
+from devpod_rp.agent.rescue import rescues, taking
 from devpod_rp.agent.wire import Frame, Refusal, Request
 from devpod_rp.pod.link import AgentRefused
 from tests.agent.containers import Container
@@ -23,7 +24,7 @@ class DirectLink:
     def __init__(self, container: Container) -> None:
         place = (str(container.root), container.proc)
         self._operations = {
-            **exposure.operations(*place),
+            **examine.operations(*place),
             **rescues.operations(*place),
             **taking.operations(str(container.root)),
         }

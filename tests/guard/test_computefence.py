@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from devpod_rp import guard
-from devpod_rp.agent.fitting import room
+from devpod_rp.agent.files.fitting import room
 from devpod_rp.cli.app import run
 from tests.agent.containers import OVERLAY_ROOT, Container
 from tests.guard.links import DirectLink

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from devpod_rp.agent.keepsakes import NoLoss
+from devpod_rp.agent.rescue.keepsakes import NoLoss
 from devpod_rp.guard import rules
 from devpod_rp.guard.classify import Found, judge
 

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from devpod_rp import guard
-from devpod_rp.agent import baseline as baselines
+from devpod_rp.agent.exposure import baseline as baselines
 from devpod_rp.errors import ExitCode
 from devpod_rp.guard import rules
 from devpod_rp.pod.link import AgentLink

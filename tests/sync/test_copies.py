@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from devpod_rp.agent import batch, content
+from devpod_rp.agent.files import content
+from devpod_rp.agent.sync import batch
 from devpod_rp.pod.link import AgentLink
 from tests.sync.conftest import Pair
 

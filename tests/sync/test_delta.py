@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devpod_rp.agent.content import BLOCK_BYTES, blocks
+from devpod_rp.agent.files.content import BLOCK_BYTES, blocks
 from devpod_rp.pod.link import LinkLost
 from devpod_rp.sync.delta import Version, gaps, pieces
 from tests.sync.conftest import Pair

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devpod_rp.agent.rules import from_wire
+from devpod_rp.agent.sync.rules import from_wire
 from devpod_rp.sync.ignore import IgnoreRules
 
 

@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from devpod_rp.agent.tree import Entry, Stamp
+from devpod_rp.agent.files.tree import Entry, Stamp
 from devpod_rp.sync.journal import Journal
 
 ENTRY = Entry("file", 5, True, "ab" * 16, "", 123456789)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from devpod_rp.agent.tree import Stamp
+from devpod_rp.agent.files.tree import Stamp
 from devpod_rp.sync.remote import Destination, RemoteTree, learn_digests, survey
 from tests.sync.conftest import Pair
 

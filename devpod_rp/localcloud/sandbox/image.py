@@ -17,7 +17,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from devpod_rp.agent.atomic import write_atomically
+from devpod_rp.agent.files.atomic import write_atomically
 from devpod_rp.localcloud.sandbox import erasure, etc, layout, tools, users, var
 from devpod_rp.localcloud.sandbox.interpreter import Interpreter, running
 from devpod_rp.localcloud.sandbox.model import SandboxError, SshServer

@@ -1,0 +1,475 @@
+"""What a folder holds, seen by one walk that follows no link, opens no pipe and mistakes no failure for absence."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from typing import (
+    AbstractSet,
+    Callable,
+    Dict,
+    FrozenSet,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Set,
+    Tuple,
+)
+
+from devpod_rp.agent.files import collector, content, places
+from devpod_rp.agent.files.places import Place
+
+FILE, FOLDER, LINK = "file", "dir", "symlink"
+
+
+class Entry(NamedTuple):
+    """One name in a tree, as both ends compare it.
+
+    *kind* is "file", "dir" or "symlink". *digest* (files) is that of `agent.content`; *target* (links) is the
+    text of the link, never followed. *mtime_ns* is carried along, no decision is made by it. What does not apply is
+    0, False or "".
+    """
+
+    kind: str
+    size: int
+    executable: bool
+    digest: str
+    target: str
+    mtime_ns: int
+
+
+class Stamp(NamedTuple):
+    """What lstat said of a file: while it is the same, so is the content, provided it was not fresh when it was hashed.
+
+    ctime is in it because no program can set it: ``cp -p`` and ``touch`` hide nothing (unison#45).
+    """
+
+    ino: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    mode: int
+
+
+class Snapshot(NamedTuple):
+    """A tree at one look. Paths are relative, '/'-separated, bytes outside UTF-8 as surrogates; the root is not in it.
+
+    *stamps* holds one per file in *entries* (none when the snapshot came over the wire). *unknown* maps a path to the
+    reason why it, or what is below it, could not be seen: such a subtree is frozen, absence in it means nothing.
+    *special* maps pipes, sockets and devices to what they are. *fresh* names the files that were written so recently
+    that another write need not show in their stamp (git's "racily clean" entries).
+    """
+
+    entries: Dict[str, Entry]
+    stamps: Dict[str, Stamp]
+    unknown: Dict[str, str]
+    special: Dict[str, str]
+    fresh: AbstractSet[str] = frozenset()
+
+    def digests(self) -> Dict[str, Tuple[Stamp, str]]:
+        """What the next scan may take as *known*: the digests of all files but the fresh ones."""
+        entries, fresh = self.entries, self.fresh
+        return {path: (stamp, entries[path].digest) for path, stamp in self.stamps.items() if path not in fresh}
+
+
+class Contents:
+    """What a scan has just read, for whoever sends it next: small files, and the blocks' digests of large ones.
+
+    Bounded; each is taken once.
+    """
+
+    LARGEST = 64 << 10
+    MOST_BYTES = 32 << 20
+    _LEAST_BLOCKS = 4 * content.DIGEST_BYTES
+
+    def __init__(self) -> None:
+        self._held: Dict[str, Tuple[str, bytes]] = {}
+        self._blocks: Dict[str, Tuple[str, bytes]] = {}
+        self._bytes = 0
+
+    def wants(self, size: int) -> bool:
+        return size <= self.LARGEST and self._bytes + size <= self.MOST_BYTES
+
+    def hold(self, path: str, data: bytes) -> str:
+        """Keep the content of a file; returns its digest."""
+        self._bytes += len(data)
+        digest = content.digest(data)
+        self._held[path] = (digest, data)
+        return digest
+
+    def hold_blocks(self, path: str, blocks: bytes) -> str:
+        """Keep the digests of a file's blocks; returns its digest."""
+        digest = content.name(blocks)
+        if len(blocks) >= self._LEAST_BLOCKS and self._bytes + len(blocks) <= self.MOST_BYTES:
+            self._bytes += len(blocks)
+            self._blocks[path] = (digest, blocks)
+        return digest
+
+    def take(self, path: str, digest: str) -> Optional[bytes]:
+        """The content of *path* if what was read is the version that *digest* names."""
+        return _taken(self._held, path, digest)
+
+    def take_blocks(self, path: str, digest: str) -> Optional[bytes]:
+        """The digests of its blocks, likewise."""
+        return _taken(self._blocks, path, digest)
+
+
+def _taken(held: Dict[str, Tuple[str, bytes]], path: str, digest: str) -> Optional[bytes]:
+    found = held.pop(path, None)
+    return found[1] if found is not None and found[0] == digest else None
+
+
+Known = Mapping[str, Tuple[Stamp, str]]
+Keep = Callable[[str, bool], bool]
+Progress = Callable[[int, int], None]
+
+_SECOND_NS = 1_000_000_000
+# Two ticks: kernels stamp with the time of the last timer interrupt (at most 10 ms apart, 16 ms on Windows), file
+# systems without fractions of a second with one or two seconds (ext3, vfat).
+_FRESH_NS = 40_000_000
+_FRESH_COARSE_NS = 4 * _SECOND_NS
+_PROGRESS_SECONDS = 0.1
+_SPECIAL = {
+    stat.S_IFIFO: "named pipe",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFBLK: "block device",
+    stat.S_IFCHR: "character device",
+}
+_A_FOLDER = Entry(FOLDER, 0, False, "", "", 0)
+_NOTHING = (None, "")
+
+
+def scan(
+    root: str,
+    *,
+    keep: Optional[Keep] = None,
+    prune_names: FrozenSet[str] = frozenset(),
+    known: Optional[Known] = None,
+    progress: Optional[Progress] = None,
+    now_ns: Optional[int] = None,
+    below: str = "",
+    contents: Optional[Contents] = None,
+) -> Snapshot:
+    """Everything below *root* that *keep* (path, is_folder) and *prune_names* let in; a pruned folder is not entered.
+    With *below* only what is in that folder of it; paths stay relative to *root*.
+
+    Digests are taken from *known* (`Snapshot.digests` of an earlier scan) where the stamp is the same. *progress* is
+    told entries seen and bytes hashed, at most ten times a second. *contents* gets what was read. *now_ns* is the file
+    system's clock when it is not ours (a network volume). *root* itself must not be a symbolic link: callers resolve
+    their own path.
+
+    Raises:
+        OSError: *root* is no folder or cannot be listed; then nothing is known of the tree.
+    """
+    walk = Walk(
+        root, keep=keep, prune_names=prune_names, known=known, progress=progress, now_ns=now_ns, contents=contents
+    )
+    with collector.paused():
+        for _step in walk.steps(below):
+            pass
+    return walk.take()
+
+
+def look(
+    root: str,
+    paths: Iterable[str],
+    *,
+    known: Optional[Known] = None,
+    now_ns: Optional[int] = None,
+    contents: Optional[Contents] = None,
+) -> Snapshot:
+    """The present state of single *paths* below *root*, reached component by component, no link followed.
+
+    A path that is in none of the snapshot's maps is absent, which includes that a folder above it is gone or is now a
+    link or a file. Folders are reported, not listed. Paths must be `relative`.
+
+    Raises:
+        OSError: *root* is no folder.
+    """
+    walk = Walk(root, known=known, now_ns=now_ns, contents=contents)
+    walk.look(paths)
+    return walk.take()
+
+
+def stamp_of(status: os.stat_result) -> Stamp:
+    return Stamp(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_mode)
+
+
+def relative(path: str) -> bool:
+    """Whether *path* can only name something below a folder: no empty, "." or ".." component, no NUL."""
+    return "\0" not in path and not any(part in ("", ".", "..") for part in path.split("/"))
+
+
+def topmost(folders: Iterable[str]) -> List[str]:
+    """Those of *folders* that lie in no other of them."""
+    found: List[str] = []
+    for folder in sorted(folders, key=lambda path: path + "/"):
+        if not found or not folder.startswith(found[-1] + "/"):
+            found.append(folder)
+    return found
+
+
+class Walk:
+    """One scan in steps, so that what was found can be sent while the rest is still being read.
+
+    With *reads* False no file is opened: those that *known* has no digest for are recorded with an empty one.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        keep: Optional[Keep] = None,
+        prune_names: FrozenSet[str] = frozenset(),
+        known: Optional[Known] = None,
+        progress: Optional[Progress] = None,
+        now_ns: Optional[int] = None,
+        reads: bool = True,
+        contents: Optional[Contents] = None,
+    ) -> None:
+        self._root = root
+        self._keep = keep
+        self._prune_names = prune_names
+        self._known: Known = {} if known is None else known
+        self._progress = progress
+        self._reads = reads
+        self._contents = contents
+        self._told_at = 0.0
+        self._now_ns = time.time_ns() if now_ns is None else now_ns
+        self.seen = 0
+        self.hashed_bytes = 0
+        self._fresh: Set[str] = set()
+        self._found = Snapshot({}, {}, {}, {}, self._fresh)
+
+    def take(self) -> Snapshot:
+        """What was found since the last call."""
+        found, self._fresh = self._found, set()
+        self._found = Snapshot({}, {}, {}, {}, self._fresh)
+        return found
+
+    def found(self) -> Dict[str, Entry]:
+        """The entries that the next `take` would return, open to correction."""
+        return self._found.entries
+
+    @property
+    def waiting(self) -> int:
+        """How many entries the next `take` would return."""
+        return len(self._found.entries)
+
+    def steps(self, below: str = "") -> Iterator[None]:
+        """Walk; control comes back after every folder listed and every file hashed.
+
+        *below* limits the walk to what is in that folder (relative, reached without following links). Paths stay
+        relative to the root.
+
+        Raises:
+            OSError: the root (or *below*) is no folder or cannot be listed.
+        """
+        top = self._enter_below(below)
+        start = below + "/" if below else ""
+        stack: List[Tuple[Place, str, List[str]]] = []
+        try:
+            folders, files = self._list(top, start)
+            stack.append((top, start, folders))
+            for name in files:
+                self._hash(top, name, start + name)
+                yield
+            while stack:
+                place, prefix, folders = stack[-1]
+                if not folders:
+                    stack.pop()
+                    place.close()
+                    continue
+                name = folders.pop()
+                path = prefix + name
+                inside = self._enter(place, name, path)
+                if inside is None:
+                    continue
+                child, deeper, files = inside
+                stack.append((child, path + "/", deeper))
+                for name in files:
+                    self._hash(child, name, path + "/" + name)
+                    yield
+                yield
+        finally:
+            for place, _prefix, _folders in stack:
+                place.close()
+            top.close()
+
+    def look(self, paths: Iterable[str]) -> None:
+        top = places.enter(self._root)
+        try:
+            for path in paths:
+                self._look_at(top, path)
+        finally:
+            top.close()
+
+    def _enter_below(self, below: str) -> Place:
+        place = places.enter(self._root)
+        for part in below.split("/") if below else ():
+            try:
+                inside = place.enter(part)
+            finally:
+                place.close()
+            place = inside
+        return place
+
+    def _look_at(self, top: Place, path: str) -> None:
+        if not relative(path):
+            raise ValueError("not a relative path: {0!r}".format(path))
+        place = top
+        above, _, name = path.rpartition("/")
+        try:
+            for part in above.split("/") if above else ():
+                below = place.enter(part)
+                if place is not top:
+                    place.close()
+                place = below
+            status = place.status(name)
+            if stat.S_ISDIR(status.st_mode):
+                self._found.entries[path] = _A_FOLDER
+            elif self._known.get(path, _NOTHING)[0] == stamp_of(status):
+                self._record(path, *self._known[path])
+            elif self._judge(place, name, path, status):
+                self._hash(place, name, path)
+        except OSError as error:
+            if not places.is_absence(error):
+                self._found.unknown[path] = reason(error)
+        finally:
+            if place is not top:
+                place.close()
+
+    def _enter(self, place: Place, name: str, path: str) -> Optional[Tuple[Place, List[str], List[str]]]:
+        try:
+            child = place.enter(name)
+        except OSError as error:
+            self._found.unknown[path] = reason(error)
+            return None
+        try:
+            below, files = self._list(child, path + "/")
+        except OSError as error:
+            # Half a listing is no listing: what was found of it stays, what was not is unknown, not gone.
+            self._found.unknown[path] = reason(error)
+            child.close()
+            return None
+        return child, below, files
+
+    def _list(self, place: Place, prefix: str) -> Tuple[List[str], List[str]]:
+        """Names of the folders to enter and of the files to hash; everything else of the listing is done here."""
+        # The loop that a scan of an unchanged tree spends its time in: local names, no call per entry without need.
+        keep, prune_names, recall, judge = self._keep, self._prune_names, self._known.get, self._judge
+        entries, stamps, unknown, _special, _fresh = self._found
+        status_of = place.status_of
+        count = len(entries)
+        folders: List[str] = []
+        files: List[str] = []
+        with place.listing() as listing:
+            for entry in listing:
+                name = entry.name
+                if name in prune_names:
+                    continue
+                path = prefix + name
+                try:
+                    is_folder = entry.is_dir(follow_symlinks=False)
+                    if keep is not None and not keep(path, is_folder):
+                        continue
+                    if is_folder:
+                        entries[path] = _A_FOLDER
+                        folders.append(name)
+                        continue
+                    status = status_of(entry)
+                    known = recall(path)
+                    # A plain tuple on the right: making a Stamp to compare with costs three times as much.
+                    if known is not None and known[0] == (
+                        status.st_ino,
+                        status.st_size,
+                        status.st_mtime_ns,
+                        status.st_ctime_ns,
+                        status.st_mode,
+                    ):
+                        stamps[path] = known[0]
+                        entries[path] = _file(known[0], known[1])
+                    elif judge(place, name, path, status):
+                        files.append(name)
+                except OSError as error:
+                    unknown[path] = reason(error)
+        self._tell(len(entries) - count + len(files))
+        return folders, files
+
+    def _judge(self, place: Place, name: str, path: str, status: os.stat_result) -> bool:
+        """Record what is neither folder nor known file; True: it is a file whose content must be read."""
+        form = stat.S_IFMT(status.st_mode)
+        if form == stat.S_IFREG:
+            if self._reads:
+                return True
+            self._record(path, stamp_of(status), "")
+        elif form == stat.S_IFLNK:
+            self._found.entries[path] = Entry(LINK, 0, False, "", place.target(name), status.st_mtime_ns)
+        else:
+            self._found.special[path] = _SPECIAL.get(form, "no file")
+        return False
+
+    def _hash(self, place: Place, name: str, path: str) -> None:
+        try:
+            descriptor = place.open(name)
+        except OSError as error:
+            self._found.unknown[path] = reason(error)
+            return
+        try:
+            before = os.fstat(descriptor)
+            if not stat.S_ISREG(before.st_mode):
+                self._found.unknown[path] = "it was replaced while it was looked at"
+                return
+            digest = self._digest(path, descriptor, before.st_size)
+            after = os.fstat(descriptor)
+        except OSError as error:
+            self._found.unknown[path] = reason(error)
+            return
+        finally:
+            os.close(descriptor)
+        stamp = stamp_of(before)
+        if stamp_of(after) != stamp:
+            self._found.unknown[path] = "it was written while it was read"
+            return
+        self._record(path, stamp, digest)
+        if stamp.ctime_ns > self._now_ns - (_FRESH_NS if stamp.ctime_ns % _SECOND_NS else _FRESH_COARSE_NS):
+            self._fresh.add(path)
+
+    def _digest(self, path: str, descriptor: int, size: int) -> str:
+        contents = self._contents
+        if contents is None:
+            return content.digest_of(descriptor, size, self._read)
+        if not contents.wants(size):
+            blocks = content.blocks_of(descriptor, size, self._read)
+            return contents.hold_blocks(path, blocks)
+        data = os.read(descriptor, size + 1)
+        self._read(len(data))
+        return contents.hold(path, data)
+
+    def _record(self, path: str, stamp: Stamp, digest: str) -> None:
+        self._found.entries[path] = _file(stamp, digest)
+        self._found.stamps[path] = stamp
+
+    def _read(self, count: int) -> None:
+        self.hashed_bytes += count
+        self._tell(0)
+
+    def _tell(self, listed: int) -> None:
+        self.seen += listed
+        if self._progress is not None and time.monotonic() - self._told_at >= _PROGRESS_SECONDS:
+            self._told_at = time.monotonic()
+            self._progress(self.seen, self.hashed_bytes)
+
+
+def _file(stamp: Stamp, digest: str) -> Entry:
+    _ino, size, mtime_ns, _ctime_ns, mode = stamp
+    # What Entry(...) does, less one Python call for each of a hundred thousand files.
+    return tuple.__new__(Entry, (FILE, size, mode & stat.S_IXUSR != 0, digest, "", mtime_ns))
+
+
+def reason(error: OSError) -> str:
+    return error.strerror or str(error)

@@ -1,0 +1,1 @@
+"""Bringing to safety what a stop would destroy, and putting it back."""

@@ -1,0 +1,72 @@
+"""The operations that change the synchronised folder on the pod."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Dict, Iterator, Tuple
+
+from devpod_rp.agent.files import durable
+from devpod_rp.agent.files.places import OPEN_FOLDER
+from devpod_rp.agent.sync.batch import count, inflated, unpacked
+from devpod_rp.agent.sync.commit import Batch
+from devpod_rp.agent.sync.parts import PARTS
+from devpod_rp.agent.sync.roots import Area, Root
+from devpod_rp.agent.wire import Handler, Header, Request
+
+Replies = Iterator[Tuple[Header, bytes]]
+
+
+def apply(request: Request) -> Replies:
+    """Op ``files.apply {root, state, ino, packed, more_follows}``: carry out a batch.
+
+    The body is ``u32 length of the JSON item list, item list, contents of the inline files in order``, as a whole
+    zlib-compressed when *packed* gives its unpacked size. Items: ``{do: file|dir|symlink|mode|remove, path, old, …}``
+    where *old* is the version that may be replaced (null: nothing may be there). A file is inline, or *staged* before
+    (``files.stage``), or a *copy* of another path in the folder: "no-copy" says that this path holds something else.
+
+    The answer's body lists one result per item. With *more_follows* the caller will ask for ``files.settle`` before it
+    believes them; without, everything is durable when the answer comes.
+    """
+    items, content = unpacked(request)
+    area = Area(request.header)
+    with Root(area, request.header.get("ino")) as root:
+        results = Batch(area, root, items, content, not request.header.get("more_follows")).run()
+    yield {}, json.dumps(results, separators=(",", ":")).encode("ascii")
+
+
+def settle(request: Request) -> Replies:
+    """Op ``files.settle {root, state}``: return when everything written so far would survive a power cut."""
+    descriptor = os.open(Area(request.header).root, OPEN_FOLDER)
+    try:
+        durable.flush_everything(descriptor)
+    finally:
+        os.close(descriptor)
+    yield {}, b""
+
+
+def stage(request: Request) -> Replies:
+    """Op ``files.stage {root, state, staged, offset, packed}``: one part of a large file, outside the tree."""
+    area, identifier = Area(request.header), request.header.get("staged")
+    offset = count(request.header, "offset")
+    data = inflated(request)
+    try:
+        PARTS.open(area, identifier).write(offset, data)
+    except OSError:
+        PARTS.discard(area, identifier)  # a full disk must not stay full because of us
+        raise
+    yield {}, b""
+
+
+def discard(request: Request) -> Replies:
+    """Op ``files.discard {root, state, staged}``: give up a large file whose upload ended early."""
+    PARTS.discard(Area(request.header), request.header.get("staged"))
+    yield {}, b""
+
+
+OPERATIONS: Dict[str, Handler] = {
+    "files.apply": apply,
+    "files.settle": settle,
+    "files.stage": stage,
+    "files.discard": discard,
+}

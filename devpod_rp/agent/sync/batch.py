@@ -1,0 +1,66 @@
+"""The body of a sync request: a JSON item list and the contents of its files, checked as hostile input."""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import Any, Dict, List, Tuple
+
+from devpod_rp.agent.files import packing
+from devpod_rp.agent.wire import Refusal, Request
+
+MAX_BYTES = 64 << 20
+"""A body that unpacks to more is refused, so a hostile frame cannot fill the memory."""
+
+Item = Dict[str, Any]
+
+
+def packed(items: List[Item], contents: List[bytes]) -> bytes:
+    """``u32 length of the item list, item list, contents in order``, uncompressed."""
+    listing = json.dumps(items, separators=(",", ":")).encode("ascii")
+    return b"".join([struct.pack(">I", len(listing)), listing, *contents])
+
+
+def unpacked(request: Request) -> Tuple[List[Item], bytes]:
+    """The items and the joined contents of the files among them.
+
+    Raises:
+        Refusal: bad-request, when it is no batch or the sizes do not add up.
+    """
+    items, content = split(inflated(request))
+    inline = sum(count(item, "size") for item in items if is_inline(item))
+    if inline != len(content):
+        raise Refusal("bad-request", "the contents do not add up")
+    return items, content
+
+
+def is_inline(item: Item) -> bool:
+    """Whether the item's content follows the list; else it is on the pod already, *staged* in parts or to *copy*."""
+    return item.get("do") == "file" and "staged" not in item and "copy" not in item
+
+
+def split(body: bytes) -> Tuple[List[Item], bytes]:
+    """The reverse of :func:`packed`; raises Refusal "bad-request" for what is no batch."""
+    try:
+        (length,) = struct.unpack_from(">I", body)
+        items = json.loads(body[4 : 4 + length].decode("ascii"))
+    except (struct.error, ValueError) as error:
+        raise Refusal("bad-request", "not a batch") from error
+    if length > len(body) - 4 or not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise Refusal("bad-request", "not a batch")
+    return items, body[4 + length :]
+
+
+def inflated(request: Request) -> bytes:
+    """The body, decompressed when the header's *packed* gives its unpacked size."""
+    try:
+        return packing.unpack(request.body, request.header, MAX_BYTES)
+    except ValueError as error:
+        raise Refusal("bad-request", str(error)) from error
+
+
+def count(fields: Dict[str, Any], key: str) -> int:
+    value = fields.get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise Refusal("bad-request", "%s must be a count" % key)
+    return value

@@ -1,0 +1,320 @@
+"""Carrying out a batch of changes: check what is there, keep the old version, let the new one appear.
+
+At every instant a visible path holds its old content or its new content in full. Nothing is overwritten that is not
+exactly what the launcher expects to be there, and what is replaced or deleted lies in the trash afterwards.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from contextlib import suppress
+from typing import Any, Dict, List, Optional, Tuple
+
+from devpod_rp.agent.files import content, durable
+from devpod_rp.agent.files.versions import READ, Found, look, permissions
+from devpod_rp.agent.sync.batch import Item, count, is_inline
+from devpod_rp.agent.sync.own import OWN
+from devpod_rp.agent.sync.parts import PARTS, part_path
+from devpod_rp.agent.sync.roots import Area, Root, encode
+from devpod_rp.agent.sync.staging import NO_LINKS, Staged, Staging
+from devpod_rp.agent.wire import Refusal
+
+_CODES = {
+    errno.ENOSPC: "no-space",
+    errno.EDQUOT: "no-space",
+    errno.EACCES: "not-permitted",
+    errno.EPERM: "not-permitted",
+    errno.EROFS: "not-permitted",
+    errno.ENOENT: "not-found",
+    errno.EEXIST: "changed",
+}
+
+LARGEST_COPY = 1 << 20
+"""A larger file is copied piece by piece (``files.reuse``)."""
+
+Result = Dict[str, Any]
+
+
+class OccupiedError(Exception):
+    """A folder cannot go because it holds what is not synchronised (mutagen#114)."""
+
+
+class Batch:
+    """One ``files.apply`` request being carried out: items in order, each with its own result.
+
+    With *durable_at_once* everything survives a power cut when :meth:`run` returns; without, the caller syncs later.
+    """
+
+    def __init__(self, area: Area, root: Root, items: List[Item], content: bytes, durable_at_once: bool):
+        self._area, self._root, self._items, self._content = area, root, items, content
+        self._durable_at_once = durable_at_once
+        self._staging = Staging(area.stage)
+        self._staged: Dict[int, Staged] = {}
+        self._written: Dict[int, os.stat_result] = {}
+        now = time.time()
+        moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + ".%06dZ" % int(now % 1 * 1e6)
+        self._trash = os.path.join(area.trash, encode(moment))
+
+    def run(self) -> List[Result]:
+        """One result per item: {"ok": true, "stamp"?} or {"ok": false, "code", "message"}."""
+        try:
+            failures = self._stage_all()
+            results = [failures.get(number) or self._guarded(number, item) for number, item in enumerate(self._items)]
+            if self._durable_at_once:
+                self._sync_folders(item for number, item in enumerate(self._items) if results[number]["ok"])
+            for number, status in self._written.items():
+                results[number]["stamp"] = durable.stamp_row(status)
+        finally:
+            for staged in self._staged.values():
+                staged.close()
+        return results
+
+    # Staging: everything is complete before the first visible name changes.
+
+    def _stage_all(self) -> Dict[int, Result]:
+        failures: Dict[int, Result] = {}
+        offset = 0
+        for number, item in enumerate(self._items):
+            if item.get("do") != "file":
+                continue
+            size = count(item, "size")
+            data = None
+            if is_inline(item):
+                data = self._content[offset : offset + size]
+                offset += size
+            try:
+                self._stage(number, item, size, data)
+            except (OSError, Refusal) as error:
+                failures[number] = failure(error)
+        if self._durable_at_once and len(self._staged) <= durable.FEW:
+            # Otherwise a power cut could leave the new name with nothing behind it. For many files that moment is left
+            # open: they are not acknowledged before everything is synced, and are compared again after a crash.
+            durable.flush([staged.descriptor for staged in self._staged.values()])
+        return failures
+
+    def _stage(self, number: int, item: Item, size: int, data: Optional[bytes]) -> None:
+        if "copy" in item:
+            data = self._copied(item, size)
+        if data is None:
+            path = part_path(self._area, item["staged"])
+            if not os.path.lexists(path):
+                raise Refusal("not-found", "the parts of the file are gone")
+            digest = content.name(PARTS.complete(path, size))
+            self._staged[number] = self._staging.adopt(path)
+        else:
+            digest = content.digest(data)
+        if digest != item.get("digest"):
+            raise Refusal("changed", "the content does not match its digest")
+        if data is not None:
+            self._staged[number] = self._staging.create(data)
+        self._staged[number].set_times(item)
+
+    def _copied(self, item: Item, size: int) -> bytes:
+        """The content that another path of the folder is believed to hold; "no-copy" when it does not (any more)."""
+        if size > LARGEST_COPY:
+            raise Refusal("bad-request", "a file of this size is not copied at once")
+        try:
+            folder, name = self._root.parent(item["copy"])
+            descriptor = os.open(name, READ, dir_fd=folder)
+        except (OSError, Refusal) as error:
+            raise Refusal("no-copy", "the file to copy cannot be opened") from error
+        with os.fdopen(descriptor, "rb") as source:
+            data = source.read(size + 1) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+        if content.digest(data) != item.get("digest"):
+            raise Refusal("no-copy", "the file to copy holds something else now")
+        return data
+
+    # Committing.
+
+    def _guarded(self, number: int, item: Item) -> Result:
+        try:
+            self._commit(number, item)
+        except (OSError, Refusal, OccupiedError) as error:
+            return failure(error)
+        if item.get("do") in ("file", "remove"):
+            staged = self._staged.get(number)
+            if staged is not None:
+                self._written[number] = os.fstat(staged.descriptor)
+            OWN.note(self._area.root + b"/" + encode(str(item["path"])), self._written.get(number))
+        return {"ok": True}
+
+    def _commit(self, number: int, item: Item) -> None:
+        do, path, old = item.get("do"), str(item.get("path")), item.get("old")
+        try:
+            folder, name = self._root.parent(item.get("path"))
+        except FileNotFoundError:
+            if do == "remove":
+                return
+            raise
+        if do == "file" and old is None and self._appears(number, folder, name, item):
+            return
+        found = look(folder, name, old if isinstance(old, dict) else {})
+        if do == "remove":
+            if found is None:
+                return
+        elif found is not None and found.is_version({**item, "kind": "file" if do == "mode" else do}):
+            return  # the same edit was made here, or an answer was lost: nothing to do
+        if found is not None and not (isinstance(old, dict) and found.is_version(old)):
+            raise Refusal("changed", "changed on the pod meanwhile" if old else "appeared on the pod meanwhile")
+        if do == "remove":
+            self._clear(folder, name, path, found)
+        elif do == "dir":
+            self._clear(folder, name, path, found)
+            os.mkdir(name, dir_fd=folder)
+        elif do == "symlink":
+            self._link(folder, name, path, found, _target(item))
+        elif do == "mode":
+            self._set_mode(folder, name, found, item)
+        elif do == "file":
+            self._place(folder, name, path, found, self._staged[number], bool(item.get("executable")))
+        else:
+            raise Refusal("bad-request", "unknown action %r" % (do,))
+
+    def _appears(self, number: int, folder: int, name: bytes, item: Item) -> bool:
+        """Put a new file where nothing is, which the kernel makes sure of; False when something is there."""
+        staged = self._staged[number]
+        if staged.path is not None:
+            return False
+        try:
+            self._place(folder, name, str(item["path"]), None, staged, bool(item.get("executable")))
+        except FileExistsError:
+            return False
+        return True
+
+    def _place(
+        self, folder: int, name: bytes, path: str, found: Optional[Found], staged: Staged, executable: bool
+    ) -> None:
+        replaces_file = found is not None and found.kind == "file"
+        if executable or replaces_file:
+            base = found.status.st_mode if found is not None and replaces_file else os.fstat(staged.descriptor).st_mode
+            os.fchmod(staged.descriptor, permissions(base, executable))
+        if found is None or found.kind == "dir":
+            self._clear(folder, name, path, found)
+            staged.appear(folder, name)
+            return
+        kept = self._keep(folder, name, path, found)
+        staged.replace(folder, name)
+        if kept is not None and _times(os.lstat(kept)) != _times(found.status):
+            # Somebody wrote into the old version between the look and the rename: theirs goes back, ours is refused.
+            os.rename(kept, name, dst_dir_fd=folder)
+            raise Refusal("changed", "changed on the pod meanwhile")
+
+    def _link(self, folder: int, name: bytes, path: str, found: Optional[Found], target: bytes) -> None:
+        if found is None or found.kind == "dir":
+            self._clear(folder, name, path, found)
+            os.symlink(target, name, dir_fd=folder)
+            return
+        staged = self._staging.next_name()
+        os.symlink(target, staged)
+        try:
+            self._keep(folder, name, path, found)
+            os.rename(staged, name, dst_dir_fd=folder)
+        except BaseException:
+            os.unlink(staged)
+            raise
+
+    def _set_mode(self, folder: int, name: bytes, found: Optional[Found], item: Item) -> None:
+        if found is None:
+            raise Refusal("changed", "deleted on the pod meanwhile")
+        descriptor = os.open(name, READ, dir_fd=folder)
+        try:
+            os.fchmod(descriptor, permissions(os.fstat(descriptor).st_mode, bool(item.get("executable"))))
+        finally:
+            os.close(descriptor)
+
+    def _clear(self, folder: int, name: bytes, path: str, found: Optional[Found]) -> None:
+        """Free the name; a folder must be empty, anything else goes to the trash in one rename."""
+        if found is None:
+            return
+        if found.kind == "dir":
+            self._remove_folder(folder, name, path)
+            return
+        kept = self._trash_place(path)
+        os.rename(name, kept, src_dir_fd=folder)
+        if _times(os.lstat(kept)) != _times(found.status):
+            _put_back(kept, name, folder)
+            raise Refusal("changed", "changed on the pod meanwhile")
+
+    def _remove_folder(self, folder: int, name: bytes, path: str) -> None:
+        try:
+            os.rmdir(name, dir_fd=folder)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                raise OccupiedError from error
+            raise
+        self._root.forget(path)
+
+    def _keep(self, folder: int, name: bytes, path: str, found: Found) -> Optional[bytes]:
+        """Give the old version a second name in the trash, so that the rename over it loses nothing."""
+        kept = self._trash_place(path)
+        try:
+            os.link(name, kept, src_dir_fd=folder, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            # A file system without hard links: for an instant the name is absent, but the old version is safe.
+            os.rename(name, kept, src_dir_fd=folder)
+            return None
+        if os.lstat(kept).st_ino != found.status.st_ino:
+            raise Refusal("changed", "replaced on the pod meanwhile")
+        return kept
+
+    def _trash_place(self, path: str) -> bytes:
+        place = os.path.join(self._trash, encode(path))
+        os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
+        return place
+
+    def _sync_folders(self, done: Any) -> None:
+        """An answer promises that a power cut changes nothing any more: the new names must be on disk too."""
+        one_in_each = {str(item["path"]).rpartition("/")[0]: str(item["path"]) for item in done}
+        descriptors: List[int] = []
+        try:
+            for path in one_in_each.values():
+                # A folder that went in this batch needs nothing: the one above it is in the list too.
+                with suppress(FileNotFoundError, Refusal):
+                    descriptors.append(os.dup(self._root.parent(path)[0]))
+            durable.flush(descriptors)
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+
+def failure(error: Exception) -> Result:
+    """An item's result when it could not be done: the protocol's codes, and "occupied"."""
+    if isinstance(error, OccupiedError):
+        message = "the folder on the pod holds files that are not synchronised"
+        return {"ok": False, "code": "occupied", "message": message}
+    if isinstance(error, Refusal):
+        return {"ok": False, "code": error.code, "message": error.message}
+    number = getattr(error, "errno", None) or 0
+    message = os.strerror(number) if number else str(error)
+    return {"ok": False, "code": _CODES.get(number, "unexpected"), "message": message}
+
+
+def _target(item: Item) -> bytes:
+    target = item.get("target")
+    if not isinstance(target, str) or not target or "\0" in target:
+        raise Refusal("bad-request", "a link needs a target")
+    return encode(target)
+
+
+def _put_back(kept: bytes, name: bytes, folder: int) -> None:
+    """Undo a move to the trash, unless the name was taken meanwhile: then the moved version stays in the trash."""
+    try:
+        os.link(kept, name, dst_dir_fd=folder, follow_symlinks=False)
+    except FileExistsError:
+        return
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        os.rename(kept, name, dst_dir_fd=folder)
+    else:
+        os.unlink(kept)
+
+
+def _times(status: os.stat_result) -> Tuple[int, int, int]:
+    # ctime is left out: our own link() to the trash changes it.
+    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -1,0 +1,128 @@
+"""New content before anybody sees it: complete, verified, on the right file system, and outside the tree.
+
+Reloaders on the pod watch the tree, so a file being written must not be in it: not even without a name, because
+inotify tells of writes to a nameless file in a watched folder. Where the kernel can, staged content has no name at all
+until it gets its final one (O_TMPFILE), and cannot become litter then.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from contextlib import suppress
+from typing import Any, Dict, Optional
+
+from devpod_rp.agent.sync.batch import Item
+
+NO_LINKS = frozenset({errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
+"""What link(2) says on a file system without hard links."""
+
+WRITE = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_UNNAMED = os.O_WRONLY | getattr(os, "O_TMPFILE", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+class Staged:
+    """A file's future content, open. *path* is its name in the staging folder, None while it has none."""
+
+    def __init__(self, descriptor: int, path: Optional[bytes], spare: bytes):
+        self.descriptor = descriptor
+        self.path = path
+        self._spare = spare
+
+    def set_times(self, item: Item) -> None:
+        mtime = item.get("mtime_ns")
+        if isinstance(mtime, int):
+            os.utime(self.descriptor, ns=(time.time_ns(), mtime))
+
+    def appear(self, folder: int, name: bytes) -> None:
+        """Become *name* in the open *folder*; raises FileExistsError when something is there already."""
+        if self.path is None:
+            self._link(name, folder)
+            return
+        try:
+            os.link(self.path, name, dst_dir_fd=folder, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            self.replace(folder, name)
+
+    def replace(self, folder: int, name: bytes) -> None:
+        """Become *name* in the open *folder* in one step, whatever was there before."""
+        if self.path is None:
+            self._link(self._spare, None)
+            self.path = self._spare
+        os.rename(self.path, name, dst_dir_fd=folder)
+        self.path = None
+
+    def close(self) -> None:
+        """Let go; content that has no other name by now is gone."""
+        os.close(self.descriptor)
+        if self.path is not None:
+            with suppress(FileNotFoundError):
+                os.unlink(self.path)
+
+    def _link(self, name: bytes, folder: Optional[int]) -> None:
+        # Only with a descriptor does Python call linkat(2), which can follow the link in /proc; the path is absolute.
+        path = "/proc/self/fd/%d" % self.descriptor
+        os.link(path, name, src_dir_fd=self.descriptor, dst_dir_fd=folder, follow_symlinks=True)
+
+
+class Staging:
+    """The staging folder of one synchronised folder."""
+
+    def __init__(self, path: bytes):
+        self._path = path
+        self._names = 0
+
+    def create(self, data: bytes) -> Staged:
+        """Stage *data*."""
+        spare = self.next_name()
+        if self._can_be_unnamed():
+            staged = Staged(os.open(self._path, _UNNAMED, 0o666), None, spare)
+        else:
+            staged = Staged(os.open(spare, WRITE | os.O_EXCL, 0o666), spare, spare)
+        try:
+            write(staged.descriptor, data)
+        except BaseException:
+            staged.close()  # what did not fit must not take the next one's room
+            raise
+        return staged
+
+    def adopt(self, path: bytes) -> Staged:
+        """Go on with a file that was staged in parts."""
+        return Staged(os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)), path, path)
+
+    def next_name(self) -> bytes:
+        self._names += 1
+        return os.path.join(self._path, b"%d-%d-%d.new" % (os.getpid(), time.time_ns(), self._names))
+
+    def _can_be_unnamed(self) -> bool:
+        """Whether this file system and kernel can do it (overlayfs, NFS and FUSE often cannot); tried once."""
+        if self._path not in _unnamed_works:
+            _unnamed_works[self._path] = hasattr(os, "O_TMPFILE") and self._try_unnamed()
+        return _unnamed_works[self._path]
+
+    def _try_unnamed(self) -> bool:
+        probe = self.next_name()
+        try:
+            staged = Staged(os.open(self._path, _UNNAMED, 0o600), None, probe)
+        except OSError:
+            return False
+        try:
+            staged._link(probe, None)
+            staged.path = probe
+        except OSError:
+            return False
+        finally:
+            staged.close()
+        return True
+
+
+_unnamed_works: Dict[bytes, bool] = {}
+
+
+def write(descriptor: int, data: Any) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
