@@ -60,7 +60,7 @@ def payload(nonce: str) -> bytes:
 def watchdog_program() -> bytes:
     """The program of the watchdog, as the agent's op ``watchdog.order`` takes it."""
     return zlib.compress(
-        (_program() + "from devpod_rp.agent.watchdog.process import main\nmain()\n").encode("utf-8"), 6
+        (_program() + "from devpod_rp.agent.watchdog.program import main\nmain()\n").encode("utf-8"), 6
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any, Dict, Iterator, Optional, Tuple
 from devpod_rp.agent.exposure.baseline import DIRECTORY
 from devpod_rp.agent.files.atomic import write_atomically
 from devpod_rp.agent.machine import container
-from devpod_rp.agent.watchdog import process
+from devpod_rp.agent.watchdog import program
 from devpod_rp.agent.watchdog.selfstop import Refused, own_key
 from devpod_rp.agent.wire import Refusal, Request
 
@@ -25,14 +25,14 @@ _RUN = "import sys,zlib;exec(zlib.decompress(sys.stdin.buffer.read()))"
 
 
 def order(request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
-    """Op ``process.order``: *orders* hold from now on; the body is the watchdog's program, compressed.
+    """Op ``watchdog.order``: *orders* hold from now on; the body is the watchdog's program, compressed.
 
     A running watchdog of the same program takes the new orders, any other is replaced. Without limits none runs. The
     answer's *key* says "accepted" if the cloud takes the pod's own key, else why not.
     """
     orders = request.header.get("orders")
     try:
-        parsed = process.Orders.from_wire(orders if isinstance(orders, dict) else {})
+        parsed = program.Orders.from_wire(orders if isinstance(orders, dict) else {})
     except (KeyError, TypeError, ValueError) as error:
         raise Refusal("bad-request", "these are no orders: {0!r}".format(error)) from error
     touch_laptop()
@@ -43,7 +43,7 @@ def order(request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
             _end(running)
         yield {"running": False, "key": None}, b""
         return
-    write_atomically(process.ORDERS, json.dumps(orders).encode("ascii"))
+    write_atomically(program.ORDERS, json.dumps(orders).encode("ascii"))
     if running is not None and version not in running.command:
         _end(running)
         running = None
@@ -52,22 +52,22 @@ def order(request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
 
 
 def state(_request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
-    """Op ``process.state``: what it saw and decided last, null if it never did, and whether it lives.
+    """Op ``watchdog.state``: what it saw and decided last, null if it never did, and whether it lives.
 
     Asking is the laptop's sign of life.
     """
     touch_laptop()
-    yield {"running": _running() is not None, "state": process.read_state()}, b""
+    yield {"running": _running() is not None, "state": program.read_state()}, b""
 
 
 def tell(request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
-    """Op ``process.say``: *text* for the container's log and every terminal in it."""
-    process.say(str(request.header.get("text", "")))
+    """Op ``watchdog.say``: *text* for the container's log and every terminal in it."""
+    program.say(str(request.header.get("text", "")))
     yield {}, b""
 
 
 def touch_laptop() -> None:
-    write_atomically(process.LAPTOP, b"")
+    write_atomically(program.LAPTOP, b"")
 
 
 def _key(api_url: str) -> str:
@@ -79,15 +79,15 @@ def _key(api_url: str) -> str:
 
 
 def _running() -> Optional[container.Process]:
-    return next((each for each in container.processes() if process.MARK in each.command), None)
+    return next((each for each in container.processes() if program.MARK in each.command), None)
 
 
-def _start(program: bytes, version: str) -> int:
+def _start(source: bytes, version: str) -> int:
     Path(DIRECTORY).mkdir(mode=0o700, parents=True, exist_ok=True)
     with open(os.open(_LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "wb") as log:
         # A session of its own: it outlives the connection, and no terminal's hangup reaches it.
         child = subprocess.Popen(
-            [sys.executable, "-X", "utf8", "-I", "-S", "-u", "-c", _RUN, process.MARK, version],
+            [sys.executable, "-X", "utf8", "-I", "-S", "-u", "-c", _RUN, program.MARK, version],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
@@ -95,7 +95,7 @@ def _start(program: bytes, version: str) -> int:
             start_new_session=True,
         )
     assert child.stdin is not None
-    child.stdin.write(program)
+    child.stdin.write(source)
     child.stdin.close()
     return child.pid
 

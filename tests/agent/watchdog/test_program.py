@@ -8,7 +8,7 @@ import pytest
 
 from devpod_rp.agent.rescue.keepsakes import Saved
 from devpod_rp.agent.watchdog.limits import Limits
-from devpod_rp.agent.watchdog.process import Orders, Watchdog, World
+from devpod_rp.agent.watchdog.program import Orders, Watchdog, World
 from devpod_rp.agent.watchdog.selfstop import Refused
 from devpod_rp.agent.wire import Refusal
 
