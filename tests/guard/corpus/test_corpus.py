@@ -64,7 +64,9 @@ def seen(world: World) -> Iterator[Seen]:
     assert done.returncode == 0, said
     assert "FAILED" not in said, said
     outside = "\n".join(scenario.outside for scenario in scenarios() if scenario.outside)
-    subprocess.run(["nsenter", f"--target={_inside(up['pod_id'])}", "--mount", "sh", "-euc", outside], check=True)
+    entered = ["nsenter", f"--target={_inside(up['pod_id'])}", "--mount", "sh", "-euc", outside]
+    done = subprocess.run(entered, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
     result = world.run("check", "--json")
     yield Seen(fresh, result.json, up["pod_id"])
     # A hundred thousand files are more than the reset of a busy machine has time for; mounts stay until the pod ends.
@@ -123,11 +125,14 @@ def _of_this_machine(path: str) -> bool:
 
 
 def _inside(pod_id: str) -> int:
+    """The pod's oldest process: it lives as long as the pod, while a session's may end before anybody enters it."""
     ours = os.readlink("/proc/self/ns/mnt")
+    found = []
     for process in psutil.process_iter():
         try:
             if process.environ().get("RUNPOD_POD_ID") == pod_id and os.readlink(f"/proc/{process.pid}/ns/mnt") != ours:
-                return process.pid
+                found.append((process.create_time(), process.pid))
         except (psutil.Error, OSError):
             continue  # it ended meanwhile
-    raise AssertionError("no process of the pod is visible from here")
+    assert found, "no process of the pod is visible from here"
+    return min(found)[1]
