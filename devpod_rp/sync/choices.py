@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -16,6 +15,7 @@ from devpod_rp.sync.download import read_version
 from devpod_rp.sync.local import LocalFolder
 from devpod_rp.sync.reconcile import Action, Mode, Plan, Side, reconcile
 from devpod_rp.sync.remote import Destination, trashed
+from devpod_rp.sync.status import moment
 from devpod_rp.sync.steps import item_for
 
 KEEP = ("local", "pod", "both")
@@ -77,11 +77,12 @@ class Choices:
     def _conflict_name(self, path: str, entry: Entry) -> str:
         """``name (conflict from pod 2026-11-23 14.02).ext``, the time being that of the pod's version."""
         name = PurePosixPath(path)
-        moment = datetime.fromtimestamp(entry.mtime_ns / 1e9).strftime("%Y-%m-%d %H.%M")
+        when = moment(entry.mtime_ns)
+        time = "" if when is None else when.strftime(" %Y-%m-%d %H.%M")
         number = 1
         while True:
             again = "" if number == 1 else f" {number}"
-            beside = str(name.with_name(f"{name.stem} (conflict from pod {moment}){again}{name.suffix}"))
+            beside = str(name.with_name(f"{name.stem} (conflict from pod{time}){again}{name.suffix}"))
             if beside not in self._cycles.here.entries and beside not in self._theirs():
                 return beside
             number += 1
@@ -130,14 +131,14 @@ class Choices:
         if not relative(path):
             raise SyncError("The agent on the pod sent an answer that makes no sense; nothing was changed.")
         staged = uuid.uuid4().hex
-        moment, _path, kind, _size, mtime_ns, target = row
+        taken_at, _path, kind, _size, mtime_ns, target = row
         if kind == "symlink":
             entry = Entry("symlink", 0, False, "", target, mtime_ns)
         elif side == "here":
-            entry = self._folder.copy_trashed(moment, path, staged)
+            entry = self._folder.copy_trashed(taken_at, path, staged)
         else:
             entry, _stamp = read_version(
-                self._link, self._destination, path, moment, self._writer(staged), self._cycles.throttle
+                self._link, self._destination, path, taken_at, self._writer(staged), self._cycles.throttle
             )
         for above in reversed(list(_folders(path))):
             if above not in self._cycles.here.entries:

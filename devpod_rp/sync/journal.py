@@ -21,6 +21,7 @@ from devpod_rp.agent.files.tree import Entry, Stamp
 log = logging.getLogger(__name__)
 
 _VERSION = 2
+_LARGEST = (1 << 63) - 1
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS ancestor (
@@ -159,7 +160,8 @@ class Journal:
         if not changed:
             return
         gone = [(side, _blob(path)) for path in changed if path not in cache]
-        there = [(side, _blob(path), *_row(*cache[path])) for path in changed if path in cache]
+        kept = [path for path in changed if path in cache and _fits(cache[path][0])]
+        there = [(side, _blob(path), *_row(*cache[path])) for path in kept]
         with self._lock, self._database:
             self._database.execute("BEGIN")
             self._database.executemany("DELETE FROM digests WHERE side = ? AND path = ?", gone)
@@ -212,13 +214,18 @@ def _entry(row: tuple[bytes, str, int, int, str, bytes, int]) -> tuple[str, Entr
 
 
 def _columns(path: str, entry: Entry) -> tuple[bytes, str, int, bool, str, bytes, int]:
-    return (
-        _blob(path), entry.kind, entry.size, entry.executable, entry.digest, _blob(entry.target), entry.mtime_ns
-    )  # fmt: skip
+    # A time that SQLite's integers do not reach (the year 2262) decides nothing, and may be remembered as their last.
+    mtime_ns = max(-_LARGEST, min(_LARGEST, entry.mtime_ns))
+    return (_blob(path), entry.kind, entry.size, entry.executable, entry.digest, _blob(entry.target), mtime_ns)
 
 
 def _row(stamp: Stamp, digest: str) -> tuple[int, int, int, int, int, str]:
     return (_signed(stamp.ino), stamp.size, stamp.mtime_ns, stamp.ctime_ns, stamp.mode, digest)
+
+
+def _fits(stamp: Stamp) -> bool:
+    """Whether it can be remembered as it is; a file without a memory is hashed again."""
+    return max(abs(stamp.mtime_ns), abs(stamp.ctime_ns)) <= _LARGEST
 
 
 def _signed(number: int) -> int:

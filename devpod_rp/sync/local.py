@@ -57,8 +57,7 @@ class LocalFolder:
     def write_part(self, identifier: str, offset: int, data: bytes) -> None:
         descriptor = os.open(self.part(identifier), staging.WRITE, 0o666)
         try:
-            os.lseek(descriptor, offset, os.SEEK_SET)
-            staging.write(descriptor, data)
+            staging.write_sparsely(descriptor, offset, data)
         finally:
             os.close(descriptor)
 

@@ -36,8 +36,17 @@ def version(entry: Entry | None) -> dict[str, Any] | None:
     """``{kind, size, modified}`` (bytes, ISO 8601 in UTC by that side's clock); None for what is absent."""
     if entry is None:
         return None
-    modified = datetime.fromtimestamp(entry.mtime_ns / 1e9, timezone.utc).isoformat(timespec="seconds")
-    return {"kind": entry.kind, "size": entry.size, "modified": modified if entry.mtime_ns else None}
+    modified = moment(entry.mtime_ns, timezone.utc) if entry.mtime_ns else None
+    told = None if modified is None else modified.isoformat(timespec="seconds")
+    return {"kind": entry.kind, "size": entry.size, "modified": told}
+
+
+def moment(mtime_ns: int, zone: timezone | None = None) -> datetime | None:
+    """A file's time as a date; None for one beyond every calendar, which file systems can hold."""
+    try:
+        return datetime.fromtimestamp(mtime_ns / 1e9, zone)
+    except (OverflowError, ValueError, OSError):
+        return None
 
 
 @dataclass(frozen=True)

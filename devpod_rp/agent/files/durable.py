@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import time
 from typing import Any, List
+
+from devpod_rp.agent.files import libc
 
 SETTLED_NS = 20 * 1000 * 1000
 """Two ticks of the slowest kernel clock: a younger ctime may hide a second write in the same tick (racy git)."""
@@ -15,8 +16,6 @@ COARSE_NS = 4 * 1000 * 1000 * 1000
 
 FEW = 64
 """Up to this many files are synced one by one; for more, one syncfs(2) costs less than a journal commit each."""
-
-_libc = None
 
 
 def flush(descriptors: List[int]) -> None:
@@ -30,11 +29,7 @@ def flush(descriptors: List[int]) -> None:
 
 def flush_everything(descriptor: int) -> None:
     """Return when the whole file system behind *descriptor* is on disk."""
-    global _libc
-    if _libc is None:
-        _libc = ctypes.CDLL(None, use_errno=True)
-    syncfs = getattr(_libc, "syncfs", None)
-    if syncfs is None or syncfs(descriptor) != 0:
+    if not libc.syncfs(descriptor):
         os.sync()
 
 

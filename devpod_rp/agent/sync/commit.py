@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 from typing import Any, Dict, List, Optional, Tuple
 
-from devpod_rp.agent.files import content, durable
+from devpod_rp.agent.files import content, durable, libc
 from devpod_rp.agent.files.versions import READ, Found, look, permissions
 from devpod_rp.agent.sync.batch import Item, count, is_inline
 from devpod_rp.agent.sync.own import OWN
@@ -195,12 +195,33 @@ class Batch:
             self._clear(folder, name, path, found)
             staged.appear(folder, name)
             return
+        if self._exchange(folder, name, path, found, staged):
+            return
         kept = self._keep(folder, name, path, found)
         staged.replace(folder, name)
         if kept is not None and _times(os.lstat(kept)) != _times(found.status):
             # Somebody wrote into the old version between the look and the rename: theirs goes back, ours is refused.
             os.rename(kept, name, dst_dir_fd=folder)
             raise Refusal("changed", "changed on the pod meanwhile")
+
+    def _exchange(self, folder: int, name: bytes, path: str, found: Found, staged: Staged) -> bool:
+        """Let the new version and the old one in the trash change places in one step; False where the system cannot.
+
+        Whatever was there at that instant lies in the trash, also if somebody put it there since it was looked at.
+        """
+        kept = self._trash_place(path)
+        if not staged.exchange(kept, folder, name):
+            return False
+        if _times(os.lstat(kept)) != _times(found.status):
+            # Theirs goes back, ours is refused.
+            libc.exchange(kept, name, folder)
+            if os.lstat(kept).st_ino == os.fstat(staged.descriptor).st_ino:
+                os.unlink(kept)
+            raise Refusal("changed", "changed on the pod meanwhile")
+        # The last thing that watchers of the folder are told is that the old version left; the name is still there.
+        status = os.fstat(staged.descriptor)
+        os.utime(staged.descriptor, ns=(status.st_atime_ns, status.st_mtime_ns))
+        return True
 
     def _link(self, folder: int, name: bytes, path: str, found: Optional[Found], target: bytes) -> None:
         if found is None or found.kind == "dir":

@@ -13,12 +13,15 @@ import time
 from contextlib import suppress
 from typing import Any, Dict, Optional
 
+from devpod_rp.agent.files import libc
 from devpod_rp.agent.sync.batch import Item
 
 NO_LINKS = frozenset({errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
 """What link(2) says on a file system without hard links."""
 
 WRITE = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_HOLE_BYTES = 64 << 10
+_ZEROS = bytes(_HOLE_BYTES)
 _UNNAMED = os.O_WRONLY | getattr(os, "O_TMPFILE", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -33,7 +36,8 @@ class Staged:
     def set_times(self, item: Item) -> None:
         mtime = item.get("mtime_ns")
         if isinstance(mtime, int):
-            os.utime(self.descriptor, ns=(time.time_ns(), mtime))
+            with suppress(OverflowError):  # a time that no file can have is no reason to refuse the content
+                os.utime(self.descriptor, ns=(time.time_ns(), mtime))
 
     def appear(self, folder: int, name: bytes) -> None:
         """Become *name* in the open *folder*; raises FileExistsError when something is there already."""
@@ -54,6 +58,26 @@ class Staged:
             self.path = self._spare
         os.rename(self.path, name, dst_dir_fd=folder)
         self.path = None
+
+    def exchange(self, kept: bytes, folder: int, name: bytes) -> bool:
+        """Become *name* in the open *folder*, while what was there becomes *kept*, a free path on the same file system.
+
+        At no instant is either name absent. False, with nothing changed, where the system cannot do that.
+        """
+        if _exchange_works.get(os.path.dirname(self._spare)) is False:
+            return False
+        if self.path is None:
+            self._link(kept, None)
+        else:
+            os.rename(self.path, kept)
+        self.path = kept
+        works = _exchange_works[os.path.dirname(self._spare)] = libc.exchange(kept, name, folder)
+        if works:
+            self.path = None
+        else:
+            os.rename(kept, self._spare)
+            self.path = self._spare
+        return works
 
     def close(self) -> None:
         """Let go; content that has no other name by now is gone."""
@@ -120,9 +144,24 @@ class Staging:
 
 
 _unnamed_works: Dict[bytes, bool] = {}
+_exchange_works: Dict[bytes, bool] = {}
 
 
 def write(descriptor: int, data: Any) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
+
+
+def write_sparsely(descriptor: int, offset: int, data: bytes) -> None:
+    """Put *data* at *offset*; zeros at the end of the file are left as a hole."""
+    view = memoryview(data)
+    end = os.fstat(descriptor).st_size
+    for start in range(0, len(view), _HOLE_BYTES):
+        block, at = view[start : start + _HOLE_BYTES], offset + start
+        if at >= end and block == _ZEROS[: len(block)]:
+            os.ftruncate(descriptor, at + len(block))
+        else:
+            os.lseek(descriptor, at, os.SEEK_SET)
+            write(descriptor, block)
+        end = max(end, at + len(block))

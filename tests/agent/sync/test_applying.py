@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from devpod_rp.agent.files import libc
 from devpod_rp.agent.sync import applying, roots
 from devpod_rp.agent.sync.batch import packed
 from devpod_rp.agent.sync.staging import Staging
@@ -250,6 +251,55 @@ def test_a_folder_swapped_for_a_link_at_any_moment_leads_nowhere(pod: Pod, tmp_p
         swapper.join()
     assert list(outside.iterdir()) == []
     assert pod.litter() == []
+
+
+def test_what_is_saved_in_the_very_moment_of_the_replacement_is_never_lost(pod: Pod) -> None:
+    """Somebody replaces the file again and again; each of those versions is there, was replaced by the next, or lies in
+    the trash. The exchange tells the writer what it took away, so that the sum can be made."""
+    if not libc.exchange(*_two_files(pod.volume)):
+        pytest.skip("this kernel or file system cannot exchange two names")
+    pod.put("f", b"ours 0")
+    folder = os.open(pod.root, os.O_RDONLY)
+    written: set[bytes] = set()
+    taken: set[bytes] = set()
+    done = threading.Event()
+
+    def write() -> None:
+        while not done.is_set():
+            content = b"theirs %d" % len(written)
+            mine = pod.volume / "mine"
+            mine.write_bytes(content)
+            written.add(content)
+            libc.exchange(os.fsencode(mine), b"f", folder)
+            taken.add(mine.read_bytes())
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    replaced = 0
+    try:
+        for number in range(1, 800):
+            there = (pod.root / "f").read_bytes()
+            replaced += pod.put("f", b"ours %d" % number, old=version(there))["ok"] and there in written
+    finally:
+        done.set()
+        writer.join()
+        os.close(folder)
+    kept = set(_all_trash(pod)) | taken | {(pod.root / "f").read_bytes()}
+    assert written <= kept
+    assert replaced, "the two met at all"
+    assert pod.litter() == []
+
+
+def _two_files(volume: Path) -> tuple[bytes, bytes, int]:
+    for name in ("one", "other"):
+        (volume / name).touch()
+    return os.fsencode(volume / "one"), os.fsencode(volume / "other"), os.open(volume, os.O_RDONLY)
+
+
+def _all_trash(pod: Pod) -> Iterator[bytes]:
+    for moment in (pod.volume / ".devpod_rp/trash").glob("*/*"):
+        for path in moment.rglob("*"):
+            yield path.read_bytes()
 
 
 def test_a_replaced_root_is_noticed_before_anything_is_written(pod: Pod) -> None:
