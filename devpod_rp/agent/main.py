@@ -17,6 +17,7 @@ import threading
 import traceback
 from typing import Any, BinaryIO, Callable, Dict, Iterator, Mapping, Optional, Tuple
 
+from devpod_rp.agent.disk import operations as disk
 from devpod_rp.agent.exposure import examine, holdings
 from devpod_rp.agent.files import packing
 from devpod_rp.agent.machine import container, driver
@@ -88,6 +89,7 @@ OPERATIONS: Dict[str, Handler] = {
     **holdings.OPERATIONS,
     **driver.OPERATIONS,
     **persisting.OPERATIONS,
+    **disk.OPERATIONS,
     **post.OPERATIONS,
     **watching.OPERATIONS,
 }

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import stat
 import time
+from pathlib import Path
 from typing import Collection, Dict, Iterator, List, NamedTuple, Sequence, Set, Tuple
 
+from devpod_rp.agent.archive.covering import archived
 from devpod_rp.agent.exposure import manifest
 from devpod_rp.agent.files.changes import Change, Stamp, look
 from devpod_rp.agent.files.digests import ChangedWhileRead, content_digest, stamp_of
@@ -28,16 +30,24 @@ class Copies(NamedTuple):
 
 
 def find(
-    paths: Sequence[str], volumes: Sequence[str], budget: Budget, *, borders: Collection[str] = (), root: str = "/"
+    paths: Sequence[str],
+    volumes: Sequence[str],
+    budget: Budget,
+    *,
+    borders: Collection[str] = (),
+    root: str = "/",
+    proc: Path = Path("/proc"),
 ) -> Copies:
     """The *paths* whose content is also on one of *volumes*.
 
-    A file that a rescue saved and that has not changed since is known from the rescue's manifest without reading it.
+    A file that a rescue saved, or that an archive of the disk holds, and that has not changed since, is known from the
+    list of what was saved, without reading it.
     Others are compared with volume files of the same size. *borders* are mount points below the volumes that are not
     entered: what is mounted there need not be on the volume.
     """
     wanted = _present(paths, root)
     found = {path for volume in volumes for path in _rescued(wanted, root.rstrip("/") + volume)}
+    found |= archived(wanted, volumes, root=root, proc=proc)
     hunt = _Hunt({path: change for path, change in wanted.items() if path not in found}, budget, root)
     for volume in volumes:
         hunt.search(volume, borders)

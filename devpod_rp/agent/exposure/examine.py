@@ -12,7 +12,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tu
 from devpod_rp.agent.exposure import baseline as baselines
 from devpod_rp.agent.exposure import copies, dangling, packages, repositories
 from devpod_rp.agent.exposure.baseline import Baseline
-from devpod_rp.agent.files.changes import Change, Changes, changed_since, look
+from devpod_rp.agent.files.changes import Change, Changes, Witness, changed_since, look
 from devpod_rp.agent.files.digests import ChangedWhileRead, content_digest
 from devpod_rp.agent.machine import container, mounts, work
 from devpod_rp.agent.machine.container import Process
@@ -38,8 +38,14 @@ def survey_mounts(volume_paths: Optional[Sequence[str]] = None, *, proc: Path = 
     return mounts.survey(mounts.parse(text), volume_paths)
 
 
-def examine(volume_paths: Optional[Sequence[str]] = None, *, root: str = "/", proc: Path = Path("/proc")) -> Exposure:
-    """Look at the container disk below *root* with the mounts and the clock of *proc*.
+def examine(
+    volume_paths: Optional[Sequence[str]] = None,
+    *,
+    root: str = "/",
+    proc: Path = Path("/proc"),
+    witness: Optional[Witness] = None,
+) -> Exposure:
+    """Look at the container disk below *root* with the mounts and the clock of *proc*; *witness* sees all of it.
 
     Raises:
         OSError: /proc tells neither mounts nor start time; then nobody can say what would be lost.
@@ -49,7 +55,9 @@ def examine(volume_paths: Optional[Sequence[str]] = None, *, root: str = "/", pr
     baseline = baselines.load(root)
     oldest_new_ns = since_ns(baseline, proc)
     seals = container.Seals(proc)
-    changes = changed_since(oldest_new_ns, survey, seals=seals, root=root, leave_out=(baselines.DIRECTORY,))
+    changes = changed_since(
+        oldest_new_ns, survey, seals=seals, root=root, leave_out=(baselines.DIRECTORY,), witness=witness
+    )
     if baseline is not None:
         changes = changes._replace(found=[change for change in changes.found if not baseline.covers(change)])
     return Exposure(survey, baseline, oldest_new_ns, changes)
@@ -171,7 +179,7 @@ def _copies(root: str, proc: Path, request: Request) -> Iterator[Tuple[Dict[str,
     budget = copies.Budget(
         seconds=float(request.header.get("seconds", 20.0)), size_bytes=int(request.header.get("bytes", 4 << 30))
     )
-    found = copies.find(paths, survey.volumes, budget, borders=survey.roles, root=root)
+    found = copies.find(paths, survey.volumes, budget, borders=survey.roles, root=root, proc=proc)
     yield {"complete": found.complete}, json.dumps(sorted(found.paths)).encode("ascii")
 
 

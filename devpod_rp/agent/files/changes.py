@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import Collection, Dict, List, NamedTuple, Optional
+from typing import Callable, Collection, Dict, List, NamedTuple, Optional
 
 from devpod_rp.agent.files.places import OPEN_FOLDER
 from devpod_rp.agent.machine.container import Seals
@@ -45,8 +45,18 @@ class Changes(NamedTuple):
     scanned: int
 
 
+Witness = Callable[[str, os.stat_result], None]
+"""Is told of every name that the walk comes by, folders as well, whether it is new or not."""
+
+
 def changed_since(
-    since_ns: int, survey: Survey, *, seals: Seals, root: str = "/", leave_out: Collection[str] = ()
+    since_ns: int,
+    survey: Survey,
+    *,
+    seals: Seals,
+    root: str = "/",
+    leave_out: Collection[str] = (),
+    witness: Optional[Witness] = None,
 ) -> Changes:
     """Every regular file and symbolic link on the container disk whose ctime is *since_ns* or later.
 
@@ -55,7 +65,7 @@ def changed_since(
     directories (as paths on the pod) that are our own.
     """
     prefix = root.rstrip("/")
-    walk = _Walk(since_ns, prefix, seals)
+    walk = _Walk(since_ns, prefix, seals, witness)
     borders = {prefix + point for point in survey.roles if point != "/"} | {prefix + path for path in leave_out}
     for point in survey.container_points:
         walk.descend(prefix + point if point != "/" else prefix or "/", borders)
@@ -75,8 +85,9 @@ def look(path: str, *, root: str = "/") -> Change:
 
 
 class _Walk:
-    def __init__(self, since_ns: int, prefix: str, seals: Seals) -> None:
+    def __init__(self, since_ns: int, prefix: str, seals: Seals, witness: Optional[Witness]) -> None:
         self._since_ns = since_ns
+        self._witness = witness
         self._cut = len(prefix)
         self._seals = seals
         self.found: List[Change] = []
@@ -101,6 +112,7 @@ class _Walk:
 
     def _read(self, descriptor: int, directory: str, borders: Collection[str], waiting: List[str]) -> None:
         since_ns = self._since_ns
+        witness = self._witness
         inside = directory if directory.endswith("/") else directory + "/"
         scanned = 0
         # Scanning the descriptor lets every stat below be relative to it: no path is resolved from the top again.
@@ -111,9 +123,13 @@ class _Walk:
                         child = inside + entry.name
                         if child not in borders:
                             waiting.append(child)
+                            if witness is not None:
+                                witness(child[self._cut :], entry.stat(follow_symlinks=False))
                         continue
                     scanned += 1
                     status = entry.stat(follow_symlinks=False)
+                    if witness is not None:
+                        witness((inside + entry.name)[self._cut :], status)
                     if status.st_ctime_ns >= since_ns:
                         self._add(inside + entry.name, entry.name, descriptor, status)
                 except OSError as error:

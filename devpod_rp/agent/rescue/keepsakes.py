@@ -124,7 +124,9 @@ def at_stake(
         and not _points_into(change, exposure)
     ]
     paths = [change.path for change in alive]
-    found = copies.find(paths, exposure.survey.volumes, comparing, borders=exposure.survey.roles, root=root).paths
+    found = copies.find(
+        paths, exposure.survey.volumes, comparing, borders=exposure.survey.roles, root=root, proc=proc
+    ).paths
     return Stake([each for each in alive if each.path not in found], exposure.changes.problems, exposure)
 
 
