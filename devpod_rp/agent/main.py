@@ -15,15 +15,12 @@ import socket
 import sys
 import threading
 import traceback
-from typing import Any, BinaryIO, Callable, Dict, Iterator, Mapping, Optional, Tuple
+from typing import Any, BinaryIO, Callable, Iterator, Mapping, Optional, Tuple
 
-from devpod_rp.agent.disk import operations as disk
-from devpod_rp.agent.exposure import examine, holdings
+from devpod_rp.agent import operations
 from devpod_rp.agent.files import packing
-from devpod_rp.agent.machine import container, driver
-from devpod_rp.agent.rescue import emergency, persisting, rescues, restoring, stakes, taking
-from devpod_rp.agent.sync import applying, fetch, lease, reuse, roots, survey, watching
-from devpod_rp.agent.watchdog import post
+from devpod_rp.agent.machine import container
+from devpod_rp.agent.sync import lease
 from devpod_rp.agent.wire import (
     PROTOCOL,
     Frame,
@@ -31,13 +28,12 @@ from devpod_rp.agent.wire import (
     Header,
     Refusal,
     Request,
-    Standing,
     WireError,
     read_frame,
     write_frame,
 )
 
-PING = "ping"
+PING, HELLO = "ping", "system.hello"
 # How long the step in hand may take to end once nobody waits for it; after that it ends with the process.
 _GRACE_SECONDS = 5.0
 _PARENT_CHECK_SECONDS = 2.0
@@ -73,38 +69,15 @@ def hello(_request: Request) -> Iterator[Tuple[Header, bytes]]:
     )
 
 
-OPERATIONS: Dict[str, Handler] = {
-    "system.hello": hello,
-    **roots.OPERATIONS,
-    **lease.OPERATIONS,
-    **survey.OPERATIONS,
-    **applying.OPERATIONS,
-    **fetch.OPERATIONS,
-    **reuse.OPERATIONS,
-    **examine.OPERATIONS,
-    **rescues.OPERATIONS,
-    **restoring.OPERATIONS,
-    **taking.OPERATIONS,
-    **emergency.OPERATIONS,
-    **holdings.OPERATIONS,
-    **driver.OPERATIONS,
-    **persisting.OPERATIONS,
-    **disk.OPERATIONS,
-    **post.OPERATIONS,
-    **watching.OPERATIONS,
-}
-STANDING: Dict[str, Standing] = {**watching.STANDING, **stakes.OPERATIONS}
-
-
 def serve(
     source: BinaryIO,
     sink: BinaryIO,
-    operations: Mapping[str, Handler] = OPERATIONS,
+    carried_out: Mapping[str, Handler] = operations.ONE_BY_ONE,
     *,
     give_up: Callable[[], None] = lambda: os._exit(1),
 ) -> None:
     """Answer the requests in *source* on *sink* until *source* ends; *give_up* is called when a step then hangs."""
-    service = _Service(source, sink, operations, give_up)
+    service = _Service(source, sink, carried_out, give_up)
     threading.Thread(target=service.read, name="agent-reader", daemon=True).start()
     threading.Thread(target=service.watch_parent, name="agent-parent", daemon=True).start()
     service.work()
@@ -134,11 +107,11 @@ class _Disconnected(Exception):
 
 class _Service:
     def __init__(
-        self, source: BinaryIO, sink: BinaryIO, operations: Mapping[str, Handler], give_up: Callable[[], None]
+        self, source: BinaryIO, sink: BinaryIO, carried_out: Mapping[str, Handler], give_up: Callable[[], None]
     ) -> None:
         self._source = source
         self._sink = sink
-        self._operations = operations
+        self._carried_out = carried_out
         self._give_up = give_up
         self._requests: "queue.Queue[Optional[Request]]" = queue.Queue()
         self._writing = threading.Lock()
@@ -216,8 +189,11 @@ class _Service:
 
     def _carry_out(self, number: Any, request: Request) -> None:
         name = request.header.get("op")
-        operation = self._operations.get(name) if isinstance(name, str) else None
-        if operation is None:
+        if isinstance(name, str) and name in self._carried_out:
+            operation = self._carried_out[name]
+        elif name == HELLO:
+            operation = hello
+        else:
             raise Refusal("bad-request", "this agent knows no operation {0!r}".format(name))
         # Held back by one, because only the end of the iteration tells which reply is the last.
         held: Optional[Tuple[Header, bytes]] = None
@@ -238,7 +214,7 @@ class _Service:
         self._send(number, header, body, more=False)
 
     def _carry_on(self, number: Any, request: Request) -> None:
-        for header, body in STANDING[request.header["op"]](request, self._closing):
+        for header, body in operations.STANDING[request.header["op"]](request, self._closing):
             self._send(number, header, body, more=True)
         self._send(number, {}, b"", more=False)
 
@@ -257,7 +233,7 @@ class _Service:
 
 
 def _stands(op: Any) -> bool:
-    return isinstance(op, str) and op in STANDING
+    return isinstance(op, str) and op in operations.STANDING
 
 
 def _describe(error: BaseException) -> str:

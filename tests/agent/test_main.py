@@ -10,7 +10,8 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from devpod_rp.agent.main import OPERATIONS, serve
+from devpod_rp.agent import operations
+from devpod_rp.agent.main import serve
 from devpod_rp.agent.wire import Frame, Handler, Header, Refusal, Request, read_frame, write_frame
 
 Reply = Iterator[tuple[Header, bytes]]
@@ -207,7 +208,7 @@ def test_a_step_that_hangs_after_the_end_is_given_up() -> None:
 
 
 def test_hello_says_which_protocol_and_where() -> None:
-    talk = Conversation(OPERATIONS)
+    talk = Conversation(operations.ONE_BY_ONE)
     talk.ask(1, "system.hello")
     hello = talk.answer()
     assert hello["protocol"] == 1

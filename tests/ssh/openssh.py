@@ -22,7 +22,11 @@ def find_sshd() -> str | None:
 
 
 class OpenSshServer:
-    def __init__(self, sshd: str, directory: Path, authorized: str, *, port: int | None = None) -> None:
+    """With *home* nothing of the user's own is read by the shells that it starts."""
+
+    def __init__(
+        self, sshd: str, directory: Path, authorized: str, *, port: int | None = None, home: Path | None = None
+    ) -> None:
         directory.mkdir(mode=0o700)
         key = new_host_key()
         self.host_key: HostKey = as_host_key(key)
@@ -39,7 +43,7 @@ class OpenSshServer:
             f"AuthorizedKeysFile {directory}/authorized_keys\n"
             f"PidFile {directory}/pid\n"
             "StrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
-            "PermitRootLogin prohibit-password\nMaxSessions 64\n"
+            "PermitRootLogin prohibit-password\nMaxSessions 64\n" + (f"SetEnv HOME={home}\n" if home else "")
         )
         self._command = [sshd, "-D", "-e", "-f", str(directory / "sshd_config")]
 

@@ -59,4 +59,4 @@ def _cpu_seconds() -> float:
     return time.thread_time() + children.ru_utime + children.ru_stime
 
 
-OPERATIONS = operations()
+STANDING = operations()
