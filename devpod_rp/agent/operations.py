@@ -23,6 +23,7 @@ _ONE_BY_ONE = {
     "sync.reuse": ("files.blocks", "files.reuse"),
     "exposure.examine": ("exposure.baseline", "exposure.scan", "exposure.copies", "exposure.digests"),
     "exposure.holdings": ("volume.holdings", "volume.digests", "volume.repositories"),
+    "replay.running": ("replay.note", "replay.offer", "replay.run", "replay.decline"),
     "rescue.rescues": ("rescue.copy", "rescue.list"),
     "rescue.restoring": ("rescue.restore",),
     "rescue.taking": ("take.look", "take.whole", "take.slice", "take.digest"),

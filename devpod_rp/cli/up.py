@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from devpod_rp.cli import first_upload, plan_view, render, ui
+from devpod_rp.cli import first_upload, plan_view, render, replay, ui
 from devpod_rp.cli.options import cloud_option, json_option, name_argument, template_names, yes_option
 
 if TYPE_CHECKING:
@@ -51,6 +51,9 @@ Parsed = TypeVar("Parsed")
 @click.option("--lid-stop", metavar="TIME", help="Stop the pod when the laptop is gone for so long (20m); or never.")
 @click.option("--wait-capacity", metavar="TIME", help="Keep asking for so long (30m, 2h) while nothing is free.")
 @click.option("--without-gpu", is_flag=True, help="Start a stopped pod without its GPU, to get at its files.")
+@click.option(
+    "--replay/--no-replay", "wanted_back", default=None, help="Install again what the last container had installed."
+)
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @yes_option
 @json_option
@@ -70,6 +73,7 @@ def up(
     bid: float | None,
     wait_capacity: str | None,
     without_gpu: bool,
+    wanted_back: bool | None,
     variables: tuple[str, ...],
     **flags: Any,
 ) -> int:
@@ -77,6 +81,7 @@ def up(
 
     Running it twice is harmless. Before anything is billed it shows its plan and asks.
     """
+    from devpod_rp.errors import ExitCode
     from devpod_rp.lifecycle.first_upload import look
     from devpod_rp.lifecycle.refused import StartRefused
     from devpod_rp.lifecycle.up import up as bring_up
@@ -113,7 +118,14 @@ def up(
         _agree(plan, uploads, yes, as_json)
     try:
         with ui.progress() as progress:
-            ready = bring_up(plan, progress, wait_seconds=wait_seconds, without_gpu=without_gpu)
+            ready = bring_up(
+                plan,
+                progress,
+                wait_seconds=wait_seconds,
+                without_gpu=without_gpu,
+                wanted_back=wanted_back,
+                decide_replay=replay.decider(as_json),
+            )
     except StartRefused as refused:
         if not ui.interactive(as_json):
             raise
@@ -122,7 +134,7 @@ def up(
         render.document(document(ready))
     else:
         summary(ready)
-    return 0
+    return ExitCode.UNEXPECTED if ready.replayed.failed else ExitCode.DONE
 
 
 def _another_way(refused: StartRefused) -> int:
@@ -230,7 +242,7 @@ def document(ready: Ready) -> dict[str, Any]:
 
     described = describe(ready.environment, ready.sync)
     described["limits"] = {**described["limits"], "in_pod": ready.watch.in_pod, "refusal": ready.watch.refusal}
-    return {**described, "created": ready.created}
+    return {**described, "created": ready.created, "replay": ready.replayed.as_json()}
 
 
 def summary(ready: Ready) -> None:
@@ -245,6 +257,7 @@ def summary(ready: Ready) -> None:
         click.echo(f"  It stops by itself: {ready.watch.spoken}")
     if sync.get("conflicts"):
         click.echo(f"  {len(sync['conflicts'])} conflicts: devpod-rp sync conflicts")
+    replay.tell(ready.replayed, environment.name)
     click.echo("Try next:")
     for line in (f"ssh {environment.host_alias}", "devpod-rp open", "devpod-rp stop"):
         click.echo(f"  {line}")

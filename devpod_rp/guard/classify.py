@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from devpod_rp.agent.exposure.recipes import package
 from devpod_rp.agent.machine.mounts import lies_below
-from devpod_rp.guard.rules import Kind, Rules
+from devpod_rp.guard.rules import Kind, Recipe, Rules
 
 OTHER = Kind("other", "unknown kind", rank=99)
 
@@ -52,14 +53,22 @@ class Risk:
 
 @dataclass(frozen=True)
 class Rebuildable:
-    """Something that is lost and comes back with the command *how*."""
+    """Something that is lost and comes back with the command *how*.
+
+    *batch* is the beginning of *how* after which others can be named as well, *mark* the path that is there once it is
+    there (empty where it comes back by itself), *needs* a path that *how* needs.
+    """
 
     kind: str
     name: str
     how: str
+    batch: str = ""
+    mark: str = ""
+    needs: str = ""
+    size: int = 0
 
     def as_json(self) -> dict[str, object]:
-        return {"kind": self.kind, "name": self.name, "how": self.how}
+        return {"kind": self.kind, "name": self.name, "how": self.how, "size": self.size}
 
 
 @dataclass(frozen=True)
@@ -89,7 +98,7 @@ def judge(found: Iterable[Found], rules: Rules, volume_path: str | None) -> Verd
     first such name. A link into the volume loses nothing but itself, so it is listed and is no sole copy.
     """
     risks: dict[str, Risk] = {}
-    rebuildable: dict[Rebuildable, None] = {}
+    rebuildable: dict[tuple[str, str], Rebuildable] = {}
     left_out: dict[str, LeftOut] = {}
     for one in sorted(found, key=lambda one: one.path):
         rule = _no_loss(one, rules)
@@ -99,9 +108,9 @@ def judge(found: Iterable[Found], rules: Rules, volume_path: str | None) -> Verd
             continue
         recipe = None if rules.own_precious.match(one.path) else rules.rebuildable.match(one.path)
         if recipe is not None:
-            words = recipe.words
-            subject = recipe.subject
-            rebuildable[Rebuildable(subject.kind, subject.name.format(**words), subject.how.format(**words))] = None
+            made = _made(recipe.subject, recipe.words)
+            before_it = rebuildable.get((made.name, made.mark), made)
+            rebuildable[(made.name, made.mark)] = replace(before_it, size=before_it.size + one.size)
             continue
         key = one.inode or one.path
         if key in risks:
@@ -110,7 +119,7 @@ def judge(found: Iterable[Found], rules: Rules, volume_path: str | None) -> Verd
             risks[key] = _risk(one, rules, volume_path)
     return Verdict(
         tuple(most_precious_first(risks.values(), rules)),
-        tuple(rebuildable),
+        tuple(rebuildable.values()),
         tuple(left_out[name] for name in left_out),
     )
 
@@ -129,6 +138,10 @@ def rescue_order(risks: Iterable[Risk]) -> list[Risk]:
     every = list(risks)
     kinds = {kind: rank for rank, kind in enumerate(dict.fromkeys(risk.kind for risk in every))}
     return sorted(every, key=lambda risk: (kinds[risk.kind], -risk.mtime_ns, risk.size, risk.path))
+
+
+def _made(recipe: Recipe, words: Mapping[str, str]) -> Rebuildable:
+    return Rebuildable(**package(recipe.kind, recipe.name, recipe.how, words, by_itself=recipe.by_itself)._asdict())
 
 
 def _no_loss(one: Found, rules: Rules) -> LeftOut | None:

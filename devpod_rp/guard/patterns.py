@@ -17,6 +17,8 @@ _ANY_TOP = ""
 
 @dataclass(frozen=True)
 class Match(Generic[Subject]):
+    """*words* are those that the pattern captured, and ``mark``: the folder that it means all of, or the file."""
+
     subject: Subject
     words: dict[str, str]
 
@@ -43,7 +45,11 @@ class Matcher(Generic[Subject]):
         self._words: dict[int, list[re.Pattern[str]]] = {}
         for index, pattern in sorted(entry for entries in (*by_top.values(), anywhere) for entry in entries):
             if _WORD.search(pattern):
-                self._words.setdefault(index, []).append(re.compile(_regex(pattern, named=True), re.DOTALL))
+                self._words.setdefault(index, []).append(re.compile(_marked(pattern), re.DOTALL))
+
+    def named_expressions(self) -> list[tuple[str, Subject]]:
+        """As :meth:`expressions`, with a group for each word, and one called ``mark`` for what *path* lies in."""
+        return [(_marked(pattern), self._subjects[index]) for index, pattern in self._patterns]
 
     def expressions(self) -> list[tuple[str, Subject]]:
         """Every pattern as a regular expression for whole paths, with its subject, in the order of the table."""
@@ -88,6 +94,12 @@ def _top(pattern: str) -> str:
         return _ANY_TOP
     first = pattern[1:].partition("/")[0]
     return _ANY_TOP if re.search(r"[*?\[{]", first) else first
+
+
+def _marked(pattern: str) -> str:
+    """A pattern with named words; ``mark`` is the folder whose whole content it means, or the one file."""
+    folder = pattern.endswith("/**")
+    return f"(?P<mark>{_regex(pattern[:-3] if folder else pattern, named=True)}){'/.*' if folder else ''}"
 
 
 def _regex(pattern: str, *, named: bool) -> str:

@@ -14,8 +14,8 @@ class Repository:
     """A repository outside the volume, as the agent saw it.
 
     *unpushed* counts the commits that no remote has, by branch ("HEAD": detached, "tags": under no branch). With
-    *sole_copy* its history would be lost; else *how* clones it again, and only what is uncommitted or untracked is
-    at risk, file by file. *unknown* says why nobody could look into it.
+    *sole_copy* its history would be lost; else *comes_back* tells how to clone it, and only what is uncommitted or
+    untracked is at risk, file by file. *unknown* says why nobody could look into it.
     """
 
     path: str
@@ -27,7 +27,7 @@ class Repository:
     untracked: int
     remotes: tuple[str, ...]
     sole_copy: bool
-    how: str | None
+    comes_back: Rebuildable | None
     unknown: str | None
 
     def wording(self) -> str:
@@ -69,7 +69,7 @@ def read(document: Mapping[str, Any]) -> Repository:
         untracked=document["untracked"],
         remotes=tuple(document["remotes"]),
         sole_copy=document["sole_copy"],
-        how=document["how"],
+        comes_back=Rebuildable(**document["package"]) if document["package"] else None,
         unknown=document["unknown"],
     )
 
@@ -82,7 +82,7 @@ def relevant(repositories: Iterable[Repository], risks: Iterable[Risk]) -> tuple
 
 def clones(repositories: Iterable[Repository]) -> tuple[Rebuildable, ...]:
     """Those that come back with one command."""
-    return tuple(Rebuildable("git", each.path, each.how) for each in repositories if each.how)
+    return tuple(each.comes_back for each in repositories if each.comes_back)
 
 
 def explained(risks: Iterable[Risk], repositories: Sequence[Repository]) -> list[Risk]:

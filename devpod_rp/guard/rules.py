@@ -28,11 +28,18 @@ class Rule:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Something that comes back by itself; *name* and *how* may use the words its pattern captured."""
+    """Something that can be had again. *name* and *how* may use the words that its pattern captured, and ``{folder}``.
+
+    That is the folder around what the pattern means as a whole. With *by_itself*, *how* is no command.
+    """
 
     kind: str
     name: str
     how: str
+    by_itself: bool = False
+
+    def as_wire(self, pattern: str) -> tuple[str, str, str, str, bool]:
+        return (pattern, self.kind, self.name, self.how, self.by_itself)
 
 
 @dataclass(frozen=True)
@@ -92,6 +99,16 @@ def no_loss(rules: Rules) -> list[list[tuple[str, bool]]]:
     ]
 
 
+def recipes(rules: Rules) -> list[tuple[str, str, str, str, bool]]:
+    """What *rules* says that can be had again, as plain data for the pod (``agent/exposure/recipes.py``)."""
+    return [recipe.as_wire(pattern) for pattern, recipe in rules.rebuildable.named_expressions()]
+
+
+def noting(name: str, rules: Rules) -> dict[str, Any]:
+    """What the pod needs to note for environment *name* what is installed (``agent/rescue/noting.py``)."""
+    return {"name": name, "recipes": recipes(rules)}
+
+
 def parse(text: str) -> Rules:
     """Rules from the text of such a table.
 
@@ -104,7 +121,10 @@ def parse(text: str) -> Rules:
         noise=Matcher([(_rule(table), table["paths"]) for table in document.get("noise", [])]),
         history=Matcher([(_rule(table), table["paths"]) for table in document.get("history", [])]),
         rebuildable=Matcher(
-            [(Recipe(table["kind"], table["name"], table["how"]), table["paths"]) for table in document["rebuildable"]]
+            [
+                (Recipe(**{key: table[key] for key in table if key != "paths"}), table["paths"])
+                for table in document["rebuildable"]
+            ]
         ),
         precious=Matcher(
             [(Kind(table["kind"], table["reason"], rank), table["paths"]) for rank, table in enumerate(kinds)]

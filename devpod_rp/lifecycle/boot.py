@@ -97,7 +97,12 @@ def _arm(environment: Environment, link: AgentLink) -> None:
     from devpod_rp.guard import rules
     from devpod_rp.pod import bootstrap
 
-    orders = {"volume": look.volume_path(environment), "no_loss": rules.no_loss(rules.of_spec(environment.spec))}
+    table = rules.of_spec(environment.spec)
+    orders = {
+        "volume": look.volume_path(environment),
+        "no_loss": rules.no_loss(table),
+        "noting": rules.noting(environment.name, table),
+    }
     link.call("emergency.arm", bootstrap.emergency_program(), orders=orders)
 
 

@@ -105,11 +105,13 @@ def deliver(environment: Environment, link: AgentLink) -> Watch:
     from devpod_rp.pod import bootstrap
 
     limits = limits_of(environment)
+    table = rules.of_spec(environment.spec)
     orders = {
         "api_url": clouds.of_environment(environment).url,
         "volume": look.volume_path(environment),
         "limits": limits._asdict(),
-        "no_loss": rules.no_loss(rules.of_spec(environment.spec)),
+        "no_loss": rules.no_loss(table),
+        "noting": rules.noting(environment.name, table),
         "keeper_leads": environment.spec["sync"]["enabled"],
     }
     body = bootstrap.watchdog_program() if limits.any else b""

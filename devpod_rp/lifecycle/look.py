@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from devpod_rp.guard.download import Download
     from devpod_rp.guard.report import Report
     from devpod_rp.guard.rescue import Rescue
+    from devpod_rp.pod.link import AgentLink
 
 _ROUNDS = 5
 _NAMED = 5
@@ -50,14 +51,28 @@ def check(environment: Environment, progress: Progress = silent) -> Report:
     progress(Event("guard", "Looking for files that exist only on the container disk"))
     link = connect.open_link(environment)
     try:
-        return inspect(
+        report = inspect(
             link,
             volume_path=volume_path(environment),
             rules=rules.of_spec(environment.spec),
             folder=Path(environment.folder),
         )
+        _note(environment, report, link, progress)
+        return report
     finally:
         link.close()
+
+
+def _note(environment: Environment, report: Report, link: AgentLink, progress: Progress) -> None:
+    """Note what is installed; packages are nobody's work, so a note that fails is told and stops nothing."""
+    from devpod_rp.guard import replay
+
+    if environment.volume.kind == "none" or report.volume_missing:
+        return
+    try:
+        replay.note(link, environment.volume.path, environment.name, report.rebuildable)
+    except replay.ReplayRefused as refused:
+        progress(Event("guard", refused.message, warning=True))
 
 
 def rescue(environment: Environment, progress: Progress = silent) -> tuple[Report, Rescue | None]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from devpod_rp import environments
 from devpod_rp.environments import Environment
 from devpod_rp.errors import UnreachableError
-from devpod_rp.lifecycle import boot, clouds, hosts
+from devpod_rp.lifecycle import boot, clouds, hosts, replay
 from devpod_rp.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -83,4 +83,6 @@ def _up_again(environment: Environment, client: RunPod, progress: Progress) -> E
     known = boot.hand_over(running, spec, client, progress)
     saved = environments.save(dataclasses.replace(known, status="RUNNING"))
     hosts.write_ssh_config()
+    if spec.persist.replay is True:
+        replay.bring_back(saved, spec.persist, replay.nobody, progress)
     return saved

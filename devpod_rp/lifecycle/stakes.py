@@ -23,7 +23,7 @@ class Stake:
 
 
 def stake(environment: Environment, link: AgentLink) -> Stake:
-    """Count what is at risk, at the lowest priority and beside whatever the agent does otherwise.
+    """Count what is at risk, and note what is installed, at the lowest priority and beside whatever the agent does.
 
     Raises:
         DevpodError: the agent cannot look, or is gone.
@@ -31,8 +31,9 @@ def stake(environment: Environment, link: AgentLink) -> Stake:
     from devpod_rp.guard import rules
 
     found: Stake | None = None
-    tables = rules.no_loss(rules.builtin())
-    for frame in link.stream("stakes.look", volume=look.volume_path(environment), no_loss=tables):
+    table = rules.of_spec(environment.spec)
+    no_loss, noting = rules.no_loss(table), rules.noting(environment.name, table)
+    for frame in link.stream("stakes.look", volume=look.volume_path(environment), no_loss=no_loss, noting=noting):
         if "files" in frame.header:
             header = frame.header
             found = Stake(int(header["files"]), int(header["bytes"]), float(header["cpu_seconds"]))

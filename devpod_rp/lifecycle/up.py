@@ -23,6 +23,7 @@ from devpod_rp.lifecycle import (
     persist,
     placement,
     provision,
+    replay,
     syncing,
     volumes,
 )
@@ -33,6 +34,7 @@ from devpod_rp.lifecycle.refused import StartRefused, choices
 from devpod_rp.progress import Event, Progress
 
 if TYPE_CHECKING:
+    from devpod_rp.guard.replay import Replayed
     from devpod_rp.runpod.client import RunPod
     from devpod_rp.spec.model import EnvironmentSpec
 
@@ -48,14 +50,24 @@ class Ready:
     sync: dict[str, Any]
     created: bool
     watch: limits.Watch
+    replayed: Replayed
 
 
-def up(plan: Plan, progress: Progress, *, wait_seconds: float = 0.0, without_gpu: bool = False) -> Ready:
+def up(
+    plan: Plan,
+    progress: Progress,
+    *,
+    wait_seconds: float = 0.0,
+    without_gpu: bool = False,
+    wanted_back: bool | None = None,
+    decide_replay: replay.Decide = replay.nobody,
+) -> Ready:
     """Carry out *plan*: provision, connect, write the SSH configuration, synchronise, hand over to the keeper.
 
     With *wait_seconds* it keeps asking for so long while nothing is free. A pod or network volume that this call
     created and could not hand over is deleted again: nobody has had a chance to put anything on it, and it would bill.
     What existed before is never ended here. *without_gpu* starts a stopped GPU pod without one, to get at its files.
+    *wanted_back* and *decide_replay* say whether what the last container had installed comes back (`lifecycle.replay`).
 
     Raises:
         StartRefused: the pod's host has no free GPU; the error holds the ways on.
@@ -80,7 +92,10 @@ def up(plan: Plan, progress: Progress, *, wait_seconds: float = 0.0, without_gpu
     if plan.spec.git_identity:
         git_identity.share(environment, progress)
     hooks.run(environment, plan.spec.hooks, progress)
-    return Ready(environment, sync, created, _watched(environment, progress))
+    # After the hooks: they are written for a fresh container, and what they installed is not missing any more.
+    watch = _watched(environment, progress)
+    replayed = replay.bring_back(environment, plan.spec.persist, decide_replay, progress, wanted=wanted_back)
+    return Ready(environment, sync, created, watch, replayed)
 
 
 def _with_wishes(environment: Environment, plan: Plan) -> Environment:

@@ -63,6 +63,7 @@ MEANINGS = {
     "guard.precious": "patterns of files that are at risk whatever the guard's own table says: ~/results/**, **/*.ckpt",
     "persist": "what of the container disk lives on the volume, so that a pod feels as it was left",
     "persist.defaults": "editor servers, shell history, git and Jupyter settings, caches of pip, uv, torch and HF",
+    "persist.replay": "install again what the last container had installed: true, false, or ask at a terminal",
     "persist.paths": "more of it, as ~/.config/mytool/ (a folder ends with /) or /etc/mytool.conf",
     "guard.ignore": "patterns of files that are no loss, unless precious: /scratch/**",
 }

@@ -119,11 +119,13 @@ class PersistSpec(_Part):
     """What of the container disk lives on the volume and is linked back at every start of the pod.
 
     *paths* begin with ``/`` or ``~/``; a folder ends with ``/``. *defaults*: also what `devpod_rp.spec.persist` lists,
-    and the caches of Hugging Face, torch, pip and uv, unless ``env`` puts them elsewhere.
+    and the caches of Hugging Face, torch, pip and uv, unless ``env`` puts them elsewhere. *replay*: whether what was
+    installed in the last container is installed in the next one; "ask" does so at a terminal only.
     """
 
     defaults: bool = True
     paths: tuple[str, ...] = ()
+    replay: bool | Literal["ask"] = "ask"
 
     @field_validator("paths")
     @classmethod

@@ -18,12 +18,16 @@ Keys = tuple[str, ...]
 
 # Read as text by the model itself: "$5", "never".
 _SPELLED = {("max_cost",)}
+# A decision, or that a person is to be asked for it.
+_ASKED = {("persist", "replay")}
 # Keys of a file that say which environment is meant, and are no part of the model.
 _BESIDE: dict[Keys, type] = {("name",): str}
 
 
 def mistyped(keys: Keys, value: object) -> str | None:
     """What is wrong with the type of *value* at *keys* in a file; None where that is the model's to judge."""
+    if keys in _ASKED:
+        return None if isinstance(value, bool) or value == "ask" else 'is true, false or "ask"'
     wanted = _scalars().get(keys)
     if wanted is None or (keys in _SPELLED and isinstance(value, str)):
         return None

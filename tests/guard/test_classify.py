@@ -119,7 +119,8 @@ def test_a_downloaded_model_comes_back_with_a_command():
     assert found.at_risk == ()
     [model] = found.rebuildable
     assert (model.kind, model.name) == ("huggingface", "meta-llama/Llama-3.1-8B")
-    assert model.how == "hf download meta-llama/Llama-3.1-8B"
+    assert model.how == "hf download meta-llama/Llama-3.1-8B --cache-dir /root/.cache/huggingface/hub"
+    assert (model.mark, model.size) == (hub, 30)
 
 
 def test_the_most_precious_comes_first_then_the_largest():

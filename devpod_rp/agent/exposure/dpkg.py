@@ -20,7 +20,7 @@ _UNPACK_NS = 2_000_000_000
 
 class Owned(NamedTuple):
     paths: Set[str]
-    new_packages: List[str]
+    new_packages: List[Tuple[str, str]]  # name, the list that dpkg keeps of its files
 
 
 def owned(changes: Mapping[str, Change], *, root: str = "/") -> Owned:
@@ -37,8 +37,8 @@ def owned(changes: Mapping[str, Change], *, root: str = "/") -> Owned:
     for path in lists:
         paths |= _links(prefix, changes[path], changes)
     automatic = _automatic(prefix)
-    names = sorted({os.path.basename(path)[: -len(".list")] for path in lists})
-    return Owned(paths, [name for name in names if name.split(":")[0] not in automatic])
+    names = sorted((os.path.basename(path)[: -len(".list")], path) for path in lists)
+    return Owned(paths, [(name, path) for name, path in names if name.split(":")[0] not in automatic])
 
 
 def _shipped(prefix: str) -> Iterator[Tuple[str, str]]:

@@ -146,7 +146,7 @@ def _scan(root: str, proc: Path, request: Request) -> Iterator[Tuple[Dict[str, A
     except ValueError as error:
         raise Refusal("unexpected", str(error)) from error
     changes, baseline = exposure.changes, exposure.baseline
-    owned = packages.owned(changes.found, root=root)
+    owned = packages.owned(changes.found, volumes=exposure.survey.volumes, root=root)
     kept = [change for change in changes.found if change.path not in owned.paths]
     cloned = repositories.examine(kept, exposure.survey.volumes, root=root)
     left = [change for change in kept if change.path not in cloned.paths]

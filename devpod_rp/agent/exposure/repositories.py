@@ -14,6 +14,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set
 from devpod_rp.agent.exposure import checkouts
 from devpod_rp.agent.exposure import git as gits
 from devpod_rp.agent.exposure.git import Git, GitFailed
+from devpod_rp.agent.exposure.packages import Package
 from devpod_rp.agent.exposure.remotes import Remotes, remotes
 from devpod_rp.agent.files.changes import Change
 
@@ -43,19 +44,27 @@ class Repository(NamedTuple):
     uncommitted: int
     untracked: int
     unknown: Optional[str] = None
+    bare: bool = False
 
     @property
     def sole_copy(self) -> bool:
         """Whether its history itself would be lost; uncommitted files are at risk one by one."""
         return bool(self.unknown or self.unpushed or self.stashes or self.staged)
 
+    @property
+    def package(self) -> Optional[Package]:
+        """How it comes back, if one command does it."""
+        if self.sole_copy or not self.remotes or not self.head:
+            return None
+        remote, path, what = (shlex.quote(each) for each in (self.remotes[0], self.path, self.branch or self.head))
+        if self.bare:
+            return Package("git", self.path, "git clone --bare {0} {1}".format(remote, path), mark=self.path + "/HEAD")
+        how = "git clone {0} {1} && git -C {1} checkout {2}".format(remote, path, what)
+        return Package("git", self.path, how, mark=self.path + "/.git")
+
     def as_json(self) -> Dict[str, Any]:
-        how = None
-        if not self.sole_copy and self.remotes and self.head:
-            how = "git clone {0} {1} && git -C {1} checkout {2}".format(
-                shlex.quote(self.remotes[0]), shlex.quote(self.path), shlex.quote(self.branch or self.head)
-            )
-        return dict(self._asdict(), sole_copy=self.sole_copy, how=how)
+        package = self.package
+        return dict(self._asdict(), sole_copy=self.sole_copy, package=package._asdict() if package else None)
 
 
 class Found(NamedTuple):
@@ -194,6 +203,7 @@ class _Look:
             checkout.staged,
             checkout.uncommitted,
             checkout.untracked,
+            bare=self._place.work_tree is None,
         )
 
     def comes_back(self) -> Set[str]:

@@ -21,6 +21,7 @@ from devpod_rp.agent.files.atomic import write_atomically
 from devpod_rp.agent.files.changes import Change
 from devpod_rp.agent.machine.container import identity
 from devpod_rp.agent.rescue import keepsakes
+from devpod_rp.agent.rescue.noting import Noting, note
 from devpod_rp.agent.rescue.saving import rescue
 from devpod_rp.agent.wire import Refusal, Request
 
@@ -45,6 +46,7 @@ def rescue_now(
     volume: str,
     no_loss: keepsakes.NoLoss,
     *,
+    noting: Optional[Noting] = None,
     seconds: float = _SECONDS,
     root: str = "/",
     proc: Path = Path("/proc"),
@@ -57,14 +59,15 @@ def rescue_now(
         Refusal: *volume* is no mounted volume, or the disk's baseline cannot be read.
     """
     deadline = time.monotonic() + seconds
-    stake = keepsakes.at_stake(volume, no_loss, _COMPARING, root=root, proc=proc)
+    recipes = noting.recipes if noting is not None else ()
+    stake = keepsakes.at_stake(volume, no_loss, _COMPARING, recipes=recipes, root=root, proc=proc)
     waiting = sorted(stake.changes, key=lambda each: (each.stamp.size, -each.stamp.mtime_ns))
     folder = root.rstrip("/") + os.path.join(volume, manifest.RESCUES)
     os.makedirs(folder, mode=0o700, exist_ok=True)
-    note = os.path.join(folder, time.strftime("preempted-%Y%m%dT%H%M%SZ.json", time.gmtime()))
+    listing = os.path.join(folder, time.strftime("preempted-%Y%m%dT%H%M%SZ.json", time.gmtime()))
     saved: List[str] = []
     limit = _FIRST_BATCH_BYTES
-    _write_note(note, saved, waiting)
+    _write_list(listing, saved, waiting)
     while waiting and time.monotonic() < deadline:
         batch = _batch(waiting, limit, _free_bytes(folder))
         if not batch:
@@ -75,16 +78,18 @@ def rescue_now(
         )
         saved += done
         waiting = [each for each in waiting if each.path not in set(done)]
-        _write_note(note, saved, waiting)
+        _write_list(listing, saved, waiting)
         if not complete or not done:
             break
         limit *= _GROWTH
+    # Last: what can be installed again is worth less than the time to save what cannot.
+    note(noting, volume, stake.packages, None, root=root, proc=proc)
     return Outcome(saved, {each.path: each.stamp.size for each in waiting})
 
 
 def arm(request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
-    """Op ``emergency.arm``: from now on the pod's first process can run us. *orders* hold ``volume`` and ``no_loss``;
-    the body is our own program.
+    """Op ``emergency.arm``: from now on the pod's first process can run us. *orders* hold ``volume``, ``no_loss`` and
+    ``noting``; the body is our own program.
     """
     orders = request.header.get("orders")
     try:
@@ -103,23 +108,24 @@ def arm(request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
 def main() -> None:
     """Run by the launcher script with the seconds that are left; what it did goes to the container's log."""
     with open(_ORDERS, "rb") as stream:
-        volume, no_loss = _parsed(json.loads(stream.read()))
+        volume, no_loss, noting = _parsed(json.loads(stream.read()))
     if volume is None:
         sys.stderr.write("emergency: there is no volume to save to\n")
         return
     try:
-        outcome = rescue_now(volume, no_loss, seconds=float(sys.argv[1]) if len(sys.argv) > 1 else _SECONDS)
+        seconds = float(sys.argv[1]) if len(sys.argv) > 1 else _SECONDS
+        outcome = rescue_now(volume, no_loss, noting=noting, seconds=seconds)
     except Refusal as refusal:
         sys.stderr.write("emergency: {0}\n".format(refusal.message))
         return
     sys.stderr.write("emergency: {0} files saved, {1} left\n".format(len(outcome.saved), len(outcome.left)))
 
 
-def _parsed(orders: Dict[str, Any]) -> Tuple[Optional[str], keepsakes.NoLoss]:
+def _parsed(orders: Dict[str, Any]) -> Tuple[Optional[str], keepsakes.NoLoss, Optional[Noting]]:
     volume = orders["volume"]
     if volume is not None and not isinstance(volume, str):
         raise ValueError("volume is no path")
-    return volume, keepsakes.NoLoss(orders["no_loss"])
+    return volume, keepsakes.NoLoss(orders["no_loss"]), Noting.from_wire(orders.get("noting"))
 
 
 def _batch(waiting: Sequence[Change], limit: int, free: int) -> List[Change]:
@@ -151,13 +157,13 @@ def _free_bytes(folder: str) -> int:
     return free.f_bavail * free.f_frsize
 
 
-def _write_note(note: str, saved: Sequence[str], left: Sequence[Change]) -> None:
+def _write_list(listing: str, saved: Sequence[str], left: Sequence[Change]) -> None:
     document = {
         "preempted": True,
         "saved": list(saved),
         "not_saved": [{"path": each.path, "size": each.stamp.size} for each in left],
     }
-    write_atomically(note, json.dumps(document, indent=1).encode("ascii"))
+    write_atomically(listing, json.dumps(document, indent=1).encode("ascii"))
 
 
 OPERATIONS = {"emergency.arm": arm}

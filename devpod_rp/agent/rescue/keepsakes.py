@@ -9,11 +9,14 @@ import re
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Pattern, Sequence, Tuple
 
-from devpod_rp.agent.exposure import copies, packages
+from devpod_rp.agent.exposure import copies, packages, repositories
 from devpod_rp.agent.exposure.examine import Exposure, examine
+from devpod_rp.agent.exposure.packages import Package
+from devpod_rp.agent.exposure.recipes import Recipe, downloads
 from devpod_rp.agent.files.changes import Change
 from devpod_rp.agent.machine.container import identity
 from devpod_rp.agent.machine.mounts import lies_below
+from devpod_rp.agent.rescue.noting import Noting, note
 from devpod_rp.agent.rescue.saving import rescue
 from devpod_rp.agent.wire import Refusal
 
@@ -54,7 +57,14 @@ class NoLoss:
         return False
 
 
-def save_all(volume: Optional[str], no_loss: NoLoss, *, root: str = "/", proc: Path = Path("/proc")) -> Saved:
+def save_all(
+    volume: Optional[str],
+    no_loss: NoLoss,
+    *,
+    noting: Optional[Noting] = None,
+    root: str = "/",
+    proc: Path = Path("/proc"),
+) -> Saved:
     """Copy to *volume* whatever exists only on the container disk, until a last look finds nothing left.
 
     Raises:
@@ -62,13 +72,13 @@ def save_all(volume: Optional[str], no_loss: NoLoss, *, root: str = "/", proc: P
     """
     total = Saved("", 0, 0)
     for _ in range(_LOOKS):
-        left = sole_copies(volume, no_loss, root=root, proc=proc)
+        stake = _seen_whole(volume, no_loss, noting, root, proc)
+        left = [each.path for each in stake.changes]
         if not left:
             return total
         if volume is None:
             raise Refusal("not-permitted", "there is no volume to save {0} to".format(_list(left)))
-        survey = examine([volume], root=root, proc=proc).survey
-        saved = _finished(rescue(left, volume, survey, root=root, container=identity(proc)))
+        saved = _finished(rescue(left, volume, stake.exposure.survey, root=root, container=identity(proc)))
         if saved.failed:
             first = next(iter(saved.failed.items()))
             raise Refusal("unexpected", "{0} could not be saved: {1}".format(*first))
@@ -76,17 +86,17 @@ def save_all(volume: Optional[str], no_loss: NoLoss, *, root: str = "/", proc: P
     raise Refusal("busy", "files on the container disk keep changing: {0}".format(_list(left)))
 
 
-def sole_copies(volume: Optional[str], no_loss: NoLoss, *, root: str = "/", proc: Path = Path("/proc")) -> List[str]:
-    """The paths whose content is only on the container disk, smallest first: what a volume too small takes most of.
-
-    Raises:
-        Refusal: nobody can say, because some place could not be looked into.
-    """
-    exposed = at_stake(volume, no_loss, _COMPARING, root=root, proc=proc)
-    if exposed.problems:
-        path, reason = next(iter(exposed.problems.items()))
+def _seen_whole(volume: Optional[str], no_loss: NoLoss, noting: Optional[Noting], root: str, proc: Path) -> "Stake":
+    """What is at stake, smallest first: of this a volume that is too small takes most. Notes what is installed."""
+    recipes = noting.recipes if noting is not None else ()
+    stake = at_stake(volume, no_loss, _COMPARING, recipes=recipes, root=root, proc=proc)
+    if stake.problems:
+        path, reason = next(iter(stake.problems.items()))
         raise Refusal("unexpected", "could not look into {0}: {1}".format(path, reason))
-    return [each.path for each in sorted(exposed.changes, key=lambda each: (each.stamp.size, -each.stamp.mtime_ns))]
+    found = repositories.examine(stake.unowned, stake.exposure.survey.volumes, root=root)
+    note(noting, volume, stake.packages, found.repositories, root=root, proc=proc)
+    left = [each for each in stake.changes if each.path not in found.paths]
+    return stake._replace(changes=sorted(left, key=lambda each: (each.stamp.size, -each.stamp.mtime_ns)))
 
 
 class Stake(NamedTuple):
@@ -95,6 +105,8 @@ class Stake(NamedTuple):
     changes: List[Change]
     problems: Dict[str, str]
     exposure: Exposure
+    packages: List[Package]  # what comes back with a command, but for clones of repositories
+    unowned: List[Change]  # all that no package owns, at stake or not
 
 
 def at_stake(
@@ -102,6 +114,7 @@ def at_stake(
     no_loss: NoLoss,
     comparing: copies.Budget,
     *,
+    recipes: Sequence[Recipe] = (),
     root: str = "/",
     proc: Path = Path("/proc"),
 ) -> Stake:
@@ -114,20 +127,25 @@ def at_stake(
         exposure = examine([] if volume is None else [volume], root=root, proc=proc)
     except ValueError as error:
         raise Refusal("unexpected", str(error)) from error
-    owned = packages.owned(exposure.changes.found, root=root).paths
+    owned = packages.owned(exposure.changes.found, volumes=exposure.survey.volumes, root=root)
+    unowned = [change for change in exposure.changes.found if change.path not in owned.paths]
     boot = exposure.baseline.stamps if exposure.baseline is not None else {}
     alive = [
         change
-        for change in exposure.changes.found
-        if change.path not in owned
-        and not no_loss.covers(change.path, change.path in boot)
-        and not _points_into(change, exposure)
+        for change in unowned
+        if not no_loss.covers(change.path, change.path in boot) and not _points_into(change, exposure)
     ]
     paths = [change.path for change in alive]
     found = copies.find(
         paths, exposure.survey.volumes, comparing, borders=exposure.survey.roles, root=root, proc=proc
     ).paths
-    return Stake([each for each in alive if each.path not in found], exposure.changes.problems, exposure)
+    return Stake(
+        [each for each in alive if each.path not in found],
+        exposure.changes.problems,
+        exposure,
+        [*owned.packages, *downloads(unowned, recipes)],
+        unowned,
+    )
 
 
 def _points_into(change: Change, exposure: Exposure) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, Dict, Iterator, Tuple
 
 from devpod_rp.agent.exposure import copies, repositories
 from devpod_rp.agent.rescue import keepsakes
+from devpod_rp.agent.rescue.noting import Noting, note
 from devpod_rp.agent.wire import Refusal, Request, Standing
 
 _COMPARING = copies.Budget(seconds=30.0, size_bytes=8 << 30)
@@ -25,7 +26,7 @@ def operations(root: str = "/", proc: Path = Path("/proc")) -> Dict[str, Standin
 
 
 def _look(root: str, proc: Path, request: Request, _closing: threading.Event) -> Iterator[Tuple[Dict[str, Any], bytes]]:
-    """Op ``stakes.look {volume, no_loss}``: one frame ``{files, bytes, unseen, cpu_seconds}``; standing, but brief.
+    """Op ``stakes.look {volume, no_loss, noting}``, standing but brief; ``{files, bytes, unseen, cpu_seconds}``.
 
     *unseen* counts places that could not be looked into, *cpu_seconds* is what the look took of the pod's processor.
     """
@@ -34,13 +35,17 @@ def _look(root: str, proc: Path, request: Request, _closing: threading.Event) ->
         raise Refusal("bad-request", "volume is no path")
     try:
         no_loss = keepsakes.NoLoss(request.header.get("no_loss", []))
-    except (TypeError, ValueError, re.error) as error:
+        noting = Noting.from_wire(request.header.get("noting"))
+    except (KeyError, TypeError, ValueError, re.error) as error:
         raise Refusal("bad-request", "not a table of what is no loss: {0!r}".format(error)) from error
     # On Linux this is the priority of this thread alone.
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
     began = _cpu_seconds()
-    stake = keepsakes.at_stake(volume, no_loss, _COMPARING, root=root, proc=proc)
-    back = repositories.examine(stake.changes, stake.exposure.survey.volumes, root=root).paths
+    recipes = noting.recipes if noting is not None else ()
+    stake = keepsakes.at_stake(volume, no_loss, _COMPARING, recipes=recipes, root=root, proc=proc)
+    found = repositories.examine(stake.unowned, stake.exposure.survey.volumes, root=root)
+    note(noting, volume, stake.packages, found.repositories, root=root, proc=proc)
+    back = found.paths
     files = {(each.device, each.stamp): each.stamp.size for each in stake.changes if each.path not in back}
     yield (
         {

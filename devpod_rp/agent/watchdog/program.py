@@ -21,6 +21,7 @@ from devpod_rp.agent.files.atomic import write_atomically
 from devpod_rp.agent.machine import container
 from devpod_rp.agent.machine.activity import Probe
 from devpod_rp.agent.rescue.keepsakes import NoLoss, Saved, save_all
+from devpod_rp.agent.rescue.noting import Noting
 from devpod_rp.agent.watchdog.limits import STOP, WARN, Facts, Limits, Sample, Verdict, decide, spoken
 from devpod_rp.agent.watchdog.selfstop import Refused, own_key
 from devpod_rp.agent.wire import Refusal
@@ -47,6 +48,7 @@ class Orders(NamedTuple):
     limits: Limits
     no_loss: Any
     keeper_leads: bool
+    noting: Optional[Noting] = None
 
     @classmethod
     def from_wire(cls, document: Dict[str, Any]) -> "Orders":
@@ -57,6 +59,7 @@ class Orders(NamedTuple):
             Limits.from_wire(document["limits"]),
             document["no_loss"],
             bool(document["keeper_leads"]),
+            Noting.from_wire(document.get("noting")),
         )
 
 
@@ -203,7 +206,7 @@ def real_world() -> World:
     """This container, the API and the clock as they are."""
     return World(
         look=Probe().look,
-        rescue=lambda orders: save_all(orders.volume, NoLoss(orders.no_loss)),
+        rescue=lambda orders: save_all(orders.volume, NoLoss(orders.no_loss), noting=orders.noting),
         stop=lambda orders: own_key(orders.api_url).stop(),
         say=say,
         now=time.time,
