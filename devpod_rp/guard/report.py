@@ -155,21 +155,22 @@ def inspect(
     try:
         found, summary = _scan(link, volume_paths)
         verdict = judge(found, rules, volume_path if summary["volumes"] else None)
-        copied = _copied(link, verdict.at_risk, volume_paths) if summary["volumes"] else frozenset()
+        unnamed = tuple(_that_matter((DeletedButOpen(**each) for each in summary["deleted_but_open"]), rules))
+        every = (*verdict.at_risk, *_held(unnamed, rules))
+        copied = _copied(link, every, volume_paths) if summary["volumes"] else frozenset()
     except AgentRefused as refused:
         raise GuardBlind(refused.message) from refused
-    risks = [replace(risk, sole_copy=risk.sole_copy and not _all_names(risk) <= copied) for risk in verdict.at_risk]
+    risks = [replace(risk, sole_copy=risk.sole_copy and not _all_names(risk) <= copied) for risk in every]
     packages = tuple(Rebuildable(**package) for package in summary["packages"])
     repositories = gits.relevant((gits.read(each) for each in summary["repositories"]), risks)
     risks = gits.explained((_reworded(risk) for risk in risks), repositories)
-    unnamed = tuple(_that_matter((DeletedButOpen(**each) for each in summary["deleted_but_open"]), rules))
     report = Report(
         at_risk=tuple(most_precious_first(risks, rules)),
         rebuildable=packages + verdict.rebuildable + gits.clones(repositories),
         processes=tuple(Process(**each) for each in summary["processes"]),
         problems=(
             *(Problem(path, reason) for path, reason in sorted(summary["problems"].items())),
-            *(Problem(each.path, each.reason) for each in unnamed if each.written),
+            *(Problem(each.path, each.reason) for each in unnamed if each.written and not each.name),
         ),
         left_out=verdict.left_out,
         scanned_files=int(summary["scanned"]),
@@ -252,6 +253,15 @@ def _that_matter(unnamed: Iterable[DeletedButOpen], rules: Rules) -> Iterator[De
     for each in unnamed:
         if judge([Found(each.path, each.size)], rules, None).at_risk:
             yield each
+
+
+def _held(unnamed: Iterable[DeletedButOpen], rules: Rules) -> Iterator[Risk]:
+    """What a process still writes to, as a file at risk under the name it can be saved by."""
+    for each in unnamed:
+        if each.written and each.name:
+            [risk] = judge([Found(each.path, each.size)], rules, None).at_risk
+            writer = f"process {each.pid} still writes to it, only on the container disk"
+            yield replace(risk, path=each.name, reason=f"{risk.reason.partition(',')[0]}, deleted, but {writer}")
 
 
 def _beside(report: Report, link: AgentLink, folder: Path) -> Report:

@@ -29,7 +29,10 @@ class Process:
 
 @dataclass(frozen=True)
 class DeletedButOpen:
-    """A file whose last name was deleted while process *pid* has it open; *written* if it can still write to it."""
+    """A file whose last name was deleted while process *pid* has it open; *written* if it can still write to it.
+
+    *name* is what it goes by when it is saved, empty if it cannot be.
+    """
 
     path: str
     size: int
@@ -37,6 +40,7 @@ class DeletedButOpen:
     command: str
     descriptor: int
     written: bool
+    name: str = ""
 
     @property
     def reason(self) -> str:

@@ -16,13 +16,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 900.0
+_SAVED = {
+    "network": "what is at risk is saved to the volume",
+    "disk": "what is at risk is saved to the volume disk, which survives a stop and ends with the pod",
+}
 
 
 class Purse:
     """Looks at the balance now and then; says when it runs low, in the log, on the desktop and on the pod's terminals.
 
-    Once for each threshold that is crossed. At the last one what is at risk is saved to a network volume, the only
-    storage that outlives the end of the money.
+    Once for each threshold that is crossed. At the last one what is at risk is saved to the volume: a network volume
+    outlives the end of the money, a volume disk at least the stop by which somebody makes it last longer.
     """
 
     def __init__(
@@ -64,9 +68,9 @@ class Purse:
         text = f"the account's money ends in {left} at ${runway.burn:.2f}/h; this pod is then {fate}"
         log.warning("money=low balance=%s hours=%.1f", runway.balance, runway.hours_left)
         self._notify(f"devpod-rp: {environment.name}", text + self._advice(environment))
-        if crossed == ALARM_HOURS[-1] and environment.volume.kind == "network":
+        if crossed == ALARM_HOURS[-1] and environment.volume.kind != "none":
             refused = self._rescue(environment.name)
-            text += "; what is at risk is saved to the volume" if refused is None else f"; not saved: {refused}"
+            text += f"; {_SAVED[environment.volume.kind]}" if refused is None else f"; not saved: {refused}"
         link.call("watchdog.say", text=text)
 
     @staticmethod

@@ -51,6 +51,26 @@ def test_a_plain_stop_refuses_and_so_does_one_whose_flags_are_mistyped(pod: Worl
     assert status(pod) == "RUNNING"
 
 
+HOLDER = (
+    'nohup setsid python3 -c \'import os, time; f = open("/root/held.log", "w"); f.write("held" * 9); f.flush();'
+    ' os.unlink(f.name); open("/workspace/held", "w"); time.sleep(5000)\' > /dev/null 2>&1 < /dev/null &'
+    " while [ ! -e /workspace/held ]; do sleep 0.05; done"
+)
+
+
+def test_what_only_a_process_still_holds_is_a_sole_copy_and_is_saved(pod: World) -> None:
+    assert pod.run("rescue").exit_code == 0
+    assert pod.ssh(HOLDER).exit_code == 0
+    refused = pod.run("stop", "--json")
+    assert refused.exit_code == 7, refused.stdout
+    assert "/root/held.log (deleted; process" in refused.json["error"]["message"]
+    saved = pod.run("rescue", "--json")
+    assert saved.exit_code == 0, saved.stdout
+    assert pod.ssh("cat /workspace/.devpod/rescue/*/root/held.log*").stdout == "held" * 9
+    assert pod.run("check", "--json").json["safe_to_stop"]
+    assert pod.ssh("rm -rf /workspace/.devpod/rescue; pkill -f '[h]eld.log'; true").exit_code == 0
+
+
 def test_files_that_keep_appearing_while_it_looks_and_saves_hold_the_pod(pod: World) -> None:
     started = pod.ssh(WRITER)
     assert started.exit_code == 0, started.stderr

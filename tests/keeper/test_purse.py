@@ -87,11 +87,18 @@ def test_a_rescue_that_fails_is_said(environment) -> None:
     assert link.said[0].endswith("not saved: the volume is full")
 
 
+def test_without_a_volume_there_is_nothing_to_save_to(environment) -> None:
+    account, link = Account(), Terminals()
+    account.at(0.5, dataclasses.replace(environment, volume=VolumeRecord("none", None, None, "/workspace")), link)
+    assert account.rescued == []
+
+
 def test_a_volume_disk_ends_with_the_money_so_the_advice_is_to_bring_it_here(environment) -> None:
     account, link = Account(), Terminals()
     doomed = dataclasses.replace(environment, volume=VolumeRecord("disk", None, 20, "/workspace"))
     account.at(0.5, doomed, link)
-    assert account.rescued == []
+    assert account.rescued == ["demo"], "a stop makes the money last longer, and would wipe it"
+    assert link.said[0].endswith("survives a stop and ends with the pod")
     assert "rescue --download DIR demo" in account.notices[0][1]
 
 

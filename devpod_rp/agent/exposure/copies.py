@@ -10,6 +10,7 @@ from typing import Collection, Dict, Iterator, List, NamedTuple, Sequence, Set, 
 
 from devpod_rp.agent.archive.covering import archived
 from devpod_rp.agent.exposure import manifest
+from devpod_rp.agent.files import handles
 from devpod_rp.agent.files.changes import Change, Stamp, look
 from devpod_rp.agent.files.digests import ChangedWhileRead, content_digest, stamp_of
 
@@ -154,7 +155,7 @@ class _Hunt:
 
     def _same(self, change: Change, path: str, stamp: Stamp) -> bool:
         try:
-            original = self._root + change.path
+            original = handles.physical(self._root, change.path)
             if original not in self._digests:
                 self._digests[original] = content_digest(original, change.stamp, self._count)
             if path not in self._digests:

@@ -12,6 +12,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tu
 from devpod_rp.agent.exposure import baseline as baselines
 from devpod_rp.agent.exposure import copies, dangling, packages, repositories
 from devpod_rp.agent.exposure.baseline import Baseline
+from devpod_rp.agent.files import handles
 from devpod_rp.agent.files.changes import Change, Changes, Witness, changed_since, look
 from devpod_rp.agent.files.digests import ChangedWhileRead, content_digest
 from devpod_rp.agent.machine import container, mounts, work
@@ -153,14 +154,14 @@ def _scan(root: str, proc: Path, request: Request) -> Iterator[Tuple[Dict[str, A
     for start in range(0, len(left), _BATCH):
         rows = [_row(change, baseline) for change in left[start : start + _BATCH]]
         yield {"rows": len(rows)}, json.dumps(rows).encode("ascii")
-    running = _running(baseline, proc)
+    running = people(baseline, proc)
     summary = {
         "volumes": list(exposure.survey.volumes),
         "disguised": dict(exposure.survey.disguised),
         "baseline": baseline is not None,
         "problems": changes.problems,
         "processes": [each._asdict() for each in work.describe(running, proc)],
-        "deleted_but_open": [each._asdict() for each in work.deleted_but_open(running, proc)],
+        "deleted_but_open": [each._asdict() for each in held(running, root, proc)],
         "dangling": dangling.find({change.path for change in left}, exposure.survey, root=root).links,
         "packages": [package._asdict() for package in owned.packages],
         "repositories": [repository.as_json() for repository in cloned.repositories],
@@ -191,13 +192,35 @@ def _digests(root: str, request: Request) -> Iterator[Tuple[Dict[str, Any], byte
     found = {}
     for path in paths:
         try:
-            found[path] = content_digest(root.rstrip("/") + path, look(path, root=root).stamp)
+            found[path] = content_digest(handles.physical(root.rstrip("/"), path), look(path, root=root).stamp)
         except (OSError, ChangedWhileRead):
             continue  # it is not in one state, so nothing equals it
     yield {}, json.dumps(found).encode("ascii")
 
 
-def _running(baseline: Optional[Baseline], proc: Path) -> List[Process]:
+class Held(NamedTuple):
+    """A file without a name (`work.Unnamed`); *name* is what it goes by, empty if a file bears that name itself."""
+
+    path: str
+    size: int
+    pid: int
+    command: str
+    descriptor: int
+    written: bool
+    name: str
+
+
+def held(running: Sequence[Process], root: str = "/", proc: Path = Path("/proc")) -> List[Held]:
+    """The files that only processes of *running* hold."""
+    found = []
+    for each in work.deleted_but_open(running, proc):
+        name = handles.name(each.path, each.pid, each.descriptor)
+        found.append(Held(*each, name="" if os.path.lexists(root.rstrip("/") + name) else name))
+    return found
+
+
+def people(baseline: Optional[Baseline], proc: Path) -> List[Process]:
+    """The processes that people started."""
     if baseline is None:
         return []  # nothing tells the boot's processes from the user's
     return container.running_work(container.processes(proc), baseline.processes, os.getpid())

@@ -11,6 +11,7 @@ import os
 import stat
 from typing import Callable, Collection, Dict, List, NamedTuple, Optional
 
+from devpod_rp.agent.files import handles
 from devpod_rp.agent.files.places import OPEN_FOLDER
 from devpod_rp.agent.machine.container import Seals
 from devpod_rp.agent.machine.mounts import Survey
@@ -73,14 +74,14 @@ def changed_since(
 
 
 def look(path: str, *, root: str = "/") -> Change:
-    """The present state of one file or link.
+    """The present state of one file or link, or of what a process holds (`handles`).
 
     Raises:
         OSError: it is gone, or may not be looked at.
     """
-    physical = root.rstrip("/") + path
-    status = os.lstat(physical)
-    target = os.readlink(physical) if stat.S_ISLNK(status.st_mode) else None
+    place = handles.physical(root.rstrip("/"), path)
+    status = handles.status(place)
+    target = os.readlink(place) if stat.S_ISLNK(status.st_mode) else None
     return _change(path, status, target)
 
 

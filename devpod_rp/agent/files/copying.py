@@ -8,6 +8,7 @@ import os
 import stat
 from typing import Generator, Iterator, Optional, Tuple
 
+from devpod_rp.agent.files import handles
 from devpod_rp.agent.files.changes import Stamp
 from devpod_rp.agent.files.digests import BLOCK, ChangedWhileRead, stamp_of
 from devpod_rp.agent.files.versions import READ
@@ -35,7 +36,7 @@ def copy_verified(
         CopyDiffers: the volume gave back other bytes than it took.
         OSError: reading or writing failed; ENOSPC and EDQUOT mean that the volume is full.
     """
-    descriptor = os.open(source, READ)
+    descriptor = handles.opened(source)
     try:
         status = os.fstat(descriptor)
         if stamp_of(status) != stamp or not stat.S_ISREG(status.st_mode):

@@ -6,6 +6,7 @@ import hashlib
 import os
 from typing import Callable, Iterator, Optional
 
+from devpod_rp.agent.files import handles
 from devpod_rp.agent.files.changes import Stamp
 
 BLOCK = 1 << 20
@@ -39,7 +40,7 @@ def hashed(path: str, algorithm: str, stamp: Optional[Stamp] = None) -> bytes:
 
 
 def blocks(path: str, stamp: Optional[Stamp] = None) -> Iterator[bytes]:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    descriptor = handles.opened(path)
     with os.fdopen(descriptor, "rb", buffering=0) as stream:
         before = stamp_of(os.fstat(descriptor))
         if stamp is not None and before != stamp:

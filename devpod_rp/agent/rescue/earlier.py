@@ -9,6 +9,7 @@ from typing import Dict, Iterator, Optional, Tuple
 
 from devpod_rp.agent.exposure import manifest
 from devpod_rp.agent.exposure.manifest import Saved, location
+from devpod_rp.agent.files import handles
 from devpod_rp.agent.files.changes import Change
 from devpod_rp.agent.files.copying import content
 from devpod_rp.agent.files.digests import ChangedWhileRead, content_digest
@@ -42,9 +43,7 @@ class Earlier:
             known = self._known.get(copy)
             # An original in the very state that was saved needs no second reading.
             same_state = known is not None and known.stamp == change.stamp
-            original = (
-                known.digest if known and same_state else content_digest(self._prefix + change.path, change.stamp)
-            )
+            original = known.digest if known and same_state else content_digest(self._original(change), change.stamp)
             try:
                 equal = content(copy, change.stamp.size) == original
             except (OSError, ChangedWhileRead):
@@ -59,12 +58,15 @@ class Earlier:
         for directory in self._directories:
             copy = location(directory, change.path)
             try:
-                status, original = os.lstat(copy), os.lstat(self._prefix + change.path)
+                status, original = os.lstat(copy), handles.status(self._original(change))
             except OSError:
                 continue
             # Links share owner, mode and time, so these must be the same too.
             if stat.S_ISREG(status.st_mode) and _attributes(status) == _attributes(original):
                 yield copy
+
+    def _original(self, change: Change) -> str:
+        return handles.physical(self._prefix, change.path)
 
 
 def _attributes(status: os.stat_result) -> Tuple[int, ...]:

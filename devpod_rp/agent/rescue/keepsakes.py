@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Pattern, Sequence, Tuple
 
 from devpod_rp.agent.exposure import copies, packages, repositories
-from devpod_rp.agent.exposure.examine import Exposure, examine
+from devpod_rp.agent.exposure.examine import Exposure, examine, held, people
 from devpod_rp.agent.exposure.packages import Package
 from devpod_rp.agent.exposure.recipes import Recipe, downloads
-from devpod_rp.agent.files.changes import Change
+from devpod_rp.agent.files.changes import Change, look
 from devpod_rp.agent.machine.container import identity
 from devpod_rp.agent.machine.mounts import lies_below
 from devpod_rp.agent.rescue.noting import Noting, note
@@ -130,7 +130,8 @@ def at_stake(
     owned = packages.owned(exposure.changes.found, volumes=exposure.survey.volumes, root=root)
     unowned = [change for change in exposure.changes.found if change.path not in owned.paths]
     boot = exposure.baseline.stamps if exposure.baseline is not None else {}
-    alive = [
+    alive = _held(exposure, no_loss, root, proc)
+    alive += [
         change
         for change in unowned
         if not no_loss.covers(change.path, change.path in boot) and not _points_into(change, exposure)
@@ -146,6 +147,18 @@ def at_stake(
         [*owned.packages, *downloads(unowned, recipes)],
         unowned,
     )
+
+
+def _held(exposure: Exposure, no_loss: NoLoss, root: str, proc: Path) -> List[Change]:
+    """What was deleted while a process writes to it, unless nothing would be lost if it had its name still."""
+    changes = []
+    for each in held(people(exposure.baseline, proc), root, proc):
+        if each.written and each.name and not no_loss.covers(each.path, False):
+            try:
+                changes.append(look(each.name, root=root))
+            except OSError:
+                continue  # closed meanwhile
+    return changes
 
 
 def _points_into(change: Change, exposure: Exposure) -> bool:

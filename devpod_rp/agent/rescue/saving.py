@@ -11,7 +11,7 @@ from typing import Dict, Generator, List, NamedTuple, Optional, Sequence, Set, T
 
 from devpod_rp.agent.exposure import manifest
 from devpod_rp.agent.exposure.manifest import Manifest, Saved, location
-from devpod_rp.agent.files import fitting
+from devpod_rp.agent.files import fitting, handles
 from devpod_rp.agent.files.changes import Change, Stamp, look
 from devpod_rp.agent.files.copying import CopyDiffers, copy_verified, keep_attributes
 from devpod_rp.agent.files.digests import ChangedWhileRead
@@ -128,7 +128,7 @@ class _Rescue:
         except OSError:
             there = 0
         try:
-            return max(0, os.lstat(self._prefix + change.path).st_blocks - there) * 512
+            return max(0, handles.status(self._original(change)).st_blocks - there) * 512
         except OSError:
             return change.stamp.size
 
@@ -142,7 +142,7 @@ class _Rescue:
         for attempt in range(_ATTEMPTS):
             try:
                 self._make_parents(destination)
-                status = os.lstat(self._prefix + change.path)
+                status = handles.status(self._original(change))
                 digest = yield from self._place(change, destination)
                 mode = stat.S_IMODE(status.st_mode)
                 saved = Saved(
@@ -181,7 +181,7 @@ class _Rescue:
             self._bytes += change.stamp.size
         else:
             part = self._parts.of(change.path, change.stamp)
-            copying = copy_verified(self._prefix + change.path, part, destination, change.stamp, resume=True)
+            copying = copy_verified(self._original(change), part, destination, change.stamp, resume=True)
             digest = yield from self._count(copying, part)
         if change.links > 1:
             self._by_inode[(change.device, change.stamp)] = change.path
@@ -200,6 +200,9 @@ class _Rescue:
             self._bytes = before
             self._parts.drop(part)
             raise
+
+    def _original(self, change: Change) -> str:
+        return handles.physical(self._prefix, change.path)
 
     def _make_parents(self, destination: str) -> None:
         missing = []
@@ -253,5 +256,5 @@ def _check(paths: Sequence[str], volume: str, survey: Survey) -> None:
     for path in paths:
         if not path.startswith("/") or os.path.normpath(path) != path or "\0" in path:
             raise Refusal("bad-request", "not a plain absolute path: {0!r}".format(path))
-        if lies_below(path, volume):
+        if lies_below(path, volume) and not handles.is_name(path):
             raise Refusal("bad-request", "already on the volume: {0}".format(path))

@@ -10,11 +10,11 @@ import stat
 from functools import partial
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
+from devpod_rp.agent.files import handles
 from devpod_rp.agent.files.changes import Stamp, look
 from devpod_rp.agent.files.copying import blocks
 from devpod_rp.agent.files.digests import BLOCK, ChangedWhileRead, stamp_of
 from devpod_rp.agent.files.packing import is_packed, pack
-from devpod_rp.agent.files.versions import READ
 from devpod_rp.agent.sync.batch import packed
 from devpod_rp.agent.wire import Handler, Header, Refusal, Request
 
@@ -73,7 +73,9 @@ def _whole(prefix: str, request: Request) -> Replies:
     for path, stamp in json.loads(request.body):
         try:
             _plain(path)
-            content = b"".join(block for block, _ in _state(prefix + path, Stamp(*stamp), LARGEST_WHOLE))
+            content = b"".join(
+                block for block, _ in _state(handles.physical(prefix, path), Stamp(*stamp), LARGEST_WHOLE)
+            )
         except (OSError, ChangedWhileRead) as error:
             rows.append({"path": path, **_failure(error)})
             continue
@@ -104,7 +106,7 @@ def _slice(prefix: str, request: Request) -> Replies:
     try:
         sent = 0
         hole = 0
-        for block, is_hole in _state(prefix + path, stamp, offset=offset):
+        for block, is_hole in _state(handles.physical(prefix, path), stamp, offset=offset):
             if is_hole:
                 hole += len(block)
                 continue
@@ -134,7 +136,7 @@ def _digest(prefix: str, request: Request) -> Replies:
     digest = hashlib.blake2b(digest_size=32)
     done = 0
     try:
-        for block, _is_hole in _state(prefix + path, stamp):
+        for block, _is_hole in _state(handles.physical(prefix, path), stamp):
             digest.update(block)
             done += len(block)
             if done % (256 * BLOCK) == 0:
@@ -152,7 +154,7 @@ def _state(
     Raises:
         ChangedWhileRead: it is not, or did not stay, in that state.
     """
-    descriptor = os.open(physical, READ)
+    descriptor = handles.opened(physical)
     try:
         status = os.fstat(descriptor)
         if stamp_of(status) != stamp or not stat.S_ISREG(status.st_mode):
@@ -169,7 +171,7 @@ def _state(
 def _row(root: str, path: str) -> Dict[str, Any]:
     try:
         change = look(path, root=root)
-        status = os.lstat(root.rstrip("/") + path)
+        status = handles.status(handles.physical(root.rstrip("/"), path))
         if not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
             return {"path": path, "reason": "it is neither a file nor a link"}
     except OSError as error:
