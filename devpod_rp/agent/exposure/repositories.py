@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set
+from functools import partial
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from devpod_rp.agent.exposure import checkouts
 from devpod_rp.agent.exposure import git as gits
@@ -17,6 +18,7 @@ from devpod_rp.agent.exposure.git import Git, GitFailed
 from devpod_rp.agent.exposure.packages import Package
 from devpod_rp.agent.exposure.remotes import Remotes, remotes
 from devpod_rp.agent.files.changes import Change
+from devpod_rp.agent.files.memory import recall
 
 _NO_GIT = "there is no git on the pod to look into it"
 _BRANCHES_COUNTED = 100
@@ -81,18 +83,24 @@ def examine(changes: Sequence[Change], volumes: Sequence[str], *, root: str = "/
     found = Found([], set())
     executable = gits.program()
     for place in places:
-        look = _Look(place, inside.get(place, []), by_path, prefix)
-        if executable is None:
-            found.repositories.append(look.blind(_NO_GIT))
-            continue
-        try:
-            repository = look.take(executable, volumes)
-        except GitFailed as error:
-            repository = look.blind(str(error))
+        within = inside.get(place, [])
+        look = _Look(place, within, by_path, prefix)
+        # A push, a commit and an edit all change files in here.
+        state = frozenset((path, by_path[path].stamp) for path in within)
+        repository, paths = recall((place, state, tuple(volumes)), partial(_looked, look, executable, volumes))
         found.repositories.append(repository)
-        if not repository.sole_copy:
-            found.paths.update(look.comes_back())
+        found.paths.update(paths)
     return found
+
+
+def _looked(look: "_Look", executable: Optional[str], volumes: Sequence[str]) -> Tuple[Repository, Set[str]]:
+    if executable is None:
+        return look.blind(_NO_GIT), set()
+    try:
+        repository = look.take(executable, volumes)
+    except GitFailed as error:
+        repository = look.blind(str(error))
+    return repository, set() if repository.sole_copy else look.comes_back()
 
 
 def _places(changes: Mapping[str, Change], prefix: str) -> List[Place]:

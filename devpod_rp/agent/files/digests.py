@@ -8,6 +8,7 @@ from typing import Callable, Iterator, Optional
 
 from devpod_rp.agent.files import handles
 from devpod_rp.agent.files.changes import Stamp
+from devpod_rp.agent.files.memory import recall
 
 BLOCK = 1 << 20
 
@@ -23,20 +24,28 @@ def content_digest(path: str, stamp: Optional[Stamp] = None, progress: Optional[
         ChangedWhileRead: it is not, or no longer, in that state.
         OSError: it cannot be read.
     """
-    digest = hashlib.blake2b(digest_size=32)
-    for block in blocks(path, stamp):
-        digest.update(block)
-        if progress is not None:
-            progress(len(block))
-    return digest.hexdigest()
+
+    def read() -> str:
+        digest = hashlib.blake2b(digest_size=32)
+        for block in blocks(path, stamp):
+            digest.update(block)
+            if progress is not None:
+                progress(len(block))
+        return digest.hexdigest()
+
+    return read() if stamp is None else recall(("content", path, stamp), read)
 
 
 def hashed(path: str, algorithm: str, stamp: Optional[Stamp] = None) -> bytes:
     """The digest of a file under another tool's algorithm (dpkg: md5, pip: sha256); raises as `content_digest`."""
-    digest = hashlib.new(algorithm)
-    for block in blocks(path, stamp):
-        digest.update(block)
-    return digest.digest()
+
+    def read() -> bytes:
+        digest = hashlib.new(algorithm)
+        for block in blocks(path, stamp):
+            digest.update(block)
+        return digest.digest()
+
+    return read() if stamp is None else recall((algorithm, path, stamp), read)
 
 
 def blocks(path: str, stamp: Optional[Stamp] = None) -> Iterator[bytes]:

@@ -20,7 +20,7 @@ from devpod_rp.agent.exposure.baseline import DIRECTORY
 from devpod_rp.agent.files.atomic import write_atomically
 from devpod_rp.agent.files.changes import Change
 from devpod_rp.agent.machine.container import identity
-from devpod_rp.agent.rescue import keepsakes
+from devpod_rp.agent.rescue import keepsakes, proved
 from devpod_rp.agent.rescue.noting import Noting, note
 from devpod_rp.agent.rescue.saving import rescue
 from devpod_rp.agent.wire import Refusal, Request
@@ -60,7 +60,8 @@ def rescue_now(
     """
     deadline = time.monotonic() + seconds
     recipes = noting.recipes if noting is not None else ()
-    stake = keepsakes.at_stake(volume, no_loss, _COMPARING, recipes=recipes, root=root, proc=proc)
+    known = proved.load(root)
+    stake = keepsakes.at_stake(volume, no_loss, _COMPARING, recipes=recipes, proved=known, root=root, proc=proc)
     waiting = sorted(stake.changes, key=lambda each: (each.stamp.size, -each.stamp.mtime_ns))
     folder = root.rstrip("/") + os.path.join(volume, manifest.RESCUES)
     os.makedirs(folder, mode=0o700, exist_ok=True)
@@ -82,8 +83,9 @@ def rescue_now(
         if not complete or not done:
             break
         limit *= _GROWTH
-    # Last: what can be installed again is worth less than the time to save what cannot.
-    note(noting, volume, stake.packages, None, root=root, proc=proc)
+    if known is None:
+        # Whoever proved it has noted it as well. Last, because what can be installed again is worth less than time.
+        note(noting, volume, stake.packages, None, root=root, proc=proc)
     return Outcome(saved, {each.path: each.stamp.size for each in waiting})
 
 

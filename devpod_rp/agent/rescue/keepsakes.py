@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Pattern, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Pattern, Sequence, Tuple
 
 from devpod_rp.agent.exposure import copies, packages, repositories
 from devpod_rp.agent.exposure.examine import Exposure, examine, held, people
 from devpod_rp.agent.exposure.packages import Package
 from devpod_rp.agent.exposure.recipes import Recipe, downloads
-from devpod_rp.agent.files.changes import Change, look
+from devpod_rp.agent.files.changes import Change, Stamp, look
 from devpod_rp.agent.machine.container import identity
 from devpod_rp.agent.machine.mounts import lies_below
 from devpod_rp.agent.rescue.noting import Noting, note
@@ -115,10 +115,13 @@ def at_stake(
     comparing: copies.Budget,
     *,
     recipes: Sequence[Recipe] = (),
+    proved: Optional[Mapping[str, Stamp]] = None,
     root: str = "/",
     proc: Path = Path("/proc"),
 ) -> Stake:
     """What exists only on the container disk, as far as *comparing* lets one look for copies on the volume.
+
+    What is as it was *proved* to be a package's is left out unread, and not among the packages that are found.
 
     Raises:
         Refusal: the baseline of this disk cannot be read.
@@ -127,8 +130,10 @@ def at_stake(
         exposure = examine([] if volume is None else [volume], root=root, proc=proc)
     except ValueError as error:
         raise Refusal("unexpected", str(error)) from error
-    owned = packages.owned(exposure.changes.found, volumes=exposure.survey.volumes, root=root)
-    unowned = [change for change in exposure.changes.found if change.path not in owned.paths]
+    known = proved or {}
+    changes = [change for change in exposure.changes.found if known.get(change.path) != change.stamp]
+    owned = packages.owned(changes, volumes=exposure.survey.volumes, root=root)
+    unowned = [change for change in changes if change.path not in owned.paths]
     boot = exposure.baseline.stamps if exposure.baseline is not None else {}
     alive = _held(exposure, no_loss, root, proc)
     alive += [

@@ -5,19 +5,23 @@ from __future__ import annotations
 import os
 import re
 import resource
+import sys
 import threading
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any, Dict, Iterator, Tuple
+from typing import Any, Dict, Iterator, Optional, Tuple
 
 from devpod_rp.agent.exposure import copies, repositories
-from devpod_rp.agent.rescue import keepsakes
+from devpod_rp.agent.files.memory import Memory, remembering
+from devpod_rp.agent.rescue import keepsakes, proved
 from devpod_rp.agent.rescue.noting import Noting, note
 from devpod_rp.agent.wire import Refusal, Request, Standing
 
 _COMPARING = copies.Budget(seconds=30.0, size_bytes=8 << 30)
 _NICE = 19
+_MEMORY = Memory()
+_LOOKING = threading.Lock()  # one look at a time has the memory
 
 
 def operations(root: str = "/", proc: Path = Path("/proc")) -> Dict[str, Standing]:
@@ -26,9 +30,10 @@ def operations(root: str = "/", proc: Path = Path("/proc")) -> Dict[str, Standin
 
 
 def _look(root: str, proc: Path, request: Request, _closing: threading.Event) -> Iterator[Tuple[Dict[str, Any], bytes]]:
-    """Op ``stakes.look {volume, no_loss, noting}``, standing but brief; ``{files, bytes, unseen, cpu_seconds}``.
+    """Op ``stakes.look {volume, no_loss, noting}``, standing but brief: one frame, as follows.
 
-    *unseen* counts places that could not be looked into, *cpu_seconds* is what the look took of the pod's processor.
+    ``{files, bytes, unseen, read, cpu_seconds}``: *unseen* counts places that could not be looked into, *read* what was
+    not known from the look before, *cpu_seconds* is what the look took of the pod's processor.
     """
     volume = request.header.get("volume")
     if volume is not None and not isinstance(volume, str):
@@ -41,21 +46,29 @@ def _look(root: str, proc: Path, request: Request, _closing: threading.Event) ->
     # On Linux this is the priority of this thread alone.
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
     began = _cpu_seconds()
+    with _LOOKING, remembering(_MEMORY):
+        header = _looked(volume, no_loss, noting, root, proc)
+    yield dict(header, read=_MEMORY.found_out, cpu_seconds=_cpu_seconds() - began), b""
+
+
+def _looked(
+    volume: Optional[str], no_loss: keepsakes.NoLoss, noting: Optional[Noting], root: str, proc: Path
+) -> Dict[str, int]:
     recipes = noting.recipes if noting is not None else ()
     stake = keepsakes.at_stake(volume, no_loss, _COMPARING, recipes=recipes, root=root, proc=proc)
     found = repositories.examine(stake.unowned, stake.exposure.survey.volumes, root=root)
     note(noting, volume, stake.packages, found.repositories, root=root, proc=proc)
-    back = found.paths
-    files = {(each.device, each.stamp): each.stamp.size for each in stake.changes if each.path not in back}
-    yield (
-        {
-            "files": len(files),
-            "bytes": sum(files.values()),
-            "unseen": len(stake.problems),
-            "cpu_seconds": _cpu_seconds() - began,
-        },
-        b"",
-    )
+    _leave_for_an_emergency(stake, root)
+    files = {(each.device, each.stamp): each.stamp.size for each in stake.changes if each.path not in found.paths}
+    return {"files": len(files), "bytes": sum(files.values()), "unseen": len(stake.problems)}
+
+
+def _leave_for_an_emergency(stake: keepsakes.Stake, root: str) -> None:
+    unowned = {change.path for change in stake.unowned}
+    try:
+        proved.store((change for change in stake.exposure.changes.found if change.path not in unowned), root)
+    except OSError as error:
+        sys.stderr.write("what is proved could not be left for an emergency: {0}\n".format(error))
 
 
 def _cpu_seconds() -> float:

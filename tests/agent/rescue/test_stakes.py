@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 import os
+import subprocess
 import threading
 
 import pytest
 
 from devpod_rp import guard
-from devpod_rp.agent.rescue import stakes
+from devpod_rp.agent.files.memory import recall
+from devpod_rp.agent.rescue import emergency, keepsakes, proved, stakes
 from devpod_rp.agent.wire import Refusal, Request
 from devpod_rp.guard import rules
 from tests.agent.containers import Container
@@ -52,6 +57,57 @@ def test_it_counts_what_the_guard_names(pod):
     assert (found["files"], found["bytes"]) == (len(report.sole_copies), report.size) == (2, 5007)
     assert found["unseen"] == 0
     assert 0 <= found["cpu_seconds"] < 10
+
+
+def install(pod, files=5):
+    site = "/usr/lib/python3.12/site-packages"
+    record = "lib-1.0.dist-info/RECORD,,\n"
+    for number in range(files):
+        content = f"x = {number}\n".encode()
+        pod.write(f"{site}/lib/{number}.py", content)
+        digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+        record += f"lib/{number}.py,sha256={digest},{len(content)}\n"
+    pod.write(f"{site}/lib-1.0.dist-info/RECORD", record)
+
+
+def test_a_second_look_reads_only_what_changed_and_says_the_same(pod):
+    install(pod)
+    for number in range(4):
+        pod.write(f"/root/{number}.csv", f"{number},2")
+        pod.write(f"/workspace/{number}.csv", f"{number},2")
+    subprocess.run(["git", "init", "-q", pod.path("/root/proj")], check=True)
+    pod.write("/root/proj/a.py", "print()")
+    first = look(pod)
+    assert first["read"] >= 5 + 8 + 1
+    second = look(pod)
+    assert second["read"] == 0
+    assert (second["files"], second["bytes"]) == (first["files"], first["bytes"])
+    pod.write("/root/2.csv", "8,2")
+    third = look(pod)
+    assert third["read"] == 1
+    assert third["files"] == first["files"] + 1
+
+
+def test_the_guard_itself_remembers_nothing(pod):
+    pod.write("/root/a.csv", "1,2")
+    pod.write("/workspace/a.csv", "1,2")
+    assert look(pod)["files"] == 0
+    assert recall("nothing", lambda: 1) == 1
+    assert recall("nothing", lambda: 2) == 2
+
+
+def test_what_is_installed_is_noted_and_left_for_an_emergency(pod):
+    install(pod)
+    look(pod, noting=rules.noting("proj", rules.builtin()))
+    noted = json.loads(pod.path("/workspace/.devpod/replay/proj.json").read_text())
+    assert [each["name"] for each in noted["found"]] == ["lib==1.0"]
+    site = "/usr/lib/python3.12/site-packages"
+    assert f"{site}/lib/0.py" in proved.load(str(pod.root))
+    pod.write(f"{site}/lib/0.py", "mine = 0\n")
+    outcome = emergency.rescue_now(
+        "/workspace", keepsakes.NoLoss(rules.no_loss(rules.builtin())), root=str(pod.root), proc=pod.proc
+    )
+    assert outcome.saved == [f"{site}/lib/0.py"], "changed since it was proved"
 
 
 @pytest.mark.parametrize("fields", [{"volume": 5}, {"no_loss": [[["(", True]]]}, {"no_loss": 5}])
