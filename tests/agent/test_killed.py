@@ -24,9 +24,9 @@ _KILLS = 10
 _PROGRAM = """
 import sys
 from pathlib import Path
-from devpod_rp.agent import mounts
-from devpod_rp.agent.rescue import rescue
-from devpod_rp.agent.restoring import restore
+from devpod_rp.agent.machine import mounts
+from devpod_rp.agent.rescue.saving import rescue
+from devpod_rp.agent.rescue.restoring import restore
 what, root, proc, *rest = sys.argv[1:]
 if what == "rescue":
     survey = mounts.survey(mounts.parse((Path(proc) / "self/mountinfo").read_text()), ["/workspace"])
