@@ -10,11 +10,12 @@ from pathlib import Path
 
 import click
 
-from devpod_rp.cli import pick, render, ui
+from devpod_rp.cli import notice, pick, render, ui
 from devpod_rp.cli.options import environment_names, json_option, name_argument
-from devpod_rp.errors import DevpodError, UnreachableError
+from devpod_rp.errors import DevpodError, UnreachableError, printable
 
 _COMMAND = "devpod_rp.ssh.command"
+_SHOWN_CHARACTERS = 40
 
 
 class _PassingThrough(click.Command):
@@ -56,9 +57,13 @@ def ssh(ctx: click.Context, words: tuple[str, ...], as_json: bool) -> int:
     arguments.append(environment.host_alias)
     if command:
         arguments += ["--", command[0] if len(command) == 1 else shlex.join(command)]
+    # A shell ends when its user says so; a command may run all night.
+    ended = notice.timer(notice.threshold(environment) if command else None)
     try:
         if not as_json:
-            return subprocess.run(arguments, check=False).returncode
+            code = subprocess.run(arguments, check=False).returncode
+            ended(f"{_spoken(command)} ended on {environment.name}", f"Exit code {code}." if code else None)
+            return code
         done = subprocess.run(arguments, check=False, stdin=subprocess.DEVNULL, capture_output=True)
     except FileNotFoundError as error:
         raise DevpodError("There is no ssh on PATH.", hint="install OpenSSH's client (openssh-client).") from error
@@ -70,6 +75,11 @@ def ssh(ctx: click.Context, words: tuple[str, ...], as_json: bool) -> int:
         }
     )
     return done.returncode
+
+
+def _spoken(command: tuple[str, ...]) -> str:
+    text = printable(" ".join(command))
+    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
 
 
 def _meant(words: tuple[str, ...], behind: tuple[str, ...] | None) -> tuple[str | None, tuple[str, ...]]:

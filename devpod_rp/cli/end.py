@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from devpod_rp.cli import decide, pick, render, ui
+from devpod_rp.cli import decide, notice, pick, render, ui
 from devpod_rp.cli.options import download_option, json_option, name_argument
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def stop(
     if after or at or not_later:
         later.plan_stop(environment, after=after, at=at, as_json=as_json)
         return
-    with ui.progress() as progress:
+    with notice.when_long(f"stop {environment.name}", notice.threshold(environment)), ui.progress() as progress:
         decider = decide.decider(environment, save=save, folder=folder, as_json=as_json, end="stop")
         stopped = end(environment.name, decider, progress, force=force)
     ended = stopped.environment

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from devpod_rp.cli.options import cloud_option, json_option, template_names, yes
 from devpod_rp.errors import InterruptedByUserError
 
 _SIZES = (20, 50, 100, 200)
+_IDLE = ("30m", "2h", "8h")
 _MODES = ("one-way-safe", "two-way-safe")
 
 
@@ -66,15 +68,20 @@ def init(
     if volume_size is not None:
         volume["size_gb"] = volume_size
     elif ask:
-        volume["size_gb"] = ui.choose("How large a volume?", [(f"{size} GB", size) for size in _SIZES])
+        volume["size_gb"] = _chosen_size(volume)
     if "template" in values:
         values["container_disk_gb"] = chosen.values.get("container_disk_gb", 50)
     values["volume"] = volume
     if mode is None:
         mode = ui.choose("Which way are files synchronised?", _spoken_modes()) if ask else _MODES[0]
     values["sync"] = {"mode": mode, "ignore": []}
+    if ask:
+        idle = ui.choose("Stop the pod by itself when nothing has used it for so long?", _spoken_idle())
+        if idle is not None:
+            values["idle_stop"] = idle
     commands = "; ".join(project.install)
-    if project.install and ask and ui.confirm(f"Run `{commands}` for each new container disk?", default=True):
+    question = f"Run `{commands}` on the pod at every start? (A stop wipes what it installs.)"
+    if project.install and ask and ui.confirm(question, default=True):
         values["hooks"] = {"update_content": list(project.install)}
     path = write_starter(folder, values, overwrite=force)
     load(folder, {})
@@ -82,7 +89,7 @@ def init(
         found = {"signs": list(project.signs), "install": list(project.install)}
         render.document({"path": str(path), "values": values, "found": found})
     else:
-        click.echo(f"Wrote {path}. Next: devpod-rp up")
+        click.echo(f"Wrote {path}; edit it as you like. Next: devpod-rp up")
 
 
 def _chosen_template(fitting: str) -> str:
@@ -90,6 +97,23 @@ def _chosen_template(fitting: str) -> str:
 
     found = sorted(list_templates(), key=lambda each: each.name != fitting)
     return ui.choose("Which template?", [(f"{each.name:<10} {each.description}", each.name) for each in found])
+
+
+def _chosen_size(volume: Mapping[str, Any]) -> int:
+    from devpod_rp.lifecycle.prices import volume_per_month
+
+    kind = str(volume.get("kind", "disk"))
+    choices = [
+        (f"{size:>3} GB  ${volume_per_month(kind, size, running=False):.2f} a month while the pod is stopped", size)
+        for size in _SIZES
+    ]
+    question = "How large is the volume at /workspace? It survives a stop; everything else is wiped."
+    size: int = ui.choose(question, choices, default=volume.get("size_gb"))
+    return size
+
+
+def _spoken_idle() -> list[tuple[str, str | None]]:
+    return [*((each, each) for each in _IDLE), ("never: it bills until somebody stops it", None)]
 
 
 def _spoken_modes() -> list[tuple[str, str]]:
@@ -104,7 +128,10 @@ def _chosen_gpu(cloud: str | None) -> str:
 
     where = clouds.choose(cloud)
     with clouds.client(where) as client:
-        offers = sorted((each for each in client.gpu_types() if each.secure), key=lambda each: each.price.secure)
+        offers = sorted(
+            (each for each in client.gpu_types() if each.secure),
+            key=lambda each: (each.availability.value == "NONE", each.price.secure),
+        )
     simulated = "  (simulated)" if where.simulated else ""
     choices = [
         (f"{e.name:<16} {e.memory:>4} GB  ${e.price.secure:.2f}/h  stock {e.availability.value}{simulated}", e.name)

@@ -84,7 +84,7 @@ def _open_desktop_editor(environment: Environment, ide: str, path: str | None, a
     where = posixpath.normpath(posixpath.join(environment.workspace, path or ""))
     target = Target(environment.host_alias, where, ssh.host, ssh.port, ssh.user)
     missing = _with_extension(chosen, as_json)
-    waiting = extensions.install_later(environment, ide)
+    waiting = extensions.bring(environment, ide)
     opened = chosen.open(target)
     if as_json:
         render.document(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from devpod_rp.cli import pick, render, ui
+from devpod_rp.cli import notice, pick, render, ui
 from devpod_rp.cli.options import download_option, json_option, name_argument
 from devpod_rp.errors import printable
 
@@ -49,7 +49,7 @@ def save(name: str | None, folder: Path | None, volume: bool, as_json: bool) -> 
     environment = overview.look_at(pick.environment(name, as_json=as_json))
     if folder is not None:
         return _download(environment, folder.expanduser().absolute(), volume=volume, as_json=as_json)
-    with ui.progress() as progress:
+    with notice.when_long(f"rescue {environment.name}", notice.threshold(environment)), ui.progress() as progress:
         _, saved = look.rescue(environment, progress)
     if as_json:
         render.document({"rescue": saved.as_json() if saved else None})
@@ -64,7 +64,7 @@ def _download(environment: Environment, folder: Path, *, volume: bool, as_json: 
     from devpod_rp.errors import ExitCode
     from devpod_rp.lifecycle import look
 
-    with ui.progress() as progress:
+    with notice.when_long(f"rescue {environment.name}", notice.threshold(environment)), ui.progress() as progress:
         report = look.check_volume(environment, progress) if volume else look.check(environment, progress)
         wanted = report.paths_to_rescue()
         done = look.bring(environment, wanted, folder, progress) if wanted else None

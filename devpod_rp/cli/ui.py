@@ -35,12 +35,13 @@ def confirm(question: str, *, default: bool) -> bool:
     return bool(answer)
 
 
-def choose(question: str, choices: Sequence[tuple[str, Answer]]) -> Answer:
-    """Let the person pick one of *choices* (label, value) with the arrow keys."""
+def choose(question: str, choices: Sequence[tuple[str, Answer]], default: Answer | None = None) -> Answer:
+    """Let the person pick one of *choices* (label, value) with the arrow keys; Enter takes *default*, or the first."""
     import questionary
 
     options = [questionary.Choice(label, value=index) for index, (label, _) in enumerate(choices)]
-    picked: int | None = questionary.select(question, choices=options).ask()
+    first = next((index for index, (_, value) in enumerate(choices) if default is not None and value == default), 0)
+    picked: int | None = questionary.select(question, choices=options, default=options[first]).ask()
     if picked is None:
         raise InterruptedByUserError("Cancelled.")
     _, answer = choices[picked]

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from devpod_rp.cli import first_upload, plan_view, render, replay, ui
+from devpod_rp.cli import first_upload, notice, plan_view, render, replay, ui
 from devpod_rp.cli.options import cloud_option, json_option, name_argument, template_names, yes_option
 
 if TYPE_CHECKING:
     from devpod_rp.environments import Environment
+    from devpod_rp.errors import InterruptedByUserError
     from devpod_rp.lifecycle.plan import Plan
     from devpod_rp.lifecycle.refused import StartRefused
     from devpod_rp.lifecycle.up import Ready
@@ -117,7 +118,7 @@ def up(
     if plan.action != "resume":
         _agree(plan, uploads, yes, as_json)
     try:
-        with ui.progress() as progress:
+        with notice.when_long(f"up {plan.name}", plan.spec.notify_after), ui.progress() as progress:
             ready = bring_up(
                 plan,
                 progress,
@@ -126,6 +127,8 @@ def up(
                 wanted_back=wanted_back,
                 decide_replay=replay.decider(as_json),
             )
+    except KeyboardInterrupt:
+        raise _interrupted(plan.name) from None
     except StartRefused as refused:
         if not ui.interactive(as_json):
             raise
@@ -135,6 +138,21 @@ def up(
     else:
         summary(ready)
     return ExitCode.UNEXPECTED if ready.replayed.failed else ExitCode.DONE
+
+
+def _interrupted(name: str) -> InterruptedByUserError:
+    """What an interruption leaves: a pod that was handed over already runs on, and bills."""
+    from devpod_rp import environments
+    from devpod_rp.errors import InterruptedByUserError
+
+    left = environments.find(name)
+    if left is None or left.status != "RUNNING":
+        return InterruptedByUserError("Interrupted.", hint="the same command goes on.")
+    price = render.money(left.cost_per_hour)
+    return InterruptedByUserError(
+        f"Interrupted; {name} runs on, for {price}.",
+        hint=f"devpod-rp up {name} goes on; devpod-rp stop {name} ends it.",
+    )
 
 
 def _another_way(refused: StartRefused) -> int:

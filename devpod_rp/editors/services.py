@@ -125,6 +125,7 @@ def _request(environment: Environment, forward: Forward) -> dict[str, Any]:
         # Cookies know no ports: two environments would sign each other out.
         "cookie": re.sub(r"[^a-z0-9]", "-", environment.name.lower()),
         "extensions": list(spec.get("extensions", ())),
+        "settings": dict(spec.get("settings", {})),
         "archive": _archive(spec.get("code_server", {})),
         "requirement": _JUPYTERLAB,
     }

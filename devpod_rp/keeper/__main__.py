@@ -12,7 +12,8 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
@@ -81,7 +82,7 @@ def _serve(name: str) -> int:
 
 def real_parts() -> Parts:
     """The cloud, SSH, the session and the watcher as they are; imported here, so that tests need none of them."""
-    from devpod_rp.keeper.desktop import notify
+    from devpod_rp.desktop import notify
     from devpod_rp.lifecycle import limits
     from devpod_rp.lifecycle.connect import open_link
     from devpod_rp.lifecycle.stakes import stake
@@ -105,6 +106,7 @@ def real_parts() -> Parts:
         notify=notify,
         oversight=oversight,
         serve=_bring_up,
+        credentials=_credentials,
     )
 
 
@@ -112,6 +114,12 @@ def _bring_up(environment: Environment, link: AgentLink, forward: Forward, say: 
     from devpod_rp.editors import services
 
     return services.bring_up(environment, link.connection, forward, say)
+
+
+def _credentials(environment: Environment, question: Mapping[str, str]) -> dict[str, str]:
+    from devpod_rp.lifecycle import git_credentials
+
+    return git_credentials.answer(question, environment.spec["git_credentials"], Path(environment.folder))
 
 
 def _deliver(environment: Environment, link: AgentLink) -> None:

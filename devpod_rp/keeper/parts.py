@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -44,6 +44,10 @@ def no_services(_environment: Environment, _link: AgentLink, forward: Forward, _
     raise UsageError(f"This keeper brings up no {forward.service}.")
 
 
+def no_credentials(_environment: Environment, _question: Mapping[str, str]) -> dict[str, str]:
+    return {}
+
+
 @dataclass(frozen=True)
 class Parts:
     """The edges of a keeper.
@@ -51,7 +55,7 @@ class Parts:
     *refresh* asks the cloud where the pod is now and returns the record, saved; it never starts a pod. *revive*
     brings back a spot pod that the market ended, and no other. *notify* shows a title and a text to whoever looks
     elsewhere. *watch* raises OSError when the folder cannot be watched. Without *oversight* nobody here enforces the
-    pod's limits.
+    pod's limits. *credentials* answers git on the pod.
     """
 
     open_session: Callable[[Environment], Session]
@@ -64,3 +68,4 @@ class Parts:
     timing: Timing = field(default_factory=Timing)
     oversight: Oversight | None = None
     serve: Serve = no_services
+    credentials: Callable[[Environment, Mapping[str, str]], dict[str, str]] = no_credentials

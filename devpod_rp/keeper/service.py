@@ -21,6 +21,7 @@ from devpod_rp.keeper.connecting import ConnectFailed, Linked, PodRests
 from devpod_rp.keeper.connection import Connection, LinkDead
 from devpod_rp.keeper.cycles import Cycles, Done
 from devpod_rp.keeper.ears import Ears, PodEars, PodHeard
+from devpod_rp.keeper.lender import Lender
 from devpod_rp.keeper.overseer import Overseer
 from devpod_rp.keeper.parts import Parts
 from devpod_rp.keeper.requests import Desk, Request
@@ -58,6 +59,10 @@ class Keeper:
         self._state = State(parts.timing, paused=pauses.is_paused(name) or not self._synchronises)
         self._connection = Connection(name, parts, self._inbox.put)
         self._tunnels = Tunnels(name, lambda: self._connection.link, parts.serve)
+        self._lender = Lender(
+            lambda: tuple(environments.load(name).spec.get("git_credentials", ())),
+            lambda question: parts.credentials(environments.load(name), question),
+        )
         self._session = parts.open_session(self._environment)
         self._pod_ears = PodEars(self._session, self._inbox.put)
         self._cycles = Cycles(self._session, self._settle, self._listen)
@@ -238,6 +243,7 @@ class Keeper:
         elif isinstance(message, Linked):
             self._connection.take(message.link)
             self._tunnels.connected()
+            self._lender.connected(message.link)
             self._become(self._state.linked(now))
         elif isinstance(message, PodRests | ConnectFailed):
             after = self._state.pod_rests if isinstance(message, PodRests) else self._state.failed

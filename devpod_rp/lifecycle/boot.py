@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from devpod_rp.environments import Environment
 from devpod_rp.errors import UnreachableError
 from devpod_rp.lifecycle import address, connect, look, persist, provision
+from devpod_rp.lifecycle.furnish import furnish
 from devpod_rp.progress import Event, Progress
 
 if TYPE_CHECKING:
@@ -82,8 +83,9 @@ def hand_over(environment: Environment, spec: EnvironmentSpec, client: RunPod, p
     link = connect.open_link(known)
     try:
         check_gpus(known, spec, client, link)
-        # Before the baseline: the links are the start's doing, not the user's.
+        # Before the baseline: what these leave is the start's doing, and made again at the next one.
         persist.carry_out(known, spec, link, progress, fresh=True)
+        furnish(known, spec, progress)
         record_baseline(link, volume_path=look.volume_path(known))
         if known.bid_per_gpu is not None:
             _arm(known, link)

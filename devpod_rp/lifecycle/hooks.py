@@ -18,7 +18,7 @@ from devpod_rp.lifecycle import connect
 from devpod_rp.progress import Event, Progress
 
 if TYPE_CHECKING:
-    from devpod_rp.spec.model import HooksSpec
+    from devpod_rp.spec.parts import HooksSpec
 
 STAGES = ("on_create", "update_content", "post_create", "post_start", "post_attach")
 """In the order in which they run; the last one at every ``up``, the others once for each start of the pod."""
@@ -54,16 +54,18 @@ stage() {{
 """
 
 
-def run(environment: Environment, hooks: HooksSpec, progress: Progress) -> None:
+def run(environment: Environment, hooks: HooksSpec, progress: Progress, *, waiting: bool = True) -> None:
     """Run what is due in the project's folder on the pod; what *hooks* does not wait for goes on there by itself.
+
+    Without *waiting* all of it does, but for what belongs to an attach: there is nobody who attaches.
 
     Raises:
         UnreachableError: the connection is lost.
     """
-    wanted = [stage for stage in STAGES if getattr(hooks, stage)]
+    wanted = [stage for stage in STAGES if getattr(hooks, stage) and (waiting or stage != ALWAYS)]
     if not wanted:
         return
-    end = STAGES.index(hooks.wait_for) + 1
+    end = STAGES.index(hooks.wait_for) + 1 if waiting else 0
     folder = shlex.quote(environment.workspace)
     enter = f"mkdir -p {folder} && cd {folder} || exit"
     with connect.open_connection(environment) as connection:

@@ -43,7 +43,7 @@ def move(name: str, spec: EnvironmentSpec, folder: Path, progress: Progress, *, 
         NoCapacityError: there is no machine for the new pod.
         UnreachableError: a pod cannot be reached, or the copy differs from the original.
     """
-    from devpod_rp.spec.model import HooksSpec, PersistSpec
+    from devpod_rp.spec.parts import DotfilesSpec, HooksSpec, PersistSpec
 
     old, moving = _movable(name), f"{name[:_LONGEST_STEM]}-moving"
     if environments.find(moving) is not None:
@@ -59,6 +59,8 @@ def move(name: str, spec: EnvironmentSpec, folder: Path, progress: Progress, *, 
             "volume": spec.volume.model_copy(update={"kind": "disk", "size_gb": size}),
             "persist": PersistSpec(defaults=False),
             "hooks": HooksSpec(),
+            "dotfiles": DotfilesSpec(),
+            "git_credentials": (),
             "env": {**caches(old, spec), **spec.env},
             "git_identity": False,
         }

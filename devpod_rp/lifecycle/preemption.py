@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from devpod_rp import environments
 from devpod_rp.environments import Environment
 from devpod_rp.errors import UnreachableError
-from devpod_rp.lifecycle import boot, clouds, hosts, replay
-from devpod_rp.progress import Progress, silent
+from devpod_rp.lifecycle import boot, clouds, hooks, hosts, replay
+from devpod_rp.progress import Event, Progress, silent
 
 if TYPE_CHECKING:
     from devpod_rp.runpod.client import RunPod
@@ -85,4 +85,9 @@ def _up_again(environment: Environment, client: RunPod, progress: Progress) -> E
     hosts.write_ssh_config()
     if spec.persist.replay is True:
         replay.bring_back(saved, spec.persist, replay.nobody, progress)
+    # The new container has nothing of what they installed.
+    try:
+        hooks.run(saved, spec.hooks, progress, waiting=False)
+    except UnreachableError as error:
+        progress(Event("hooks", f"The hooks were not run again: {error.message}", warning=True))
     return saved

@@ -15,7 +15,7 @@ from devpod_rp.progress import Event, Progress
 if TYPE_CHECKING:
     from devpod_rp.guard.replay import Offer, Replayed
     from devpod_rp.pod.link import AgentLink
-    from devpod_rp.spec.model import PersistSpec
+    from devpod_rp.spec.parts import PersistSpec
 
 LOG = "/run/devpod_rp/replay.log"
 

@@ -28,6 +28,7 @@ from devpod_rp.lifecycle import (
     volumes,
 )
 from devpod_rp.lifecycle.acquire import Search
+from devpod_rp.lifecycle.furnish import furnish
 from devpod_rp.lifecycle.placement import Ranking
 from devpod_rp.lifecycle.plan import Plan, make_plan, rank
 from devpod_rp.lifecycle.refused import StartRefused, choices
@@ -101,12 +102,26 @@ def up(
 def _with_wishes(environment: Environment, plan: Plan) -> Environment:
     """The record with what is asked now of those who look after a pod that runs already.
 
-    A keeper that synchronises by older wishes is ended.
+    A keeper that synchronises, or lends credentials, by older wishes is ended.
     """
     asked = plan.spec.model_dump(mode="json")
-    keys = ("sync", "spot", "forward_ports", "extensions", "persist", "hooks", "code_server")
+    keys = (
+        "sync",
+        "spot",
+        "forward_ports",
+        "extensions",
+        "settings",
+        "persist",
+        "hooks",
+        "dotfiles",
+        "git_credentials",
+        "workspace_alias",
+        "notify_after",
+        "code_server",
+    )
     wishes = {key: asked[key] for key in keys}
-    if environment.spec["sync"] != wishes["sync"]:
+    restart = ("sync", "git_credentials")
+    if any(environment.spec.get(key) != wishes[key] for key in restart):
         control.stop_keeper(environment.name)
     return environments.save(dataclasses.replace(environment, spec={**environment.spec, **wishes}))
 
@@ -151,6 +166,7 @@ def _bring_up(
         if handed_over:
             with contextlib.closing(connect.open_link(environment)) as link:
                 persist.carry_out(environment, plan.spec, link, progress, fresh=False)
+            furnish(environment, plan.spec, progress)
     environment = limits.with_limits(environment, plan.spec.model_dump(mode="json"))
     # Like the limits, these count from the next up on, whatever the pod was made with.
     ssh = {"auto_start": plan.spec.auto_start, "forward_agent": plan.spec.forward_agent}
@@ -225,7 +241,8 @@ def _order_start(environment: Environment, spec: EnvironmentSpec, client: RunPod
 
 def _synchronise(environment: Environment, progress: Progress) -> dict[str, Any]:
     if not environment.spec["sync"]["enabled"]:
-        if environment.spec["forward_ports"] or environments.read_forwards(environment.name):
+        asked = environment.spec["forward_ports"] or environment.spec["git_credentials"]
+        if asked or environments.read_forwards(environment.name):
             control.start_keeper(environment.name)
         return {"state": "disabled", "mode": environment.spec["sync"]["mode"]}
     if pauses.is_paused(environment.name):

@@ -157,11 +157,13 @@ class _Layer:
         folder = self._found.workspace_folder
         if folder is None:
             return
-        # Elsewhere it would be wiped at every stop.
-        if folder.startswith("/workspace/") and ".." not in folder.split("/"):
+        if not folder.startswith("/") or ".." in folder.split("/") or not folder.strip("/"):
+            self.left_out.append("workspaceFolder")
+        elif folder.startswith("/workspace/"):
             self.put(("workspace",), folder, "workspaceFolder")
         else:
-            self.left_out.append("workspaceFolder")
+            # There it would be wiped at every stop: a link leads to the volume.
+            self.put(("workspace_alias",), folder, "workspaceFolder")
 
     def ports(self) -> None:
         wishes: dict[int, str] = {}
@@ -182,8 +184,9 @@ class _Layer:
         if fitting:
             self.put(("extensions",), fitting, *source)
         self.left_out += [f"extension {name}" for name in self._found.extensions if name not in fitting]
-        if self._found.settings:
-            self.left_out.append("customizations.vscode.settings")
+        above = ("customizations", "vscode") if "customizations" in self._found.raw else ()
+        for name, value in self._found.settings.items():
+            self.put(("settings", name), value, *above, "settings", name)
 
     def others(self) -> None:
         if self._found.remote_user not in _ROOT:

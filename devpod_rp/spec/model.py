@@ -3,180 +3,59 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from devpod_rp.spec import dollars, durations, persist
+from devpod_rp.spec import dollars, durations
 from devpod_rp.spec.images import cuda_floor
+from devpod_rp.spec.parts import (
+    CodeServerSpec,
+    DotfilesSpec,
+    GuardSpec,
+    HooksSpec,
+    Part,
+    PersistSpec,
+    SpotSpec,
+    SyncSpec,
+    VolumeSpec,
+)
 from devpod_rp.spec.ports import port_wish
 from devpod_rp.spec.wishes import smallest_memory_gb
 
 NEVER = "never"
 """What a limit says to be none, where a lower layer sets one."""
 
-HookStage = Literal["on_create", "update_content", "post_create", "post_start", "post_attach"]
-OnPreempt = Literal["wait", "on-demand"]
-SyncMode = Literal["one-way-safe", "two-way-safe", "one-way-replica"]
 Tier = Literal["secure", "community", "any"]
-VolumeKind = Literal["disk", "network", "none"]
 
 # RunPod's limits: docs.runpod.io, pods/configuration/expose-ports and environment-variables; REST v2 for the floor.
 _MOST_HTTP_PORTS = 10
 MOST_VARIABLES = 50
-_SMALLEST_VOLUME_GB = 10
 _SHORTEST_LID_SECONDS = 60.0
 
 _PORT = re.compile(r"(\d{1,5})/(tcp|http)")
 # A name of the marketplace, or the path of a VSIX file on the pod.
 EXTENSION = re.compile(r"[\w-]+\.[\w.-]+(@[\w.+-]+)?|/\S*\.vsix")
+HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*(:\d+)?")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class VolumeSpec(_Part):
-    """The storage that survives a stop: a volume *disk* of the host, a *network* volume, or *none*.
-
-    *shared* allows a network volume that another pod writes to as well.
-    """
-
-    kind: VolumeKind = "disk"
-    size_gb: Annotated[int, Field(ge=_SMALLEST_VOLUME_GB, le=4096)] = 50
-    name: str | None = None
-    path: str = "/workspace"
-    shared: bool = False
-
-    @field_validator("path")
-    @classmethod
-    def _absolute(cls, path: str) -> str:
-        if not path.startswith("/") or path.rstrip("/") == "" or ".." in path.split("/"):
-            raise ValueError("must be an absolute path on the pod, such as /workspace")
-        return path.rstrip("/")
-
-
-class SyncSpec(_Part):
-    """How the project folder and the pod's workspace are kept in agreement.
-
-    *bandwidth_mb_s* is the most that is sent, and the most that is fetched, in 10^6 bytes per second; None: no limit.
-    """
-
-    enabled: bool = True
-    mode: SyncMode = "one-way-safe"
-    ignore: tuple[str, ...] = ()
-    bandwidth_mb_s: Annotated[float, Field(ge=0.05)] | None = None
-
-
-class SpotSpec(_Part):
-    """Renting by bid: up to 90 % cheaper, and ended by the market whenever somebody pays more.
-
-    *bid* is USD per hour for one GPU; without one it is a tenth above the lowest bid that gets a pod, and never more
-    than the on-demand price. When the pod is outbid, *hook* runs on it (a shell command, two seconds), and the keeper
-    brings it back: *on_preempt* says whether it waits for the same bid or pays for on-demand.
-    """
-
-    enabled: bool = False
-    bid: Annotated[float, Field(gt=0)] | None = None
-    on_preempt: OnPreempt = "wait"
-    hook: str | None = None
-
-
-class GuardSpec(_Part):
-    """What the guard is told about this project: path patterns for files on the container disk.
-
-    What matches *precious* is at risk whatever the guard's own table says of it; what matches *ignore*, and is not
-    precious, is no loss. `*` stays within one name, `**` crosses directories, `~` is the home of any user.
-    """
-
-    precious: tuple[str, ...] = ()
-    ignore: tuple[str, ...] = ()
-
-    @field_validator("precious", "ignore")
-    @classmethod
-    def _patterns(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
-        for pattern in patterns:
-            if not pattern.startswith(("/", "~/", "**/")):
-                raise ValueError(f"{pattern!r} must begin with /, ~/ or **/, such as ~/data/** or **/*.ckpt")
-            if {".", ".."} & set(pattern.split("/")) or "//" in pattern:
-                raise ValueError(f"{pattern!r} can match no path: write it without . and .. and //")
-            if pattern.endswith("/"):
-                raise ValueError(f"{pattern!r} matches no file: write {pattern}** for everything below it")
-        return patterns
-
-    @field_validator("ignore")
-    @classmethod
-    def _not_everything(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
-        for pattern in patterns:
-            if not pattern.strip("/*~"):
-                raise ValueError(f"{pattern!r} would ignore everything; stop --force gives everything up, once")
-        return patterns
-
-
-class PersistSpec(_Part):
-    """What of the container disk lives on the volume and is linked back at every start of the pod.
-
-    *paths* begin with ``/`` or ``~/``; a folder ends with ``/``. *defaults*: also what `devpod_rp.spec.persist` lists,
-    and the caches of Hugging Face, torch, pip and uv, unless ``env`` puts them elsewhere. *replay*: whether what was
-    installed in the last container is installed in the next one; "ask" does so at a terminal only.
-    """
-
-    defaults: bool = True
-    paths: tuple[str, ...] = ()
-    replay: bool | Literal["ask"] = "ask"
-
-    @field_validator("paths")
-    @classmethod
-    def _plain(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(persist.checked(path) for path in paths)
-
-    @property
-    def wanted(self) -> tuple[str, ...]:
-        """All paths, each once; what the project says of one goes before."""
-        defaults = persist.PATHS if self.defaults else ()
-        return tuple({path.rstrip("/"): path for path in (*defaults, *self.paths)}.values())
-
-
-class CodeServerSpec(_Part):
-    """Where the VS Code for browsers comes from, if not from its own release page: a mirror, or another build.
-
-    *url* is that of a ``.tar.gz`` as coder/code-server releases them, *sha256* its digest; without one, the archive
-    must be the released one that we pinned.
-    """
-
-    url: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = None
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
-
-
-class HooksSpec(_Part):
-    """Shell commands on the pod, in the project's folder; those of one stage run side by side.
-
-    The first three run once for each new container disk, as what they install dies with it; *post_start* once for each
-    start of the pod, *post_attach* at every ``up``. ``up`` waits until *wait_for* is done.
-    """
-
-    on_create: tuple[str, ...] = ()
-    update_content: tuple[str, ...] = ()
-    post_create: tuple[str, ...] = ()
-    post_start: tuple[str, ...] = ()
-    post_attach: tuple[str, ...] = ()
-    wait_for: HookStage = "update_content"
-
-
-class EnvironmentSpec(_Part):
+class EnvironmentSpec(Part):
     """Everything an environment needs, complete and checked.
 
     *gpu* lists GPU types in the order wished for, or ``any>=24GB``. *max_price* is USD per hour for the whole pod;
     *container_disk_gb* is wiped at every stop; *ssh_timeout_s* is how long a running host may take to answer over SSH
     before it is given up. *idle_stop*, *max_runtime* and *lid_stop* are durations, *max_cost* is USD for one run; each
-    stops the pod, None never does. *forward_ports* are ports of the pod to have here, as ``6006`` or
-    ``tensorboard=6006:16006``; *extensions* are those of VS Code to have on the pod. *devcontainer* is the file that
-    counts if the project's is not where the specification looks, or ``none``. ``env`` values may be secrets and
+    stops the pod, None never does. *notify_after* is how long a command takes whose end is told on this machine's
+    desktop. *forward_ports* are ports of the pod to have here, as ``6006`` or
+    ``tensorboard=6006:16006``; *extensions* are those of VS Code to have on the pod, *settings* its settings there,
+    which go before the user's own. *devcontainer* is the file that counts if the project's is not where the
+    specification looks, or ``none``. ``env`` values may be secrets and
     are never shown by ``repr``. *auto_start* lets an ``ssh`` at a terminal start the stopped environment.
     *forward_agent* offers the keys of the SSH agent here to the pod while somebody is connected; *git_identity* gives
-    the pod's git the name and address of the one here, where it has none.
+    the pod's git the name and address of the one here, where it has none. *git_credentials* are hosts such as
+    ``github.com`` for which git on the pod may ask the credential helpers of this machine while it is connected.
     """
 
     template: str = "pytorch"
@@ -198,21 +77,26 @@ class EnvironmentSpec(_Part):
     ports: tuple[str, ...] = ("22/tcp",)
     env: dict[str, str] = Field(default_factory=dict, repr=False)
     workspace: str | None = None
+    workspace_alias: str | None = None
     forward_ports: tuple[str, ...] = ()
     extensions: tuple[str, ...] = ()
+    settings: dict[str, Any] = Field(default_factory=dict)
     auto_start: bool = False
     forward_agent: bool = False
     git_identity: bool = False
+    git_credentials: tuple[str, ...] = ()
     idle_stop: str | None = None
     max_runtime: str | None = None
     max_cost: Annotated[float, Field(gt=0)] | None = None
     lid_stop: str | None = None
+    notify_after: str | None = "2m"
     volume: VolumeSpec = VolumeSpec()
     sync: SyncSpec = SyncSpec()
     spot: SpotSpec = SpotSpec()
     guard: GuardSpec = GuardSpec()
     persist: PersistSpec = PersistSpec()
     hooks: HooksSpec = HooksSpec()
+    dotfiles: DotfilesSpec = DotfilesSpec()
     code_server: CodeServerSpec = CodeServerSpec()
 
     @field_validator("gpu")
@@ -264,6 +148,14 @@ class EnvironmentSpec(_Part):
                 raise ValueError(f"{extension!r} is no extension; write it like ms-python.python")
         return extensions
 
+    @field_validator("git_credentials")
+    @classmethod
+    def _hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for host in hosts:
+            if not HOST.fullmatch(host):
+                raise ValueError(f"{host!r} is no host; write it like github.com, with a port as git writes it")
+        return hosts
+
     @field_validator("env")
     @classmethod
     def _env(cls, env: dict[str, str]) -> dict[str, str]:
@@ -275,7 +167,7 @@ class EnvironmentSpec(_Part):
             raise ValueError(f"has {len(env)} variables; RunPod takes {MOST_VARIABLES} with PUBLIC_KEY, which we add")
         return env
 
-    @field_validator("workspace")
+    @field_validator("workspace", "workspace_alias")
     @classmethod
     def _workspace(cls, workspace: str | None) -> str | None:
         if workspace is None:
@@ -284,7 +176,7 @@ class EnvironmentSpec(_Part):
             raise ValueError("must be an absolute path on the pod, such as /workspace/project")
         return workspace.rstrip("/")
 
-    @field_validator("idle_stop", "max_runtime", "lid_stop")
+    @field_validator("idle_stop", "max_runtime", "lid_stop", "notify_after")
     @classmethod
     def _duration(cls, text: str | None) -> str | None:
         if text is None or text.strip().lower() == NEVER:
@@ -339,13 +231,14 @@ def _below(path: str, parent: str) -> bool:
 
 def field_names() -> dict[str, tuple[str, ...]]:
     """Every key of the configuration, with the keys of those that are tables."""
-    tables: dict[str, type[_Part]] = {
+    tables: dict[str, type[Part]] = {
         "volume": VolumeSpec,
         "sync": SyncSpec,
         "spot": SpotSpec,
         "guard": GuardSpec,
         "persist": PersistSpec,
         "hooks": HooksSpec,
+        "dotfiles": DotfilesSpec,
         "code_server": CodeServerSpec,
     }
     return {name: tuple(tables[name].model_fields) if name in tables else () for name in EnvironmentSpec.model_fields}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from devpod_rp.agent.servers.extending import SERVERS
 
@@ -25,6 +25,9 @@ PATHS = (
     "~/.ipython/",
 )
 
+# What people make in an editor server's folder, bit by bit; the rest of it is the server.
+_BESIDE_SERVERS = ("extensions", "data/Machine", "data/User")
+
 _CACHES = {
     "HF_HOME": "huggingface",
     "TORCH_HOME": "torch",
@@ -36,6 +39,20 @@ _CACHES = {
 def caches(volume_path: str) -> Mapping[str, str]:
     """The variables that make tools keep what they download on the volume, which pods that share it share."""
     return {name: f"{volume_path}/.devpod/cache/{folder}" for name, folder in _CACHES.items()}
+
+
+def without_servers(paths: Iterable[str]) -> tuple[str, ...]:
+    """*paths*, of the folders of editor servers only what is not the server itself."""
+    folders = {f"~/{folder}" for folder, _command in SERVERS.values()}
+    return tuple(
+        kept
+        for path in paths
+        for kept in (
+            [f"{path.rstrip(FOLDER)}/{each}{FOLDER}" for each in _BESIDE_SERVERS]
+            if path.rstrip(FOLDER) in folders
+            else [path]
+        )
+    )
 
 
 def checked(path: str, volume_path: str = "/workspace") -> str:

@@ -98,8 +98,10 @@ def _forms() -> dict[str, Schema]:
             }
         },
         "extensions": {"items": {"type": "string", "pattern": _whole(model.EXTENSION)}},
+        "git_credentials": {"items": {"type": "string", "pattern": _whole(model.HOST)}},
         "env": {"propertyNames": {"pattern": _whole(model.VARIABLE)}},
         "workspace": path,
+        "workspace_alias": path,
         "volume.path": path,
         "guard.precious": {"items": guarded},
         "persist.paths": {"items": kept},
@@ -107,6 +109,7 @@ def _forms() -> dict[str, Schema]:
         "idle_stop": duration,
         "max_runtime": duration,
         "lid_stop": duration,
+        "notify_after": duration,
         "max_cost": {
             "type": ["number", "string"],
             "pattern": rf"^\s*({_loose('never')}|(?=.*[1-9]){_ecma(dollars.FORM, loose=True)})\s*$",

@@ -36,6 +36,7 @@ _LISTS = {
     ("sync", "ignore"),
     ("forward_ports",),
     ("extensions",),
+    ("git_credentials",),
     ("guard", "precious"),
     ("guard", "ignore"),
     ("persist", "paths"),
@@ -50,6 +51,9 @@ _EITHER_OR: tuple[tuple[Keys, tuple[Keys, ...]], ...] = (
     (("cpu",), (("gpu",), ("gpu_count",), ("min_cuda",), ("spot", "enabled"), ("spot", "bid"))),
     (("gpu",), (("cpu",), ("vcpu",))),
 )
+# Tables whose keys are not ours to know; a setting of VS Code may be a table itself.
+_FREE = ("env", "settings")
+_SETTINGS: Keys = ("settings",)
 _CLOUDS = ("runpod", "local")
 # Where a flag is not called like its key.
 _FLAGS: dict[Keys, str] = {
@@ -258,7 +262,7 @@ def _layer_of_file(kind: str, path: Path, values: Mapping[str, Any], table: Keys
 
 
 def _variables_layer(environ: Mapping[str, str]) -> _Layer:
-    by_variable = {"DEVPOD_RP_" + "_".join(keys).upper(): keys for keys in _all_keys() if keys[0] != "env"}
+    by_variable = {"DEVPOD_RP_" + "_".join(keys).upper(): keys for keys in _all_keys() if keys[0] not in _FREE}
     values: dict[Keys, Any] = {}
     for variable, keys in by_variable.items():
         text = environ.get(variable)
@@ -293,7 +297,7 @@ def _flat(values: Mapping[str, Any], above: Keys = ()) -> dict[Keys, Any]:
     for key, value in values.items():
         keys = (*above, key)
         # An empty table says nothing, unless nobody knows it.
-        if isinstance(value, dict) and (value or keys in _tables()):
+        if isinstance(value, dict) and (value or keys in _tables()) and above != _SETTINGS:
             flat.update(_flat(value, keys))
         else:
             flat[keys] = value
@@ -315,14 +319,14 @@ def _all_keys() -> list[Keys]:
 
 
 def _tables() -> set[Keys]:
-    return {("env",), *((name,) for name, inner in field_names().items() if inner)}
+    return {*((name,) for name in _FREE), *((name,) for name, inner in field_names().items() if inner)}
 
 
 def _refuse_unknown_keys(layer: _Layer) -> None:
     known = [*_all_keys(), ("cloud",)]
     tables = _tables()
     for keys in layer.values:
-        if (keys in known and keys not in tables) or (len(keys) == 2 and keys[0] == "env"):
+        if (keys in known and keys not in tables) or (len(keys) == 2 and keys[0] in _FREE):
             continue
         dotted = ".".join(keys)
         if keys in tables:

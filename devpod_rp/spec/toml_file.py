@@ -14,6 +14,10 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+_PART = r"""\s*"[^"]*"\s*|\s*'[^']*'\s*|[A-Za-z0-9_\- \t]+"""
+_HEADER = re.compile(rf"\s*\[{{1,2}}((?:{_PART})(?:\.(?:{_PART}))*)\]")
+_PAIR = re.compile(rf"((?:{_PART})(?:\.(?:{_PART}))*)=")
+
 
 def read_toml(path: Path) -> dict[str, Any]:
     """The content of *path*.
@@ -35,13 +39,13 @@ def line_of(path: Path, keys: tuple[str, ...], table: tuple[str, ...] = ()) -> i
     wanted = (*table, *keys)
     inside: tuple[str, ...] = ()
     for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
-        header = re.match(r"\s*\[{1,2}\s*([^\]]+?)\s*\]", line)
-        if header and "=" not in line.split("]")[0]:
+        header = _HEADER.match(line)
+        if header:
             inside = _dotted(header[1])
             if inside == wanted:
                 return number
             continue
-        pair = re.match(r"""\s*([A-Za-z0-9_\-."' ]+?)\s*=""", line)
+        pair = _PAIR.match(line)
         if pair:
             here = (*inside, *_dotted(pair[1]))
             if here == wanted or (wanted[: len(here)] == here and "{" in line):
@@ -50,4 +54,4 @@ def line_of(path: Path, keys: tuple[str, ...], table: tuple[str, ...] = ()) -> i
 
 
 def _dotted(text: str) -> tuple[str, ...]:
-    return tuple(part.strip().strip("\"'") for part in text.split("."))
+    return tuple(part.strip().strip("\"'") for part in re.findall(_PART, text) if part.strip())

@@ -5,11 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
-import threading
 import urllib.request
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ import pytest
 
 from tests import tools
 from tests.end_to_end.conftest import World, eventually
+from tests.end_to_end.mirror import Mirror, serving
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -74,34 +72,11 @@ NOTEBOOK = {
 }
 
 
-class Mirror(ThreadingHTTPServer):
-    """Serves the archive of code-server, as a company would that keeps its own, and counts who asks for it."""
-
-    def __init__(self, archive: Path) -> None:
-        self.asked = 0
-        mirror = self
-
-        class Handler(SimpleHTTPRequestHandler):
-            def do_GET(self) -> None:
-                mirror.asked += 1
-                super().do_GET()
-
-            def log_message(self, *_: object) -> None:
-                """The count is all we want to know."""
-
-        super().__init__(("127.0.0.1", 0), partial(Handler, directory=str(archive.parent)))
-        self.url = f"http://127.0.0.1:{self.server_port}/{archive.name}"
-
-
 @pytest.fixture(scope="module")
 def mirror() -> Iterator[Mirror]:
     tools.need(tools.CODE_SERVER_ARCHIVE, tools.NODE, tools.JUPYTER, "chromium")
-    with Mirror(tools.CODE_SERVER_ARCHIVE) as server:
-        thread = threading.Thread(target=server.serve_forever, name="mirror")
-        thread.start()
+    with serving(tools.CODE_SERVER_ARCHIVE) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture(scope="module")

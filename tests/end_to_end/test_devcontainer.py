@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,7 +19,9 @@ PROJECT: dict[str, Any] = {
     "initializeCommand": "touch ran-here",
     "onCreateCommand": {"one": "echo one >> runs", "two": ["sh", "-c", 'echo "two $GREETING" >> runs']},
     "postCreateCommand": "touch /root/installed; echo created >> runs",
-    "postStartCommand": "echo started >> runs",
+    "postStartCommand": "echo started >> ${containerWorkspaceFolder}/runs",
+    "workspaceFolder": "/workspaces/${localWorkspaceFolderBasename}",
+    "customizations": {"vscode": {"settings": {"editor.tabSize": 3}}},
     "postAttachCommand": "echo attached >> runs",
     "waitFor": "postCreateCommand",
 }
@@ -59,6 +62,11 @@ def test_hooks_run_on_the_pod_in_their_order_and_up_waits_for_those_it_shall(wor
     eventually(lambda: runs(world)[3:] == ["started", "attached"], "the later hooks ran by themselves")
 
 
+def test_its_settings_are_on_the_pod_for_the_editor_that_is_opened(world: World) -> None:
+    assert world.run("open", "--json", PATH="/usr/sbin").exit_code == 0
+    assert json.loads(world.ssh("cat ~/.vscode-server/data/Machine/settings.json").stdout) == {"editor.tabSize": 3}
+
+
 def test_a_second_up_only_attaches(world: World) -> None:
     before = runs(world)
     assert "Running on_create" not in up(world)
@@ -81,6 +89,18 @@ def test_a_hook_that_fails_is_told_with_its_words_and_stops_the_later_ones(world
     assert "post_create failed with exit code 9" in said
     assert "no such package" in said
     assert runs(world) == before
+
+
+def test_who_interrupts_a_hook_is_told_that_the_pod_runs_on(world: World) -> None:
+    write(world, {**PROJECT, "postCreateCommand": "touch waiting; sleep 300"})
+    bringing = world.start("up", "--yes", "--json")
+    eventually(lambda: world.ssh("test -e /workspace/proj/waiting").exit_code == 0, "the hook is at work")
+    bringing.send_signal(signal.SIGINT)
+    stdout, _ = bringing.communicate(timeout=60)
+    said = json.loads(stdout)["error"]
+    assert (bringing.returncode, said["kind"]) == (130, "interrupted")
+    assert "proj runs on, for $" in said["message"]
+    assert "devpod-rp stop proj" in said["hint"]
 
 
 def test_a_command_is_passed_through_with_its_words_output_and_exit_code(world: World) -> None:

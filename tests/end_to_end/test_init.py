@@ -18,18 +18,21 @@ def test_at_a_terminal_it_asks_and_what_it_writes_is_what_up_plans(world: World)
         terminal.types(ENTER)
         terminal.sees("Which GPU", r"\$\d+\.\d\d/h", "stock", "simulated")
         terminal.types(ENTER)
-        terminal.sees("How large a volume", "50 GB")
+        terminal.sees("How large is the volume", r"50 GB  \$10.00 a month")
         terminal.types(DOWN, ENTER)
         terminal.sees("Which way are files synchronised", "two-way-safe")
         terminal.types(DOWN, ENTER)
+        terminal.sees("nothing has used it for so long", "30m", "never")
+        terminal.types(ENTER)
         terminal.sees("pip install -r requirements.txt")
         terminal.types("y")
         terminal.sees("Wrote .*devpod-rp.toml")
     written = read_toml(world.folder / "devpod-rp.toml")
     assert written["template"] == "pytorch"
-    assert (written["volume"]["size_gb"], written["sync"]["mode"]) == (50, "two-way-safe")
+    assert (written["volume"]["size_gb"], written["sync"]["mode"]) == (100, "two-way-safe")
+    assert written["idle_stop"] == "30m"
     assert written["hooks"] == {"update_content": ["pip install -r requirements.txt"]}
-    assert world.run("up", "--dry-run", "--json").json["volume"]["size_gb"] == 50
+    assert world.run("up", "--dry-run", "--json").json["volume"]["size_gb"] == 100
 
 
 def test_what_is_there_is_written_over_only_after_a_yes(world: World) -> None:

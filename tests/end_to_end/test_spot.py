@@ -16,6 +16,7 @@ NOTHING_FREE = {"stock": {"NVIDIA GeForce RTX 4090": "NONE"}}
 def spot(world: World) -> World:
     (world.folder / "devpod-rp.toml").write_text(
         'gpu = ["4090"]\n[spot]\nenabled = true\nbid = 0.5\nhook = "date > /workspace/hook-ran"\n'
+        '[hooks]\npost_start = ["echo started >> /workspace/starts"]\n'
     )
     show = world.home / "bin" / "notify-send"
     show.parent.mkdir(parents=True)
@@ -61,6 +62,7 @@ def test_an_outbid_pod_comes_back_by_itself_with_files_and_synchronisation(spot:
     until_running(spot)
     assert spot.ssh("cat /workspace/kept").stdout == "kept\n"
     assert spot.ssh("cat /root/lost").exit_code != 0
+    eventually(lambda: spot.ssh("cat /workspace/starts").stdout == "started\nstarted\n", "the hooks ran again")
     assert spot.ssh("cat /workspace/proj/while-away.py").stdout == "edited meanwhile\n"
     assert spot.run("check", "--json").json["safe_to_stop"] is True
 

@@ -221,6 +221,7 @@ def test_what_a_pod_can_honour_is_taken_and_the_rest_is_named_once(loaded, write
     assert (spec.min_vcpu_per_gpu, spec.min_ram_per_gpu_gb, spec.volume.size_gb) == (4, 16, 1024)
     assert spec.forward_ports == ("notebook=8888", "6006")
     assert spec.extensions == ("ms-python.python",)
+    assert spec.settings == {"x": 1}
     assert spec.hooks.on_create == (f"sh -c 'echo {folder.name}'",)
     assert spec.hooks.post_create == ("echo 1", "echo 2")
     assert spec.hooks.wait_for == "post_create"
@@ -236,7 +237,6 @@ def test_what_a_pod_can_honour_is_taken_and_the_rest_is_named_once(loaded, write
         "db:5432",
         "gpu.cores",
         "remoteUser vscode",
-        "settings",
         "runArgs",
     ):
         assert named in found.warning
@@ -299,8 +299,8 @@ def test_without_a_gpu_it_is_a_cpu_pod_with_enough_memory(loaded, write):
     assert (spec.cpu, spec.vcpu, spec.gpu, spec.volume.kind) == ("cpu3g", 8, (), "network")
 
 
-def test_a_workspace_that_a_stop_would_wipe_is_not_taken(loaded, write):
+def test_a_workspace_that_a_stop_would_wipe_is_only_another_name_for_ours(loaded, write):
     write('{"workspaceFolder": "/workspaces/project"}')
     found = loaded()
-    assert found.spec.workspace is None
-    assert "workspaceFolder" in str(found.warning)
+    assert (found.spec.workspace, found.spec.workspace_alias) == (None, "/workspaces/project")
+    assert found.warning is None

@@ -6,8 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from devpod_rp.errors import ConfigurationError
-from devpod_rp.spec.model import EnvironmentSpec, SyncSpec, VolumeSpec, field_names
+from devpod_rp.spec.model import EnvironmentSpec, field_names
 from devpod_rp.spec.names import LONGEST, slug, validate_name
+from devpod_rp.spec.parts import SyncSpec, VolumeSpec
 
 
 def spec(**values) -> EnvironmentSpec:

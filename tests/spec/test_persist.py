@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from devpod_rp.spec import persist
-from devpod_rp.spec.model import PersistSpec
+from devpod_rp.spec.parts import PersistSpec
 
 
 @pytest.mark.parametrize(

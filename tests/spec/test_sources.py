@@ -59,6 +59,18 @@ def test_tables_are_merged_key_by_key(loaded, project, user_config):
     assert spec.env == {"A": "1", "B": "2", "C": "3"}
 
 
+def test_settings_of_vs_code_are_merged_one_by_one_and_never_looked_into(loaded, project, user_config):
+    user_config('[settings]\n"editor.tabSize" = 2\n"files.eol" = "\\n"\n')
+    path = project('[settings]\n"editor.tabSize" = 4\n[settings."[python]"]\n"editor.formatOnSave" = true\n')
+    found = loaded()
+    assert found.spec.settings == {
+        "editor.tabSize": 4,
+        "files.eol": "\n",
+        "[python]": {"editor.formatOnSave": True},
+    }
+    assert found.provenance["settings.editor.tabSize"] == f"{path}:2"
+
+
 def test_lists_replace_and_may_be_written_as_one_value_or_with_commas(loaded, project):
     project('gpu = "L4"\nports = ["6006/tcp"]\n')
     assert loaded().spec.gpu == ("L4",)

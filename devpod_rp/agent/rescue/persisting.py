@@ -124,6 +124,8 @@ class Shelf:
             return
         status = _status(name)
         if status is not None and stat.S_ISLNK(status.st_mode):
+            if lies_below(os.readlink(name), self._volume + "/.devpod/dotfiles"):
+                return  # its user's own, and made again at every start
             if os.readlink(name) != kept:
                 raise Left("it is a link to {0}".format(os.readlink(name)))
             _ensure(place, wish.is_folder)

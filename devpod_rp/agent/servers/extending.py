@@ -1,4 +1,4 @@
-"""Extensions for a desktop editor's server on the pod, installed once that server is there.
+"""Settings and extensions for a desktop editor's server on the pod; the latter once that server is there.
 
 The editor brings its server when it connects for the first time, minutes after we were asked, so this program waits for
 it in the background. What is installed already is left alone.
@@ -13,6 +13,8 @@ import subprocess
 import sys
 import time
 from typing import Any, Dict, List, Optional, Set
+
+from devpod_rp.agent.servers import settings
 
 # Folder of the home -> where its server's command may be, and how it is called (Remote-SSH with and without exec
 # server, and the relatives of open-remote-ssh).
@@ -30,8 +32,12 @@ _AGAIN_SECONDS = 30.0
 
 
 def main(stream: Any) -> None:
-    """Read one line of JSON ``{ide, extensions, seconds}``, and see to it in the background."""
+    """Read one line of JSON ``{ide, extensions, settings, seconds}``; extensions are seen to in the background."""
     request = json.loads(stream.readline().decode("utf-8"))
+    data = os.path.join(_home(None), SERVERS[request["ide"]][0], "data")
+    problem = settings.bring(data, request["settings"])
+    if problem is not None:
+        sys.stderr.write(problem + "\n")
     missing = [each for each in request["extensions"] if not _is_there(each, installed(request["ide"]))]
     sys.stdout.write(json.dumps({"missing": missing}) + "\n")
     sys.stdout.flush()
@@ -62,14 +68,18 @@ def see_to(ide: str, extensions: List[str], seconds: float, home: Optional[str] 
 
 def server_command(ide: str, home: Optional[str] = None) -> Optional[str]:
     """The command of the newest server of *ide*, None while there is none."""
+    return max(server_commands(ide, home), key=os.path.getmtime, default=None)
+
+
+def server_commands(ide: str, home: Optional[str] = None) -> List[str]:
+    """The command of each server of *ide* that is there."""
     folder, name = SERVERS[ide]
-    found = [
+    return [
         path
         for place in _PLACES
         for path in glob.glob(os.path.join(_home(home), folder, place, name))
         if os.access(path, os.X_OK)
     ]
-    return max(found, key=os.path.getmtime, default=None)
 
 
 def installed(ide: str, home: Optional[str] = None) -> Set[str]:

@@ -24,6 +24,7 @@ from typing import Any, Dict, List, NamedTuple, Optional
 
 from devpod_rp.agent.files.atomic import write_atomically
 from devpod_rp.agent.machine.container import beginning
+from devpod_rp.agent.servers import settings
 from devpod_rp.agent.servers.installing import InstallFailed, Say, is_whole, unpacked, virtual_environment
 
 MARK = "\0devpod_rp serving "
@@ -33,6 +34,13 @@ _ANSWER_SECONDS = 5.0
 _END_SECONDS = 10.0
 _LOOK_SECONDS = 0.1
 _LOG_TAIL_BYTES = 2000
+# The user's from then on. The chat, and the side bar that is made for it, ask for an account of a service that
+# code-server cannot use.
+_FIRST_SETTINGS = {
+    "chat.disableAIFeatures": True,
+    "workbench.secondarySideBar.defaultVisibility": "hidden",
+    "workbench.startupEditor": "none",
+}
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -85,10 +93,12 @@ def _code_server(request: Dict[str, Any], run: str, say: Say) -> Plan:
     data = os.path.join(request["home"], ".devpod", "code-server")
     extensions = os.path.join(data, "extensions")
     os.makedirs(extensions, mode=0o700, exist_ok=True)
-    settings = os.path.join(data, "User", "settings.json")
-    if not os.path.exists(settings):
-        # The user's from now on. The chat asks for an account of a service that code-server cannot use.
-        write_atomically(settings, b'{\n  "chat.disableAIFeatures": true,\n  "workbench.startupEditor": "none"\n}\n')
+    own = os.path.join(data, "User", "settings.json")
+    if not os.path.exists(own):
+        write_atomically(own, json.dumps(_FIRST_SETTINGS, indent=2).encode("ascii"))
+    problem = settings.bring(data, request["settings"])
+    if problem is not None:
+        say(problem)
     configuration = os.path.join(run, "code-server.yaml")
     # Nothing but what is said here: the user's own configuration of code-server is for the one they start.
     common = ["--config", configuration, "--user-data-dir", data, "--extensions-dir", extensions]
@@ -145,6 +155,10 @@ def _install_extensions(program: str, common: List[str], folder: str, wanted: Li
 def _jupyter(request: Dict[str, Any], run: str, say: Say) -> Plan:
     data = os.path.join(request["home"], ".devpod", "jupyter")
     os.makedirs(data, mode=0o700, exist_ok=True)
+    # Nobody is asked for news of the project before the first cell.
+    quiet = os.path.join(data, "settings", "@jupyterlab", "apputils-extension", "notification.jupyterlab-settings")
+    if not os.path.exists(quiet):
+        write_atomically(quiet, b'{"fetchNews": "false"}\n')
     configuration = os.path.join(run, "jupyter_config.py")
     secret = "c.IdentityProvider.token = {0!r}\n".format(request["secret"])
     write_atomically(configuration, secret.encode("ascii"))

@@ -67,6 +67,7 @@ class Shelf:
             "secret": "s3cret",
             "cookie": "proj",
             "extensions": [],
+            "settings": {},
             "archive": {"version": "4", "url": self.url, "sha256": {"amd64": digest, "arm64": digest}},
             "requirement": "nothing==1",
             **changes,

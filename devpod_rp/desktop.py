@@ -14,7 +14,7 @@ _SECONDS = 5.0
 
 def notify(title: str, text: str) -> None:
     """Show *text* once, through the desktop's own program; without one it is in the log only. Never raises."""
-    log.warning("notice=%r text=%r", title, text)
+    log.info("notice=%r text=%r", title, text)
     command = _command(title, text)
     if command is None:
         return
