@@ -48,4 +48,5 @@ def test_the_first_subject_of_the_table_wins_also_over_a_more_special_place():
 def test_words_are_captured_in_every_home():
     matcher = Matcher([("model", ["~/hub/models--{owner}--{model}/**"])])
     for home in ("/root", "/home/ann"):
-        assert matcher.match(home + "/hub/models--meta--llama/blobs/1").words == {"owner": "meta", "model": "llama"}
+        words = matcher.match(home + "/hub/models--meta--llama/blobs/1").words
+        assert words == {"owner": "meta", "model": "llama", "mark": home + "/hub/models--meta--llama"}
