@@ -17,6 +17,7 @@ lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/vermin --quiet --no-tips --eval-annotations --violations -t=3.8- devpod_rp/agent
 
 types: .venv/installed-dev
 	$(BIN)/mypy

@@ -21,12 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from watchdog import events
 from watchdog.events import (
     DirCreatedEvent,
     DirDeletedEvent,
     DirModifiedEvent,
     DirMovedEvent,
-    FileAttribEvent,
     FileClosedEvent,
     FileCreatedEvent,
     FileDeletedEvent,
@@ -59,9 +59,12 @@ Keep = Callable[[str, bool], bool]
 """(path, is a folder) -> whether it takes part, folders above included."""
 
 _EVENTS: list[type[FileSystemEvent]] = [
-    DirCreatedEvent, DirDeletedEvent, DirMovedEvent, FileAttribEvent, FileClosedEvent, FileCreatedEvent,
-    FileDeletedEvent, FileModifiedEvent, FileMovedEvent,
+    DirCreatedEvent, DirDeletedEvent, DirMovedEvent, FileClosedEvent, FileCreatedEvent, FileDeletedEvent,
+    FileModifiedEvent, FileMovedEvent,
 ]  # fmt: skip
+if hasattr(events, "FileAttribEvent"):
+    # Before watchdog 7 (Python 3.10 has no newer one) a changed mode is told as a modified file.
+    _EVENTS.append(events.FileAttribEvent)
 
 _OWN_LOOP = sys.platform.startswith("linux")
 
