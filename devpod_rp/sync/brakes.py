@@ -13,6 +13,7 @@ from devpod_rp.sync.safety import FEW_FILES, LARGE_SHARE, unexpected_deletions
 from devpod_rp.sync.status import Halts
 
 _REMEMBERED_SECONDS = 120.0
+_A_PAIR = 2
 
 
 class Brakes:
@@ -54,6 +55,10 @@ class Brakes:
             for action in plan.actions
             if action.side is Side.LOCAL and action.new is None and action.old is not None and action.old.kind != "dir"
         )
+        self.check_gone(here, ancestor)
+
+    def check_gone(self, here: Collection[str], ancestor: Mapping[str, Entry]) -> None:
+        """Raises SyncHalted when the files *here*, all gone from the pod, are too many to go from here, too."""
         if not here or time.monotonic() < self._trusted_until:
             return
         while self._deleted_here and self._deleted_here[0][0] < time.monotonic() - _REMEMBERED_SECONDS:
@@ -61,8 +66,8 @@ class Brakes:
         before = sum(count for _, count in self._deleted_here)
         files = sum(entry.kind != "dir" for entry in ancestor.values()) + before
         gone = len(here) + before
-        if gone > max(FEW_FILES, LARGE_SHARE * files) or (gone >= files and files > 1):
-            raise self._halts.mass_deletion_there(here)
+        if gone > max(FEW_FILES, LARGE_SHARE * files) or (gone > files / 2 and gone > _A_PAIR) or gone >= files > 1:
+            raise self._halts.mass_deletion_there(tuple(here))
 
     def deleted_here(self, count: int) -> None:
         """*count* files were deleted here because they were deleted on the pod."""

@@ -14,6 +14,7 @@ from devpod_rp.pod.link import AgentLink
 from devpod_rp.progress import Progress
 from devpod_rp.sync import identity
 from devpod_rp.sync.brakes import Brakes
+from devpod_rp.sync.disks import NOTHING, Disks, Unfit, unfit
 from devpod_rp.sync.download import Download
 from devpod_rp.sync.here import Here, folders_above
 from devpod_rp.sync.ignore import IGNORE_FILES, IgnoreRules
@@ -25,6 +26,7 @@ from devpod_rp.sync.local import LocalFolder
 from devpod_rp.sync.reconcile import Action, Mode, Plan, Side, reconcile, same
 from devpod_rp.sync.remote import Destination, RemoteTree, learn_digests, look_again, survey, wire
 from devpod_rp.sync.safety import was_emptied
+from devpod_rp.sync.second_look import believed
 from devpod_rp.sync.status import Halts
 from devpod_rp.sync.steps import Result
 from devpod_rp.sync.throttle import Throttle
@@ -71,8 +73,10 @@ class Cycles:
         halts: Halts,
         progress: Progress,
         throttle: Throttle,
+        doubt_seconds: float,
     ) -> None:
         self.throttle = throttle
+        self._doubt_seconds = doubt_seconds
         self.lease = Lease(journal, local_root, halts)
         self._root = local_root
         self._folder = folder
@@ -94,6 +98,8 @@ class Cycles:
         self._ahead: _Ahead | None = None
         self._planned: tuple[int, Plan] | None = None
         self._remote_digests = journal.digests("remote")
+        self.disks = Disks()
+        self._unfit: Unfit = NOTHING
 
     def forget_remote(self) -> None:
         """What the pod held may have changed while nobody was connected: the next cycle surveys it."""
@@ -141,6 +147,7 @@ class Cycles:
         plan = self.look(link, destination)
         held()
         self._brakes.check(plan, self.ancestor, observed, trusted)
+        plan = self._believed(link, destination, plan)
         self.conflicts.clear()
         self.pending.clear()
         self.pod_only = set(plan.pod_only)
@@ -172,9 +179,17 @@ class Cycles:
         self.remote = remote
         self._freeze_unwelcome(remote, remote.entries)
         self._learn(link, destination, remote, self.here.entries.keys() | self.ancestor.keys() | self._sent.keys())
+        self._fit(remote, self.here.entries.keys() | remote.entries.keys())
         self._recognise_sent(remote)
-        self.problems.update(self._remote_problems(remote))
-        plan = reconcile(self.ancestor, self.here.entries, remote.entries, self._mode, unknown=self._unknown(remote))
+        self.problems.update({**self._remote_problems(remote), **self._unfit.paths})
+        plan = reconcile(
+            self.ancestor,
+            self.here.entries,
+            remote.entries,
+            self._mode,
+            unknown=self._unknown(remote),
+            first=self._unfit.first,
+        )
         self._planned = (self.here.revision, plan)
         return plan
 
@@ -213,21 +228,25 @@ class Cycles:
         if was_emptied(self.ancestor, self.remote.entries):
             raise self._halts.remote_emptied()
         self._learn(link, destination, self.remote, changed)
+        self._fit(self.remote, changed)
         plan = reconcile(
             self.ancestor,
             self.here.entries,
             self.remote.entries,
             self._mode,
             unknown=self._unknown(self.remote),
+            first=self._unfit.first,
             paths=changed,
         )
         self._brakes.check(plan, self.ancestor, observed, trusted=False)
+        plan = self._believed(link, destination, plan)
         for path in changed:
             self.conflicts.pop(path, None)
             self.problems.pop(path, None)
             self.pod_only.discard(path)
             self.pending.discard(path)
-        self.problems.update({path: why for path, why in self.here.unknown.items() if path in changed})
+        named = {**self.here.unknown, **self._unfit.paths}
+        self.problems.update({path: why for path, why in named.items() if path in changed})
         self.pod_only |= set(plan.pod_only)
         self._carry_out(link, destination, plan, tally)
 
@@ -245,8 +264,30 @@ class Cycles:
         entries = self.remote.entries
         wanted = [path for path in paths if path in entries and entries[path].kind == "file"]
         learn_digests(link, destination, self.remote, wanted, self._remote_digests)
+        self.disks.level(self.here.entries, self.remote.entries, self.ancestor, wanted)
 
     # Shared.
+
+    def _believed(self, link: AgentLink, destination: Destination, plan: Plan) -> Plan:
+        return believed(
+            plan,
+            self.ancestor,
+            lambda: self._present(survey(link, destination, wire(self._rules.rules))),
+            lambda gone: self._brakes.check_gone(gone, self.ancestor),
+            self._doubt_seconds,
+        )
+
+    def _present(self, remote: RemoteTree) -> set[str]:
+        """What the pod holds, or may hold where it could not be seen."""
+        if not remote.unknown:
+            return set(remote.entries)
+        hidden = (path for path in self.ancestor if not remote.unknown.keys().isdisjoint((path, *folders_above(path))))
+        return {*remote.entries, *hidden}
+
+    def _fit(self, remote: RemoteTree, paths: Collection[str]) -> None:
+        """See what the disks of both sides make of names and executable bits."""
+        self.disks.level(self.here.entries, remote.entries, self.ancestor, paths)
+        self._unfit = self.disks.unfit(self.here.entries, remote.entries, self.ancestor)
 
     def _check_local(self) -> None:
         halt = identity.local_halt(self._journal, self._root, self._halts)
@@ -254,7 +295,7 @@ class Cycles:
             raise halt
 
     def _unknown(self, remote: RemoteTree) -> set[str]:
-        return {*self.here.unknown, *remote.unknown, *remote.special}
+        return {*self.here.unknown, *remote.unknown, *remote.special, *self._unfit.paths}
 
     def _freeze_unwelcome(self, remote: RemoteTree, paths: Collection[str]) -> None:
         """Where the pod's files come here: what must not be put here is frozen, whatever the pod says."""
@@ -273,6 +314,9 @@ class Cycles:
                 found[path] = f"the link points out of the folder ({entry.target})"
             elif path not in self.here.entries and self._rules.ignored(path, entry.kind == "dir"):
                 found[path] = "an ignore rule leaves it out"
+        if self._mode is not Mode.TWO_WAY_SAFE:
+            asked = {path: entries[path] for path in paths if path in entries}
+            found.update(unfit(asked, self.here.entries, self.ancestor, self._folder.abilities(), "this side's").paths)
         return found
 
     def _remote_problems(self, remote: RemoteTree) -> dict[str, str]:

@@ -86,7 +86,8 @@ class Download:
                     raise _nonsense()
                 if row.get("ok") is True:
                     found, settled = _stamp(row)
-                    new = Entry("file", found.size, bool(found.mode & 0o100), str(row["digest"]), "", found.mtime_ns)
+                    executable = self._executable(action, found)
+                    new = Entry("file", found.size, executable, str(row["digest"]), "", found.mtime_ns)
                     ready.append(Action(action.path, action.side, action.old, new))
                     stamps.append(found if settled else None)
                 else:
@@ -98,6 +99,12 @@ class Download:
             self._report(failed)
         if wanted:
             raise _nonsense()
+
+    def _executable(self, action: Action, found: Stamp | None) -> bool:
+        """The bit of what was found, or, where the pod's disk has none, the one that was planned."""
+        if self._destination.abilities.keeps_executable:
+            return found is not None and self._destination.executable(found.mode)
+        return action.new is not None and action.new.executable
 
     def _apply(
         self, actions: list[Action], items: list[dict[str, Any]], stamps: Sequence[Stamp | None], content: bytes
@@ -127,6 +134,7 @@ class Download:
             new, stamp = read_version(
                 self._link, self._destination, action.path, None, self._writer(staged), self._throttle
             )
+            new = new._replace(executable=new.executable or self._executable(action, stamp))
             done = Action(action.path, action.side, action.old, new)
             (answer,) = self._folder.apply([{**item_for(done), "do": "file", "staged": staged}], b"", durable=True)
             self._files_done += 1
@@ -189,7 +197,8 @@ def read_version(
         write(offset, data)
         offset += len(data)
         if offset == found.size:
-            entry = Entry("file", found.size, bool(found.mode & 0o100), growing.digest(), "", found.mtime_ns)
+            executable = destination.executable(found.mode)
+            entry = Entry("file", found.size, executable, growing.digest(), "", found.mtime_ns)
             return entry, found if settled else None
 
 

@@ -13,6 +13,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from devpod_rp.agent.files import abilities
 from devpod_rp.pod.link import AgentLink
 from devpod_rp.sync.journal import Journal
 from devpod_rp.sync.remote import Destination
@@ -67,4 +68,4 @@ def adopt_remote(link: AgentLink, root: str, state: str, journal: Journal, facts
     token = facts.get("token") or journal.get("token") or uuid.uuid4().hex
     adopted = link.call("root.open", root=root, state=state, adopt=token).header
     journal.put(token=token)
-    return Destination(root, state, int(adopted["ino"]))
+    return Destination(root, state, int(adopted["ino"]), token, abilities.from_wire(adopted.get("abilities")))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from devpod_rp.agent.files.abilities import Abilities
 from devpod_rp.agent.files.content import Growing
 from devpod_rp.agent.files.tree import Entry
 from devpod_rp.agent.sync import staging
@@ -81,6 +82,10 @@ class LocalFolder:
     def trashed(self) -> list[list[Any]]:
         """Every version that was replaced or deleted here; see ``agent.fetch.trashed``."""
         return trashed(self.area())
+
+    def abilities(self) -> Abilities:
+        """What the disk here makes of names and modes."""
+        return self.area().abilities()
 
     def area(self) -> Area:
         if self._area is None:

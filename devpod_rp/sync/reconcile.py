@@ -104,19 +104,30 @@ def reconcile(
     mode: Mode,
     *,
     unknown: Collection[str] = (),
+    first: Collection[str] = (),
     paths: Iterable[str] | None = None,
 ) -> Plan:
     """Compare the three trees and plan one cycle.
 
     *unknown* are paths that either side could not read (or that no file could stand for, such as sockets): frozen.
+    *first* are paths whose deletion makes way for something: it comes before the creations.
     *paths* limits the work to those paths; callers name every path whose local or remote state may have changed.
     """
-    return _Reconciliation(ancestor, local, remote, mode, unknown).plan(paths)
+    return _Reconciliation(ancestor, local, remote, mode, unknown, frozenset(first)).plan(paths)
 
 
 class _Reconciliation:
-    def __init__(self, ancestor: Tree, local: Tree, remote: Tree, mode: Mode, unknown: Collection[str]) -> None:
+    def __init__(
+        self,
+        ancestor: Tree,
+        local: Tree,
+        remote: Tree,
+        mode: Mode,
+        unknown: Collection[str],
+        first: frozenset[str],
+    ) -> None:
         self.ancestor, self.local, self.remote, self.mode = ancestor, local, remote, mode
+        self.first = first
         self.unknown = frozenset(unknown)
         self.verdicts: dict[str, _Verdict] = {}
         self.conflicts: dict[str, str] = {}
@@ -257,7 +268,9 @@ class _Reconciliation:
             action = Action(path, side, target.get(path), source.get(path))
             if action.new is not None:
                 creating.append(action)
-            elif any(above in source for above in _parents(path) if source.get(above, _FOLDER).kind != "dir"):
+            elif path in self.first or any(
+                above in source for above in _parents(path) if source.get(above, _FOLDER).kind != "dir"
+            ):
                 clearing.append(action)
             else:
                 deleting.append(action)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from devpod_rp.agent.files import packing
+from devpod_rp.agent.files.abilities import PLAIN, Abilities
 from devpod_rp.agent.files.tree import Entry, Stamp, relative
 from devpod_rp.agent.sync.rules import Rules
 from devpod_rp.errors import SyncError
@@ -24,14 +25,20 @@ _MAX_REPLY = 64 << 20
 
 @dataclass(frozen=True)
 class Destination:
-    """The synchronised folder on the pod, as the agent addresses it."""
+    """The synchronised folder on the pod, as the agent addresses it; *token* and *ino* say which one is meant."""
 
     root: str
     state: str
     ino: int
+    token: str
+    abilities: Abilities = PLAIN
 
     def fields(self) -> dict[str, Any]:
-        return {"root": self.root, "state": self.state, "ino": self.ino}
+        return {"root": self.root, "state": self.state, "ino": self.ino, "token": self.token}
+
+    def executable(self, mode: int) -> bool:
+        """What *mode* says of a file's executable bit; nothing where the disk has none."""
+        return bool(mode & 0o100) and self.abilities.keeps_executable
 
 
 @dataclass

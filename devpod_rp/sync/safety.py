@@ -10,6 +10,7 @@ from devpod_rp.sync.reconcile import Action
 
 FEW_FILES = 20
 LARGE_SHARE = 0.25
+LARGE_FOLDER = 100
 
 
 def unexpected_deletions(
@@ -17,7 +18,8 @@ def unexpected_deletions(
 ) -> tuple[str, ...]:
     """The files a plan would delete, if they are too many to be believed; otherwise nothing.
 
-    Too many is more than 20 files and more than a quarter of all files. Deletions that were seen happening
+    Too many is more than 20 files and more than a quarter of all, or all of a folder at the top that held more than
+    100. Deletions that were seen happening
     (*observed* names the path or a folder above it) do not count: a user who deletes a folder means it, a scan that
     suddenly misses half a tree may look at an unmounted disk. Nor do those of files whose content the same plan brings
     under another name: a disk that is unmounted takes names and contents.
@@ -35,8 +37,11 @@ def unexpected_deletions(
     )
     if len(deleted) <= FEW_FILES:
         return ()
-    files = sum(1 for entry in ancestor.values() if entry.kind != "dir")
-    return deleted if len(deleted) > LARGE_SHARE * files else ()
+    files = [path for path, entry in ancestor.items() if entry.kind != "dir"]
+    if len(deleted) > LARGE_SHARE * len(files):
+        return deleted
+    held, gone = Counter(map(_top, files)), Counter(map(_top, deleted))
+    return deleted if any(gone[top] == held[top] > LARGE_FOLDER for top in gone if top) else ()
 
 
 def was_emptied(ancestor: Collection[str], now: Collection[str]) -> bool:
@@ -61,3 +66,8 @@ def _was_seen(path: str, seen: frozenset[str]) -> bool:
             return True
         path = path.rpartition("/")[0]
     return False
+
+
+def _top(path: str) -> str:
+    """The folder at the top that holds *path*, "" for a file at the top."""
+    return path.partition("/")[0] if "/" in path else ""

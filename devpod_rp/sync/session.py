@@ -16,6 +16,7 @@ from typing import Any
 
 import filelock
 
+from devpod_rp.agent.files.abilities import Abilities
 from devpod_rp.agent.files.tree import Entry
 from devpod_rp.errors import ConfigurationError, SyncError, UnreachableError
 from devpod_rp.pod.link import AgentLink, AgentRefused
@@ -23,11 +24,13 @@ from devpod_rp.progress import Progress, silent
 from devpod_rp.sync import identity
 from devpod_rp.sync.choices import Choices
 from devpod_rp.sync.cycle import Cycles, Tally
+from devpod_rp.sync.disks import Disks
 from devpod_rp.sync.ignore import IGNORE_FILES, Explanation, IgnoreRules
 from devpod_rp.sync.journal import Journal
 from devpod_rp.sync.local import LocalFolder
 from devpod_rp.sync.reconcile import Mode, Plan
 from devpod_rp.sync.remote import Destination, RemoteNews, ask, listen, wire
+from devpod_rp.sync.second_look import DOUBT_SECONDS
 from devpod_rp.sync.status import (
     Conflict,
     CycleResult,
@@ -59,7 +62,8 @@ class Session:
     What must be remembered lies in *state_dir*; one process at a time may attach with it. *ignore* are patterns on top
     of the ignore files. *remote_state* is where the pod keeps trash and staging, outside the folder but on its file
     system; by default beside it. *bytes_per_second* limits what is sent, and what is fetched. *volume_bytes* is the
-    size of the pod's volume, if known: a network volume cannot say it.
+    size of the pod's volume, if known: a network volume cannot say it. *doubt_seconds* is how long nothing more must
+    go from the pod before what went there goes from here.
 
     Raises:
         ConfigurationError: an unknown mode, or one that this system cannot carry out.
@@ -77,6 +81,7 @@ class Session:
         remote_state: str | None = None,
         bytes_per_second: float | None = None,
         volume_bytes: int | None = None,
+        doubt_seconds: float = DOUBT_SECONDS,
     ) -> None:
         self._mode = _supported(mode)
         self._volume_bytes = volume_bytes
@@ -99,6 +104,7 @@ class Session:
             self._halts,
             progress,
             Throttle(bytes_per_second),
+            doubt_seconds,
         )
         self._cycle_lock = threading.Lock()
         self._link: AgentLink | None = None
@@ -429,7 +435,11 @@ class Session:
             self._journal.put(accepted=None)
             facts = {**facts, "token": None} if remote is not None else facts
         identity.adopt_local(self._journal, self._local_root)
-        return identity.adopt_remote(link, self._remote_root, self._remote_state, self._journal, facts)
+        destination = identity.adopt_remote(link, self._remote_root, self._remote_state, self._journal, facts)
+        both_ways = self._mode is Mode.TWO_WAY_SAFE
+        here = self._folder.abilities() if both_ways else Abilities(keeps_executable=os.name != "nt")
+        self._cycles.disks = Disks(here, destination.abilities, both_ways)
+        return destination
 
     def _joined(self, link: AgentLink, destination: Destination) -> Destination:
         """After the user accepted a halt while attached: join both folders as they are now."""

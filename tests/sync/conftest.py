@@ -105,7 +105,7 @@ class Pair:
             state_dir=self.tmp_path / "state",
             ignore=self.ignore,
             mode=self.mode,
-            **more,
+            **{"doubt_seconds": 0.0, **more},
         )
 
     def connect(self, **more: Any) -> AgentLink:

@@ -62,3 +62,11 @@ def test_a_side_with_several_names_does_not_become_empty_unasked() -> None:
 )  # fmt: skip
 def test_only_links_that_stay_inside_travel(path: str, target: str, leaves: bool) -> None:
     assert leaves_the_folder(path, target) is leaves
+
+
+def test_a_large_folder_at_the_top_that_is_gone_as_a_whole_is_not_believed_either() -> None:
+    ancestor = {f"data/{number}": FILE for number in range(101)} | {f"src/{number}": FILE for number in range(900)}
+    gone = [Action(path, Side.REMOTE, FILE, None) for path in ancestor if path.startswith("data/")]
+    assert len(unexpected_deletions(gone, ancestor, ())) == 101
+    assert unexpected_deletions(gone, ancestor, ("data",)) == (), "it was seen happening"
+    assert unexpected_deletions(gone[1:], ancestor, ()) == (), "something of it is left: a user who tidies up"

@@ -152,6 +152,9 @@ class Batch:
         if do == "file" and old is None and self._appears(number, folder, name, item):
             return
         found = look(folder, name, old if isinstance(old, dict) else {})
+        if found is not None and not self._area.abilities().keeps_executable:
+            # What such a disk says of the bit is nobody's change: it is as the one who asks believes it to be.
+            found.executable = bool((old if isinstance(old, dict) else item).get("executable"))
         if do == "remove":
             if found is None:
                 return
@@ -190,7 +193,8 @@ class Batch:
         replaces_file = found is not None and found.kind == "file"
         if executable or replaces_file:
             base = found.status.st_mode if found is not None and replaces_file else os.fstat(staged.descriptor).st_mode
-            os.fchmod(staged.descriptor, permissions(base, executable))
+            with suppress(PermissionError):  # a disk without such bits, which then decide nothing
+                os.fchmod(staged.descriptor, permissions(base, executable))
         if found is None or found.kind == "dir":
             self._clear(folder, name, path, found)
             staged.appear(folder, name)

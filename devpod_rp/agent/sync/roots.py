@@ -17,6 +17,7 @@ from collections import OrderedDict
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from devpod_rp.agent.files import fitting
+from devpod_rp.agent.files.abilities import PLAIN, Abilities, probe
 from devpod_rp.agent.files.atomic import write_atomically
 from devpod_rp.agent.files.places import OPEN_FOLDER
 from devpod_rp.agent.wire import Refusal, Request
@@ -63,6 +64,11 @@ class Area:
         self.lease = os.path.join(self.state, b"roots", key, b"lease")
         self.stage = os.path.join(self.state, b"stage", key)
         self.trash = os.path.join(self.state, b"trash", key)
+        self._token = header.get("token")
+
+    def is_known(self) -> bool:
+        """Whether the folder's identity is the one that the caller named, if any."""
+        return self._token is None or self._token == self._recorded().get("token")
 
     def prepare(self) -> None:
         """Make the folder and our own beside it, and clear what an earlier run left unfinished."""
@@ -86,14 +92,7 @@ class Area:
 
     def identity(self) -> Dict[str, Any]:
         """What is known of the folder: does it exist, is it empty, which token was recorded for which inode."""
-        recorded: Dict[str, Any] = {}
-        try:
-            with open(self.record, "rb") as stream:
-                recorded = json.loads(stream.read().decode("ascii"))
-        except FileNotFoundError:
-            pass
-        except ValueError:
-            recorded = {}  # a record that cannot be read is no proof of identity
+        recorded = self._recorded()
         facts: Dict[str, Any] = {"token": recorded.get("token"), "recorded_ino": recorded.get("ino")}
         try:
             status = os.lstat(self.root)
@@ -112,7 +111,27 @@ class Area:
     def adopt(self, token: str) -> None:
         status = os.lstat(self.root)
         record = {"token": token, "ino": status.st_ino, "dev": status.st_dev}
-        write_atomically(os.fsdecode(self.record), json.dumps(record).encode("ascii"))
+        known = self._recorded()
+        # A full volume must not keep out who knows it. Device numbers change when it is mounted again.
+        if (known.get("token"), known.get("ino")) != (token, status.st_ino):
+            write_atomically(os.fsdecode(self.record), json.dumps(record).encode("ascii"))
+
+    def abilities(self) -> Abilities:
+        """What the volume makes of names and modes, found out once; one that is too full to tell counts as plain."""
+        if self.stage not in _abilities:
+            try:
+                _abilities[self.stage] = probe(self.stage)
+            except OSError:
+                return PLAIN
+        return _abilities[self.stage]
+
+    def _recorded(self) -> Dict[str, Any]:
+        try:
+            with open(self.record, "rb") as stream:
+                found = json.loads(stream.read().decode("ascii"))
+        except (OSError, ValueError):
+            return {}  # a record that cannot be read is no proof of identity
+        return found if isinstance(found, dict) else {}
 
 
 class Root:
@@ -128,7 +147,8 @@ class Root:
         except OSError as error:
             raise Refusal("changed", "the synchronised folder is gone: %s" % os.strerror(error.errno or 0)) from error
         self._open: "OrderedDict[Tuple[bytes, ...], int]" = OrderedDict()
-        if os.fstat(self.descriptor).st_ino != ino:
+        # A fresh volume numbers its folders as the old one did, so the token is asked for, too.
+        if os.fstat(self.descriptor).st_ino != ino or not area.is_known():
             self.close()
             raise Refusal("changed", "the synchronised folder was replaced by another one")
 
@@ -216,7 +236,9 @@ def open_root(request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
             raise Refusal("bad-request", "a token has 16 to 64 characters")
         area.prepare()
         area.adopt(token)
-    yield area.identity(), b""
+        yield {**area.identity(), "abilities": area.abilities().to_wire()}, b""
+    else:
+        yield area.identity(), b""
 
 
 def room(request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
@@ -229,5 +251,7 @@ def room(request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
         raise Refusal("bad-request", "a size is a number of bytes")
     yield {"free_bytes": fitting.room(os.fsdecode(os.path.dirname(Area(request.header).state)), size)}, b""
 
+
+_abilities: Dict[bytes, Abilities] = {}
 
 OPERATIONS = {"root.open": open_root, "root.room": room}

@@ -47,8 +47,20 @@ CASES: dict[int, tuple[str, list[Play]]] = {
     ]),
     2: ("I3", [names.names_that_are_no_text_arrive_byte_by_byte]),
     3: ("I1", [names.both_unicode_forms_of_one_name_are_two_files]),
+    4: ("I1 I3 I6", [
+        names.names_that_differ_in_case_only_are_named_not_merged_on_a_pod_that_folds_case,
+        names.names_that_differ_in_case_only_are_named_not_merged_on_a_folder_here_that_folds_case,
+        names.a_rename_that_changes_the_case_only_reaches_a_disk_that_folds_case,
+    ]),
+    5: ("I6", [
+        names.names_that_the_pods_disk_refuses_are_named,
+        *elsewhere("tests.sync.test_disks", "test_a_name_that_a_disk_refuses_is_known_beforehand"),
+    ]),
     6: ("I3", [content.files_at_every_border_of_frames_and_blocks_arrive_whole_both_ways]),
-    8: ("I1 I3", [content.executable_bits_travel_alone_and_toggled_on_both_sides_they_lose_nothing]),
+    8: ("I1 I3 I4", [
+        content.executable_bits_travel_alone_and_toggled_on_both_sides_they_lose_nothing,
+        content.a_disk_without_executable_bits_neither_takes_them_away_nor_gives_them,
+    ]),
     12: ("I3", [content.a_sparse_file_stays_sparse_both_ways]),
     13: ("I3", [
         content.a_rewrite_of_the_same_size_in_the_same_tick_is_found,
