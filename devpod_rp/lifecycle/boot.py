@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from devpod_rp.environments import Environment
 from devpod_rp.errors import UnreachableError
-from devpod_rp.lifecycle import address, connect, hostkeys, look, persist, provision
+from devpod_rp.lifecycle import address, connect, hostkeys, look, persist, provision, sessions
 from devpod_rp.lifecycle.furnish import furnish
 from devpod_rp.progress import Event, Progress
 
@@ -87,6 +87,7 @@ def hand_over(environment: Environment, spec: EnvironmentSpec, client: RunPod, p
         # Before the baseline: what these leave is the start's doing, and made again at the next one.
         persist.carry_out(known, spec, link, progress, fresh=True)
         hostkeys.keep(known, link, progress)
+        sessions.prepare(link, progress)
         furnish(known, spec, progress)
         record_baseline(link, volume_path=look.volume_path(known))
         if known.bid_per_gpu is not None:
