@@ -11,7 +11,7 @@ from devpod_rp.errors import printable
 from devpod_rp.spec.durations import spoken
 
 if TYPE_CHECKING:
-    from devpod_rp.guard.classify import Risk
+    from devpod_rp.guard.classify import Rebuildable, Risk
     from devpod_rp.guard.report import Report
     from devpod_rp.guard.running import Process
 
@@ -19,6 +19,7 @@ _LINES = 24
 _PER_FOLDER = 8
 _SHOWN = 8
 _COMMAND = 100
+_HEAVY_BYTES = 10_000_000
 
 
 @dataclass
@@ -54,7 +55,8 @@ def lines(report: Report, where: str) -> Iterator[str]:
     if len(report.problems) > _SHOWN:
         yield f"  and {len(report.problems) - _SHOWN} more places"
     if report.rebuildable:
-        names = ", ".join(printable(each.name) for each in report.rebuildable[:_SHOWN])
+        heaviest = sorted(report.rebuildable, key=lambda each: -each.size)
+        names = ", ".join(_weighed(each) for each in heaviest[:_SHOWN])
         more = f" and {len(report.rebuildable) - _SHOWN} more" if len(report.rebuildable) > _SHOWN else ""
         yield f"Can be brought back: {names}{more}"
     for link in report.dangling[:_SHOWN]:
@@ -63,6 +65,11 @@ def lines(report: Report, where: str) -> Iterator[str]:
         yield f"  still running: {_process(process)}"
     if len(report.processes) > 5:
         yield f"  and {len(report.processes) - 5} more processes"
+
+
+def _weighed(rebuildable: Rebuildable) -> str:
+    heavy = rebuildable.size >= _HEAVY_BYTES
+    return printable(rebuildable.name) + (f" ({size(rebuildable.size)})" if heavy else "")
 
 
 def _process(process: Process) -> str:

@@ -18,14 +18,12 @@ from devpod_rp.lifecycle import (
     connect,
     git_identity,
     hooks,
-    hostkeys,
     hosts,
     limits,
     persist,
     placement,
     provision,
     replay,
-    sessions,
     syncing,
     volumes,
 )
@@ -95,8 +93,8 @@ def up(
     if plan.spec.git_identity:
         git_identity.share(environment, progress)
     hooks.run(environment, plan.spec.hooks, progress)
-    # After the hooks: they are written for a fresh container, and what they installed is not missing any more.
     watch = _watched(environment, progress)
+    # After the hooks: they are written for a fresh container, and what they installed is not missing any more.
     replayed = replay.bring_back(environment, plan.spec.persist, decide_replay, progress, wanted=wanted_back)
     return Ready(environment, sync, created, watch, replayed)
 
@@ -168,8 +166,6 @@ def _bring_up(
         if handed_over:
             with contextlib.closing(connect.open_link(environment)) as link:
                 persist.carry_out(environment, plan.spec, link, progress, fresh=False)
-                hostkeys.keep(environment, link, progress)
-                sessions.prepare(link, progress)
             furnish(environment, plan.spec, progress)
     environment = limits.with_limits(environment, plan.spec.model_dump(mode="json"))
     # Like the limits, these count from the next up on, whatever the pod was made with.

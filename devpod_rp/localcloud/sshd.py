@@ -4,8 +4,7 @@ usage: keys | start | stop
 
 It offers what editors need of a remote host: exec with clean pipes, terminals, SFTP and scp, forwarding of TCP and
 Unix sockets both ways, agent forwarding, any number of connections. Only root logs in, only with a key of
-``~/.ssh/authorized_keys``. Where it listens is in `CONFIGURATION`. As with OpenSSH, the variables of the container do
-not reach its sessions.
+``~/.ssh/authorized_keys``. Where it listens and what environment its sessions get is in `CONFIGURATION`.
 """
 
 from __future__ import annotations
@@ -101,7 +100,7 @@ async def serve(ready: int) -> None:
     configuration = json.loads(CONFIGURATION.read_text())
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
-    sessions = Sessions()
+    sessions = Sessions(configuration["env"])
     await asyncssh.listen(
         configuration["host"],
         configuration["port"],

@@ -82,6 +82,11 @@ def test_what_was_installed_is_noted_and_no_loss(pod: World) -> None:
     }
 
 
+def test_the_note_is_nothing_that_a_delete_would_lose(pod: World) -> None:
+    report = pod.run("check", "--volume", "--json").json
+    assert [each["path"] for each in report["at_risk"] if "replay" in each["path"]] == []
+
+
 def test_without_a_terminal_it_is_offered_and_not_done(pod: World) -> None:
     stopped = pod.run("stop", "--json")
     assert stopped.exit_code == 0, stopped.stdout

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import Iterator, List, Mapping, NamedTuple, Set, Tuple
+from typing import Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple
 
-from devpod_rp.agent.files.changes import Change
-from devpod_rp.agent.files.digests import ChangedWhileRead, hashed
+from devpod_rp.agent.files.changes import Change, Stamp
+from devpod_rp.agent.files.digests import ChangedWhileRead, hashed, stamp_of
+from devpod_rp.agent.files.memory import recall
 
 _INFO = "/var/lib/dpkg/info"
 _STATUS = "/var/lib/dpkg/status"
@@ -29,8 +30,10 @@ def owned(changes: Mapping[str, Change], *, root: str = "/") -> Owned:
     prefix = root.rstrip("/")
     files = {path for path, change in changes.items() if change.target is None and not path.startswith(_INFO)}
     paths = set()
-    for path, digest in _shipped(prefix):
-        if path in files and path not in paths and _is(prefix + path, changes[path], digest):
+    # The lists are a hundred thousand lines, and nearly always the same.
+    state = (_state(prefix + _INFO), _state(prefix + _STATUS), frozenset(files))
+    for path, digest in recall(("dpkg", state), lambda: [each for each in _shipped(prefix) if each[0] in files]):
+        if path not in paths and _is(prefix + path, changes[path], digest):
             paths.add(path)
     paths |= {path for path, change in changes.items() if (change.target or "").startswith(_ALTERNATIVES)}
     lists = [path for path in changes if path.startswith(_INFO + "/") and path.endswith(".list")]
@@ -92,6 +95,13 @@ def _automatic(prefix: str) -> Set[str]:
         elif key == "Auto-Installed" and value == "1":
             names.add(package)
     return names
+
+
+def _state(path: str) -> Optional[Stamp]:
+    try:
+        return stamp_of(os.stat(path))
+    except OSError:
+        return None
 
 
 def _listed(directory: str) -> List[str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import stat
 import time
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, Generator, Iterator, List, NamedTuple, Optional, Sequence
@@ -22,6 +24,7 @@ from devpod_rp.agent.machine.mounts import lies_below
 from devpod_rp.agent.wire import Handler, Refusal, Request
 
 _PROGRESS_SECONDS = 0.2
+_ANOTHER_SECONDS = 20.0
 _PART = ".devpod-restore.part"
 _READY = ".devpod-restore.ready"
 
@@ -228,16 +231,38 @@ def _restore(root: str, proc: Path, request: Request) -> Iterator[Any]:
         root=root,
     )
     shown_at = time.monotonic()
-    while True:
-        try:
-            done = next(steps)
-        except StopIteration as end:
-            outcome: Restored = end.value
-            break
-        if time.monotonic() - shown_at >= _PROGRESS_SECONDS:
-            shown_at = time.monotonic()
-            yield {"bytes": done}, b""
+    with _alone(root):
+        while True:
+            try:
+                done = next(steps)
+            except StopIteration as end:
+                outcome: Restored = end.value
+                break
+            if time.monotonic() - shown_at >= _PROGRESS_SECONDS:
+                shown_at = time.monotonic()
+                yield {"bytes": done}, b""
     yield {"bytes": outcome.size_bytes}, json.dumps(outcome._asdict()).encode("ascii")
+
+
+@contextmanager
+def _alone(root: str) -> Iterator[None]:
+    """Hold the container disk for one restore; that of a launcher which was killed takes a moment to notice."""
+    folder = root.rstrip("/") + baselines.DIRECTORY
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    descriptor = os.open(folder + "/restore.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + _ANOTHER_SECONDS
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise Refusal("busy", "another restore is running on this pod") from None
+                time.sleep(0.1)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 OPERATIONS = operations()

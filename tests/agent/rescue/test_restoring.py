@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import stat
+import threading
 
 import pytest
 
@@ -114,6 +116,25 @@ def test_a_second_restore_finds_everything_there_and_clears_the_remains_of_one_t
     answer = back(pod, saved.destination)
     assert (answer["restored"], answer["present"]) == (["/root/b.py"], ["/root/a.py"])
     assert sorted(os.listdir(pod.path("/root"))) == ["a.py", "b.py"]
+
+
+def test_a_restore_waits_for_one_whose_launcher_was_killed(pod):
+    pod.write("/root/a.py", "one")
+    pod.write("/root/b.py", "two")
+    saved = pod.rescues("/root/a.py", "/root/b.py")
+    shutil.rmtree(pod.path("/root"))
+    back(pod, saved.destination, only=["/root/a.py"])
+    lock = os.open(pod.path("/run/devpod_rp/restore.lock"), os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    answers = []
+    second = threading.Thread(target=lambda: answers.append(back(pod, saved.destination)))
+    second.start()
+    second.join(0.5)
+    assert second.is_alive()
+    assert not pod.path("/root/b.py").exists()
+    os.close(lock)
+    second.join(30)
+    assert answers[0]["restored"] == ["/root/b.py"]
 
 
 def test_a_rescued_copy_that_rotted_is_never_put_back(pod):
