@@ -17,9 +17,9 @@ DEFAULT = "2m"
 
 
 @contextmanager
-def when_long(what: str, after: str | None) -> Iterator[None]:
+def when_long(what: str, after: str | None, clock: Callable[[], float] = time.monotonic) -> Iterator[None]:
     """Notify the desktop of the end of *what*, for better or worse, if it took longer than *after* (None: never)."""
-    end = timer(after)
+    end = timer(after, clock)
     try:
         yield
     except InterruptedByUserError:
@@ -30,15 +30,15 @@ def when_long(what: str, after: str | None) -> Iterator[None]:
     end(f"{what} is done", None)
 
 
-def timer(after: str | None) -> Callable[[str, str | None], None]:
+def timer(after: str | None, clock: Callable[[], float] = time.monotonic) -> Callable[[str, str | None], None]:
     """What notifies with a title and a text (default: how long it took), if *after* has passed since this call."""
-    began = time.monotonic()
+    began = clock()
 
     def end(title: str, text: str | None) -> None:
         from devpod_rp.desktop import notify
         from devpod_rp.spec.durations import seconds, spoken
 
-        taken = time.monotonic() - began
+        taken = clock() - began
         if after is not None and taken >= seconds(after):
             notify(title, text or f"It took {spoken(taken)}.")
 

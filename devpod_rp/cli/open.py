@@ -110,6 +110,8 @@ def _say(chosen: Editor, path: str, host: str, opened: Opened) -> None:
     else:
         reason = opened.problem or f"{chosen.title} was not found here"
         click.echo(f"{reason}; this link opens it:\n  {opened.deep_link}")
+        if opened.problem is None:
+            click.echo("devpod-rp open --ide browser needs no editor here.")
 
 
 def _with_extension(chosen: Editor, as_json: bool) -> str | None:

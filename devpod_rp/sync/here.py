@@ -37,7 +37,8 @@ class Here:
         """Read the folder; nothing of the picture changes before :meth:`take`. Raises SyncHalted when it is gone."""
 
         def tell(seen: int, hashed: int) -> None:
-            self._progress(Event("scan", f"{seen} names, {hashed >> 20} MiB read", seen, None, "files"))
+            read = f", {hashed / 10**6:.0f} MB read" if hashed >= 10**6 else ""
+            self._progress(Event("scan", f"Looking at the folder here: {seen} names{read}", seen, None, "files"))
 
         try:
             self.contents = Contents()

@@ -27,6 +27,7 @@ await file('train.py').click();
 await page.waitForSelector('.tab[data-resource-name="train.py"]');
 await page.locator('.monaco-editor .view-line').first().click();
 await page.keyboard.press('Control+End');
+await page.locator('.statusbar-item', { hasText: 'Spaces: 3' }).waitFor();
 await page.keyboard.type('# typed in the browser', { delay: 10 });
 await page.keyboard.press('Control+S');
 await page.keyboard.press('Control+Backquote');
@@ -38,6 +39,7 @@ await file('from-terminal.txt').waitFor();
 
 LOOK_AT_THE_WORKBENCH = """
 await page.waitForSelector('.monaco-workbench');
+await page.waitForSelector('.explorer-folders-view .seti-icon, .explorer-folders-view .file-icon');
 await page.locator('.explorer-folders-view .monaco-list-row[aria-label*="from-terminal.txt"]').waitFor();
 """
 
@@ -86,6 +88,7 @@ def pod(world: World, mirror: Mirror) -> World:
         f'[sync]\nmode = "two-way-safe"\n[code_server]\nurl = "{mirror.url}"\nsha256 = "{digest}"\n'
         # As RunPod's images have it: JupyterLab beside the packages that notebooks are about.
         f'[env]\nPATH = "{tools.JUPYTER}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"\n'
+        '[settings]\n"editor.tabSize" = 3\n'
     )
     (world.folder / "cell.ipynb").write_text(json.dumps(NOTEBOOK))
     world.up()

@@ -59,6 +59,7 @@ for _ in $(seq 400); do
 done
 echo port=$port
 """
+EXTENSION = "/workspace/proj/probe.vsix"
 CLOSE = "pkill -f '[o]ut/server-main.js'; while pgrep -f '[o]ut/server-main.js' > /dev/null; do sleep 0.05; done; true"
 PICTURE = f"cd ~/{SERVER} && find . -type f -printf '%p %i %s %T@\\n' | sort | sha256sum"
 EXTENSIONS = f"~/{SERVER}/bin/code-server --accept-server-license-terms --list-extensions"
@@ -153,6 +154,7 @@ def _version(port: int) -> str | None:
 @pytest.fixture(scope="module")
 def editor(world: World, mirror: Mirror) -> Editor:
     configure(world, "auto")
+    _extension(world.folder / "probe.vsix")
     world.up()
     return Editor(world, mirror.url)
 
@@ -162,11 +164,8 @@ def usual(world: World, editor: Editor, mirror: Mirror) -> float:
     """Seconds of a connection without a wipe, after a first one that brought the server and an extension."""
     editor.connect()
     assert mirror.asked == 1
-    _extension(world.folder / "probe.vsix")
-    world.run("sync", "flush")
-    install = f"~/{SERVER}/bin/code-server --accept-server-license-terms --install-extension /workspace/proj/probe.vsix"
-    done = world.ssh(install)
-    assert done.exit_code == 0, done.stdout + done.stderr
+    assert world.run("open", "--json", PATH="/usr/sbin").json["extensions_to_come"] == [EXTENSION]
+    eventually(lambda: world.ssh(EXTENSIONS).stdout.split() == ["us.probe"], "the extension is installed", seconds=60)
     return min(editor.again() for _ in range(3))
 
 
@@ -177,7 +176,8 @@ def _extension(target: Path) -> None:
 
 
 def configure(world: World, editors: str) -> None:
-    (world.folder / "devpod-rp.toml").write_text(f'[persist]\neditors = "{editors}"\n')
+    wishes = f'extensions = ["{EXTENSION}"]\n[persist]\neditors = "{editors}"\n'
+    (world.folder / "devpod-rp.toml").write_text(wishes)
 
 
 def wipe(world: World) -> None:
