@@ -104,10 +104,10 @@ def _chosen_size(volume: Mapping[str, Any]) -> int:
 
     kind = str(volume.get("kind", "disk"))
     choices = [
-        (f"{size:>3} GB  ${volume_per_month(kind, size, running=False):.2f} a month while the pod is stopped", size)
+        (f"{size:>3} GB  ${volume_per_month(kind, size, running=False):.2f} a month while stopped", size)
         for size in _SIZES
     ]
-    question = "How large is the volume at /workspace? It survives a stop; everything else is wiped."
+    question = "How large is the volume at /workspace, which survives a stop?"
     size: int = ui.choose(question, choices, default=volume.get("size_gb"))
     return size
 

@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from devpod_rp.environments import Environment
-from devpod_rp.lifecycle import connect, dotfiles, git_credentials
+from devpod_rp.lifecycle import connect, dotfiles, extensions, git_credentials
 from devpod_rp.progress import Event, Progress
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def furnish(environment: Environment, spec: EnvironmentSpec, progress: Progress) -> None:
-    """Have the workspace under its other name, the dotfiles, and a helper for git, each once in a container.
+    """Have the workspace under its other name, the dotfiles, a helper for git, and what editors are to have here.
 
     What cannot be had is said, and keeps nobody from working.
 
@@ -26,6 +26,7 @@ def furnish(environment: Environment, spec: EnvironmentSpec, progress: Progress)
     dotfiles.install(environment, spec.dotfiles, progress)
     if spec.git_credentials:
         git_credentials.register(environment, spec.git_credentials, progress)
+    extensions.expect_editors(environment, spec.model_dump(mode="json"))
 
 
 def _link(environment: Environment, alias: str, progress: Progress) -> None:

@@ -39,8 +39,9 @@ await file('from-terminal.txt').waitFor();
 
 LOOK_AT_THE_WORKBENCH = """
 await page.waitForSelector('.monaco-workbench');
-await page.waitForSelector('.explorer-folders-view .seti-icon, .explorer-folders-view .file-icon');
 await page.locator('.explorer-folders-view .monaco-list-row[aria-label*="from-terminal.txt"]').waitFor();
+await page.locator('.explorer-folders-view .monaco-list-row[aria-label*="train.py"]').click();
+await page.locator('.monaco-editor .view-line', { hasText: 'typed in the browser' }).waitFor();
 """
 
 RUN_THE_CELL = """
@@ -225,6 +226,9 @@ def test_the_extensions_of_the_configuration_come_with_the_editors_server(pod: W
     before = configuration.read_text()
     configuration.write_text('extensions = ["ms-python.python"]\n' + before)
     pod.up()
+    pod.up()
+    waiting = "ls /run/devpod_rp/extensions-*.lock | wc -l"
+    assert pod.ssh(waiting).stdout == "1\n", "a second up waits for nothing new"
     said = pod.run("open", "--json", PATH="/usr/sbin").json
     configuration.write_text(before)
     assert said["extensions_to_come"] == ["ms-python.python"]

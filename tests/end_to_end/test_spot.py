@@ -15,8 +15,8 @@ NOTHING_FREE = {"stock": {"NVIDIA GeForce RTX 4090": "NONE"}}
 @pytest.fixture(scope="module")
 def spot(world: World) -> World:
     (world.folder / "devpod-rp.toml").write_text(
-        'gpu = ["4090"]\n[spot]\nenabled = true\nbid = 0.5\nhook = "date > /workspace/hook-ran"\n'
-        '[hooks]\npost_start = ["echo started >> /workspace/starts"]\n'
+        'gpu = ["4090"]\n[hooks]\npost_start = ["echo started >> /workspace/starts"]\n'
+        '[spot]\nenabled = true\nbid = 0.5\nhook = "date > /workspace/hook-ran"\n'
     )
     show = world.home / "bin" / "notify-send"
     show.parent.mkdir(parents=True)

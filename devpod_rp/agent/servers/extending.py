@@ -6,11 +6,14 @@ it in the background. What is installed already is left alone.
 
 from __future__ import annotations
 
+import fcntl
 import glob
+import hashlib
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from typing import Any, Dict, List, Optional, Set
 
@@ -27,28 +30,46 @@ SERVERS = {
 }
 _PLACES = ("cli/servers/*/server/bin", "bin/*/bin", "bin/*/*/bin")
 _LOG = "/run/devpod_rp/extensions.log"
+_WAITING = "/run/devpod_rp/extensions-{0}.lock"
 _LOOK_SECONDS = 2.0
 _AGAIN_SECONDS = 30.0
 
 
 def main(stream: Any) -> None:
-    """Read one line of JSON ``{ide, extensions, settings, seconds}``; extensions are seen to in the background."""
+    """Read one line of JSON ``{ides, extensions, settings, seconds}``; extensions are seen to in the background."""
     request = json.loads(stream.readline().decode("utf-8"))
-    data = os.path.join(_home(None), SERVERS[request["ide"]][0], "data")
-    problem = settings.bring(data, request["settings"])
-    if problem is not None:
-        sys.stderr.write(problem + "\n")
-    missing = [each for each in request["extensions"] if not _is_there(each, installed(request["ide"]))]
+    missing: Dict[str, List[str]] = {}
+    for ide in request["ides"]:
+        problem = settings.bring(os.path.join(_home(None), SERVERS[ide][0], "data"), request["settings"])
+        if problem is not None:
+            sys.stderr.write(problem + "\n")
+        lacking = [each for each in request["extensions"] if not _is_there(each, installed(ide))]
+        if lacking:
+            missing[ide] = lacking
     sys.stdout.write(json.dumps({"missing": missing}) + "\n")
     sys.stdout.flush()
     if missing and os.fork() == 0:
         os.setsid()
         os.makedirs(os.path.dirname(_LOG), mode=0o700, exist_ok=True)
+        if not _first_to_wait(missing):
+            return
         log = os.open(_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         null = os.open(os.devnull, os.O_RDONLY)
         for descriptor, target in ((null, 0), (log, 1), (log, 2)):
             os.dup2(descriptor, target)
-        see_to(request["ide"], missing, request["seconds"])
+        for ide, lacking in missing.items():
+            threading.Thread(target=see_to, args=(ide, lacking, request["seconds"]), name=ide).start()
+
+
+def _first_to_wait(missing: Dict[str, List[str]]) -> bool:
+    """Whether nobody waits for just this already; nobody else will as long as this process lives."""
+    digest = hashlib.sha256(json.dumps(missing, sort_keys=True).encode("utf-8")).hexdigest()[:16]
+    lock = os.open(_WAITING.format(digest), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def see_to(ide: str, extensions: List[str], seconds: float, home: Optional[str] = None) -> List[str]:

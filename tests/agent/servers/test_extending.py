@@ -81,7 +81,7 @@ def test_of_several_servers_the_newest_is_asked(tmp_path: Path) -> None:
 def test_the_request_is_answered_at_once(tmp_path: Path) -> None:
     bring_server(tmp_path, "bin/abc/bin/code-server")
     (tmp_path / ".vscode-server/extensions/a.b-1.0.0").mkdir(parents=True)
-    request = json.dumps({"ide": "code", "extensions": ["a.b"], "settings": {"a": 1}, "seconds": 60}) + "\n"
+    request = json.dumps({"ides": ["code", "cursor"], "extensions": ["a.b"], "settings": {"a": 1}, "seconds": 0}) + "\n"
     done = subprocess.run(
         [
             sys.executable,
@@ -95,5 +95,5 @@ def test_the_request_is_answered_at_once(tmp_path: Path) -> None:
         env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(__file__).parents[3])},
         check=True,
     )
-    assert json.loads(done.stdout) == {"missing": []}
+    assert json.loads(done.stdout) == {"missing": {"cursor": ["a.b"]}}
     assert json.loads((tmp_path / ".vscode-server/data/Machine/settings.json").read_text()) == {"a": 1}
