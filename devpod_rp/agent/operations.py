@@ -29,6 +29,8 @@ _ONE_BY_ONE = {
     "rescue.taking": ("take.look", "take.whole", "take.slice", "take.digest"),
     "rescue.emergency": ("emergency.arm",),
     "rescue.persisting": ("persist.link",),
+    "sessions.hostkeys": ("hostkeys.keep",),
+    "sessions.variables": ("sessions.prepare",),
     "servers.keeping": ("servers.choose", "servers.settle"),
     "disk.operations": ("disk.census", "disk.keep", "disk.list", "disk.restore"),
     "machine.driver": ("machine.gpus",),

@@ -53,7 +53,9 @@ def ssh(ctx: click.Context, words: tuple[str, ...], as_json: bool) -> int:
             f"{environment.name} is {environment.status}.", hint=f"devpod-rp up {environment.name} starts it."
         )
     at_a_terminal = not as_json and sys.stdin.isatty() and sys.stdout.isatty()
-    arguments = ["ssh", "-F", str(paths.ssh_hosts_file()), *(["-t"] if command and at_a_terminal else [])]
+    arguments = ["ssh", "-F", str(paths.ssh_hosts_file())]
+    if command and at_a_terminal:
+        arguments += ["-t", "-o", "LogLevel=ERROR"]  # without "Connection to … closed." below each output
     arguments.append(environment.host_alias)
     if command:
         arguments += ["--", command[0] if len(command) == 1 else shlex.join(command)]

@@ -9,7 +9,7 @@ import click
 
 from devpod_rp.cli import render, ui
 from devpod_rp.cli.options import json_option
-from devpod_rp.errors import UsageError
+from devpod_rp.errors import AuthenticationError, UsageError
 
 _WHERE = "console.runpod.io, Settings, API keys"
 
@@ -24,11 +24,18 @@ def login(with_token: bool, as_json: bool) -> None:
     login stored, then in runpodctl's ~/.runpod/config.toml.
     """
     from devpod_rp.lifecycle import api_key, clouds
+    from devpod_rp.runpod.errors import Unauthorized
 
     key = _typed(with_token, as_json)
     asked = clouds.Cloud("runpod", clouds.url_of_runpod(), key, "login")
-    with clouds.client(asked) as client:
-        pods = len(client.list_pods())
+    try:
+        with clouds.client(asked) as client:
+            pods = len(client.list_pods())
+    except Unauthorized as error:
+        raise AuthenticationError(
+            "RunPod does not accept this key, so it was not stored.",
+            hint=f"copy it whole, or make a new one: {_WHERE}; RunPod shows a key only once.",
+        ) from error
     stored = api_key.store(key)
     shadowed = bool(os.environ.get(api_key.VARIABLE, "").strip())
     if as_json:

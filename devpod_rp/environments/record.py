@@ -47,7 +47,7 @@ class Environment:
     *spec* is what was asked for, as plain JSON; its ``env`` values are secrets and therefore not in the repr. *flags*
     are the flags among it, by dotted key: who asked once with ``--gpu`` means it the next time, too. *used_pod* is the
     pod that was handed over last: only what is on that one can be anybody's work. *bid_per_gpu* (USD per hour) is what
-    a spot pod was rented for, None for one on demand.
+    a spot pod was rented for, None for one on demand. *run* is another word for each start of a pod.
     Times are ISO 8601 in UTC. Two records are equal if they differ in nothing but *updated_at*.
     """
 
@@ -70,6 +70,7 @@ class Environment:
     flags: Mapping[str, Any] = field(default_factory=dict, repr=False)
     used_pod: str | None = None
     bid_per_gpu: float | None = None
+    run: str | None = None
 
     @property
     def half_made(self) -> bool:
@@ -115,6 +116,7 @@ def encode(environment: Environment) -> bytes:
         "flags": dict(environment.flags),
         "used_pod": environment.used_pod,
         "bid_per_gpu": environment.bid_per_gpu,
+        "run": environment.run,
         "spec": dict(environment.spec),
     }
     return json.dumps(fields, indent=2).encode("utf-8") + b"\n"
@@ -155,6 +157,7 @@ def decode(data: bytes, path: Path) -> Environment:
         # A record from before this key may belong to a pod in use.
         used_pod=fields.optional("used_pod" if fields.has("used_pod") else "pod_id", str),
         bid_per_gpu=fields.number("bid_per_gpu") if fields.has("bid_per_gpu") else None,
+        run=fields.optional("run", str) if fields.has("run") else None,
     )
 
 

@@ -62,11 +62,11 @@ def pin_host_key(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Environment:
-    """The record with the server's host key, trusted only if the pod's own log prints its fingerprint.
+    """The record with the server's host key, trusted if it is pinned, or the pod's own log prints its fingerprint.
 
-    RunPod's official start script generates host keys at boot and prints them ("SSH host keys:"), so that log is the
-    one channel a man in the middle of the SSH connection cannot write to. The known_hosts file is written here; the
-    record is left to the caller to save, because a record with a host key means that the pod was handed over.
+    RunPod's official start script prints the host keys at boot ("SSH host keys:"), so that log is the one channel a man
+    in the middle of the SSH connection cannot write to. The known_hosts file is written here; the record is left to the
+    caller to save, because a record with a host key means that the pod was handed over.
 
     Raises:
         UnreachableError: the log does not vouch for the key that the server shows.
@@ -77,7 +77,7 @@ def pin_host_key(
     progress(Event("connect", f"Verifying the host key of {environment.ssh.host}:{environment.ssh.port}"))
     offered = known_hosts.offered_host_key(environment.ssh.host, environment.ssh.port)
     deadline = clock() + _LOG_SECONDS
-    while not _vouched_for(offered, environment, client):
+    while offered != known_hosts.pinned(environment.name) and not _vouched_for(offered, environment, client):
         if clock() > deadline:
             raise UnreachableError(
                 f"{environment.ssh.host}:{environment.ssh.port} shows the host key {offered.fingerprint}, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import time
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from devpod_rp.environments import Environment
 from devpod_rp.errors import UnreachableError
-from devpod_rp.lifecycle import address, connect, look, persist, provision
+from devpod_rp.lifecycle import address, connect, hostkeys, look, persist, provision, sessions
 from devpod_rp.lifecycle.furnish import furnish
 from devpod_rp.progress import Event, Progress
 
@@ -85,13 +86,15 @@ def hand_over(environment: Environment, spec: EnvironmentSpec, client: RunPod, p
         check_gpus(known, spec, client, link)
         # Before the baseline: what these leave is the start's doing, and made again at the next one.
         persist.carry_out(known, spec, link, progress, fresh=True)
+        hostkeys.keep(known, link, progress)
+        sessions.prepare(link, progress)
         furnish(known, spec, progress)
         record_baseline(link, volume_path=look.volume_path(known))
         if known.bid_per_gpu is not None:
             _arm(known, link)
     finally:
         link.close()
-    return known
+    return dataclasses.replace(known, run=provision.new_run())
 
 
 def _arm(environment: Environment, link: AgentLink) -> None:

@@ -2,47 +2,29 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
-import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any
 
 from devpod_rp import environments, paths
 from devpod_rp.errors import DevpodError, UnreachableError
-from devpod_rp.lifecycle import clouds, localcloud, syncing
+from devpod_rp.lifecycle import clouds, health_ssh, localcloud, syncing
+from devpod_rp.lifecycle.finding import Finding
 
 _LITTLE_BYTES = 1_000_000_000
-_OLDEST_SSH = (7, 3)
-"""The first to know Include: openssh.com, release notes of 7.3."""
 _CLOCK_SECONDS = 60.0
 _CLOUD_SECONDS = 10.0
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One check's result; *fix* is the way out when *ok* is false."""
-
-    check: str
-    ok: bool
-    found: str
-    fix: str | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        return dict(vars(self))
 
 
 def examine(cloud: str | None = None) -> list[Finding]:
     """Run every check; one that fails does not stop the others."""
     checks: tuple[tuple[str, Callable[[], Finding]], ...] = (
-        ("ssh", _ssh),
-        ("ssh config", _ssh_config),
-        ("identity", _identity),
+        ("ssh", health_ssh.client),
+        ("ssh config", health_ssh.configuration),
+        ("identity", health_ssh.identity),
+        ("host keys", health_ssh.host_keys),
         ("configuration", _configuration),
         ("disk", _disk),
         ("watches", _watches),
@@ -59,50 +41,6 @@ def _guarded(name: str, check: Callable[[], Finding]) -> Finding:
         return check()
     except DevpodError as error:
         return Finding(name, False, error.message, error.hint)
-
-
-def _ssh() -> Finding:
-    found = shutil.which("ssh")
-    if found is None:
-        return Finding("ssh", False, "there is no ssh on PATH", "install OpenSSH's client (openssh-client)")
-    done = subprocess.run([found, "-V"], capture_output=True, text=True, check=False)
-    return ssh_version((done.stderr or done.stdout).strip())
-
-
-def ssh_version(said: str) -> Finding:
-    """Whether the ssh that says *said* for ``-V`` reads the configuration we write, which is one ``Include``."""
-    version = re.search(r"OpenSSH_(?:for_Windows_)?(\d+)\.(\d+)", said)
-    if version is None:
-        return Finding("ssh", False, f"the ssh on PATH is not OpenSSH ({said})", "put OpenSSH's client first on PATH")
-    new_enough = (int(version[1]), int(version[2])) >= _OLDEST_SSH
-    return Finding("ssh", new_enough, said, "Include needs OpenSSH 7.3 or newer: upgrade it")
-
-
-def _ssh_config() -> Finding:
-    path = paths.user_ssh_config()
-    hosts = [each for each in environments.all_environments() if each.ssh is not None]
-    if not hosts:
-        return Finding("ssh config", True, f"{path} is not ours to touch yet: no environment has an address")
-    if shutil.which("ssh") is None:
-        return Finding("ssh config", False, "cannot be checked without ssh", "install OpenSSH's client")
-    first = hosts[0]
-    done = subprocess.run(["ssh", "-F", str(path), "-G", first.host_alias], capture_output=True, text=True, check=False)
-    wanted = f"port {first.ssh.port}" if first.ssh else ""
-    if done.returncode == 0 and wanted in done.stdout.splitlines():
-        return Finding("ssh config", True, f"{first.host_alias} resolves through {path}")
-    return Finding(
-        "ssh config", False, f"{first.host_alias} does not resolve through {path}", "devpod-rp up writes it anew"
-    )
-
-
-def _identity() -> Finding:
-    path = paths.ssh_identity()
-    if not path.exists():
-        return Finding("identity", True, "made by the first up")
-    mode = path.stat().st_mode & 0o777
-    if os.name != "nt" and mode & 0o077:
-        return Finding("identity", False, f"{path} has mode {mode:o}", f"chmod 600 {path}")
-    return Finding("identity", True, str(path))
 
 
 def _disk() -> Finding:

@@ -166,8 +166,8 @@ def _plan(environment: Environment, plan: PlannedStop) -> PlannedStop:
 
 
 def _run(environment: Environment) -> str:
-    """What tells one run from another: a pod gets new host keys at every start."""
-    return f"{environment.pod_id} {environment.host_key}"
+    """What tells one run from another."""
+    return f"{environment.pod_id} {environment.run}"
 
 
 def deliver_again(name: str) -> Watch:

@@ -7,6 +7,7 @@ answer came, is settled by looking for the unique name.
 from __future__ import annotations
 
 import dataclasses
+import secrets
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -104,10 +105,19 @@ def remember(environment: Environment, pod: Pod, *, gpu: str | None) -> Environm
 
 
 def with_pod(environment: Environment, pod: Pod, *, gpu: str | None) -> Environment:
-    """The record with what the cloud says of *pod*; an old SSH address is kept while there is no new one."""
+    """The record with what the cloud says of *pod*; an old SSH address is kept while there is no new one.
+
+    A pod gets another port at every start, whoever starts it.
+    """
     direct = pod.ssh.direct
     address = SshEndpoint(direct.host, direct.port, direct.username) if direct else environment.ssh
-    return dataclasses.replace(environment, pod_id=pod.id, ssh=address, gpu=gpu, cost_per_hour=pod.cost)
+    run = environment.run if address == environment.ssh else new_run()
+    return dataclasses.replace(environment, pod_id=pod.id, ssh=address, gpu=gpu, cost_per_hour=pod.cost, run=run)
+
+
+def new_run() -> str:
+    """What tells a run of a pod from every other."""
+    return secrets.token_hex(4)
 
 
 def forget_pod(environment: Environment) -> Environment:

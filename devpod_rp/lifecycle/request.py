@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from devpod_rp.environments import Environment
-from devpod_rp.lifecycle import ownership
+from devpod_rp.lifecycle import hostkeys, ownership
 from devpod_rp.lifecycle.placement import Candidate
 from devpod_rp.pod import first_process
+from devpod_rp.spec import images
 
 if TYPE_CHECKING:
     from devpod_rp.runpod.model import CreatePodRequest, Mounts
@@ -53,13 +54,16 @@ def pod_request(
         },
         start_ssh=True,
         data_center_ids=list(candidate.data_centers) or None,
-        cmd=_command(spec, candidate),
+        cmd=_command(environment, spec, candidate),
     )
 
 
-def _command(spec: EnvironmentSpec, candidate: Candidate) -> list[str] | None:
-    if candidate.bid_per_gpu is not None:
-        return first_process.command(spec.start_command)
+def _command(environment: Environment, spec: EnvironmentSpec, candidate: Candidate) -> list[str] | None:
+    """The container's command, our first process before it where we know what it would be; None: the image's own."""
+    spot, keys = candidate.bid_per_gpu is not None, hostkeys.folder(environment)
+    known = spec.start_command is not None or images.has_start_script(spec.image)
+    if spot or (keys is not None and known):
+        return first_process.command(spec.start_command, host_keys=keys, spot=spot)
     return list(spec.start_command) if spec.start_command else None
 
 

@@ -18,12 +18,14 @@ from devpod_rp.lifecycle import (
     connect,
     git_identity,
     hooks,
+    hostkeys,
     hosts,
     limits,
     persist,
     placement,
     provision,
     replay,
+    sessions,
     syncing,
     volumes,
 )
@@ -166,6 +168,8 @@ def _bring_up(
         if handed_over:
             with contextlib.closing(connect.open_link(environment)) as link:
                 persist.carry_out(environment, plan.spec, link, progress, fresh=False)
+                hostkeys.keep(environment, link, progress)
+                sessions.prepare(link, progress)
             furnish(environment, plan.spec, progress)
     environment = limits.with_limits(environment, plan.spec.model_dump(mode="json"))
     # Like the limits, these count from the next up on, whatever the pod was made with.

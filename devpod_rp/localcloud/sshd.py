@@ -4,7 +4,8 @@ usage: keys | start | stop
 
 It offers what editors need of a remote host: exec with clean pipes, terminals, SFTP and scp, forwarding of TCP and
 Unix sockets both ways, agent forwarding, any number of connections. Only root logs in, only with a key of
-``~/.ssh/authorized_keys``. Where it listens and what environment its sessions get is in `CONFIGURATION`.
+``~/.ssh/authorized_keys``. Where it listens is in `CONFIGURATION`. As with OpenSSH, the variables of the container do
+not reach its sessions.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ async def serve(ready: int) -> None:
     configuration = json.loads(CONFIGURATION.read_text())
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
-    sessions = Sessions(configuration["env"])
+    sessions = Sessions()
     await asyncssh.listen(
         configuration["host"],
         configuration["port"],

@@ -18,3 +18,8 @@ def cuda_floor(image: str) -> str | None:
         if match:
             return f"{match[1]}.{match[2]}"
     return None
+
+
+def has_start_script(image: str) -> bool:
+    """Whether *image* is one of RunPod's own, whose command is ``/start.sh`` (github.com/runpod/containers)."""
+    return image.removeprefix("docker.io/").startswith("runpod/")

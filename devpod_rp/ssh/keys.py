@@ -47,6 +47,19 @@ def ensure_identity() -> Identity:
     return Identity(private, line)
 
 
+def read_identity() -> Identity:
+    """The key pair that is there; nothing is made or mended.
+
+    Raises:
+        ConfigurationError: it is no unencrypted private key, or cannot be read.
+    """
+    private = paths.ssh_identity()
+    try:
+        return Identity(private, _public_half(private))
+    except OSError as error:
+        raise ConfigurationError(f"cannot read our SSH key in {private}: {error.strerror or error}") from error
+
+
 def _generate() -> bytes:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat

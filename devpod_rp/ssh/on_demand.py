@@ -4,14 +4,18 @@
 
 Editors, synchronisations and tunnels connect again in the background for hours. If that started a pod, no pod would
 ever stay stopped (github.com/coder/internal, issue 590), so only an ``ssh`` starts one that has a terminal for its
-messages, is in its foreground, and is asked for more than a tunnel.
+messages, is in its foreground, and is asked for more than a tunnel. A loop in a terminal (``while true; do ssh NAME;
+done``) looks like that, too, but comes again at once: where a connection ended a short while ago, a key is asked for.
 """
 
 import os
+import select
+import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 
 _CHUNK = 1 << 18
 # A stopped pod's port is closed or belongs to somebody else; a running one answers within a round trip.
@@ -20,25 +24,35 @@ _CONNECT_SECONDS = 4.0
 _WITH_VALUE = set("BbcDEeFIiJLlmOoPpQRSWw")
 _TUNNEL = set("NfTDWO")
 _FAILED = 255
+# Who waits longer than this between two turns of a loop does not mean a loop.
+_LOOP_SECONDS = 300.0
+_ANSWER_SECONDS = 60.0
 
 
 def main(arguments: "list[str]") -> int:
-    """*arguments*: address, port, alias, environment, and as ``NAME=VALUE`` where our files are."""
-    host, port, alias, name, *variables = arguments
-    connection = _connected(host, int(port))
-    if connection is None:
-        reason = _nobody_asks(alias)
-        if reason is not None:
-            _say(f"{name} does not answer, and is not started: {reason}. devpod-rp up {name} starts it.")
-            return _FAILED
-        _say(f"{name} does not answer; starting it (auto_start). Ctrl-C stops that.")
-        address = _started(name, dict(each.split("=", 1) for each in variables))
-        connection = _connected(*address) if address else None
+    """*arguments*: address, port, alias, environment, a file for notes, and as ``NAME=VALUE`` where our files are."""
+    host, port, alias, name, notes, *variables = arguments
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, lambda _number, _frame: sys.exit(_FAILED))  # how ssh ends us
+    terminal = _terminal()
+    try:
+        connection = _connected(host, int(port))
         if connection is None:
-            _say(f"{name} could not be started.")
-            return _FAILED
-    _relay(connection)
-    return 0
+            reason = _nobody_asks(alias) or _only_a_loop(name, terminal, notes)
+            if reason is not None:
+                _say(f"{name} does not answer, and is not started: {reason}. devpod-rp up {name} starts it.")
+                return _FAILED
+            _say(f"{name} does not answer; starting it (auto_start). Ctrl-C stops that.")
+            address = _started(name, dict(each.split("=", 1) for each in variables))
+            connection = _connected(*address) if address else None
+            if connection is None:
+                _say(f"{name} could not be started.")
+                return _FAILED
+        _relay(connection)
+        return 0
+    finally:
+        if terminal is not None:
+            _note(notes, terminal)
 
 
 def _connected(host: str, port: int) -> "socket.socket | None":
@@ -66,6 +80,49 @@ def _nobody_asks(alias: str) -> "str | None":
         ["ps", "-ww", "-o", "args=", "-p", str(os.getppid())], capture_output=True, text=True, check=False
     ).stdout.split()
     return "this is only a tunnel, or nobody may be asked" if unattended(words[1:], alias) else None
+
+
+def _terminal() -> "str | None":
+    """What tells the terminal that our messages go to, and the shell there, from every other."""
+    try:
+        return f"{os.ttyname(2)} {os.getsid(0)}" if os.name != "nt" else "console"
+    except OSError:
+        return None
+
+
+def _only_a_loop(name: str, terminal: "str | None", notes: str) -> "str | None":
+    """Why nobody may be behind what comes from a terminal; None if somebody is, who is asked for Enter if need be."""
+    if not lately(notes, terminal, time.time()):
+        return None
+    _say(f"{name} does not answer, and a connection from this terminal ended a short while ago.")
+    _say(f"Enter starts it; Ctrl-C, or {_ANSWER_SECONDS:.0f} s without an answer, leaves it stopped.")
+    return None if _entered(_ANSWER_SECONDS) else "nobody said so, and this may be a loop"
+
+
+def lately(notes: str, terminal: "str | None", now: float) -> bool:
+    """Whether *notes* say that a connection from *terminal* ended a short while before *now*."""
+    try:
+        with open(notes, encoding="utf-8") as stream:  # noqa: PTH123 - pathlib takes as long to load as all of this
+            noted = stream.read()
+        return noted == terminal and 0 <= now - os.stat(notes).st_mtime < _LOOP_SECONDS  # noqa: PTH116
+    except OSError:
+        return False
+
+
+def _note(notes: str, terminal: str) -> None:
+    try:
+        with open(notes, "w", encoding="utf-8") as stream:  # noqa: PTH123
+            stream.write(terminal)
+    except OSError:
+        return  # the environment was deleted meanwhile, or the disk is full: then the next one is not asked
+
+
+def _entered(seconds: float) -> bool:
+    """Whether somebody presses Enter at the terminal within *seconds*."""
+    if os.name == "nt":
+        return True  # no terminal can be read here while ssh has it
+    with open("/dev/tty", "rb", buffering=0) as keyboard:  # noqa: PTH123
+        return bool(select.select([keyboard], [], [], seconds)[0] and keyboard.read(1024))
 
 
 def unattended(words: "list[str]", alias: str) -> bool:
@@ -155,5 +212,7 @@ if __name__ == "__main__":
         code = main(sys.argv[1:])
     except KeyboardInterrupt:
         code = 130
+    except SystemExit:
+        code = _FAILED
     # The thread that reads ssh's pipe would hold an ordinary exit.
     os._exit(code)

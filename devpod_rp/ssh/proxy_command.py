@@ -7,6 +7,7 @@ import re
 import sys
 from pathlib import Path
 
+from devpod_rp import paths
 from devpod_rp.errors import ConfigurationError
 from devpod_rp.ssh import on_demand
 
@@ -32,6 +33,7 @@ def proxy_command(host: str, port: int, alias: str, name: str) -> str:
         str(port),
         alias,
         name,
+        (paths.environment_dir(name) / "auto-start").as_posix(),
         *(f"{each}={os.environ[each]}" for each in _OUR_PLACES if each in os.environ),
     )
     return " ".join(_quoted(word) for word in words)

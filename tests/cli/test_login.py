@@ -103,6 +103,8 @@ def test_a_key_that_the_cloud_refuses_is_not_stored(person: Person, wrong: str) 
     refused = person.run("login", "--with-token", typed=wrong)
     assert refused["error"]["code"] == ExitCode.AUTHENTICATION
     assert wrong not in json.dumps(refused)
+    assert "devpod-rp login" not in refused["error"]["hint"], "that is what was just done"
+    assert "console.runpod.io" in refused["error"]["hint"]
     assert (person.config / "api-key").read_text().strip() == person.key
 
 

@@ -84,6 +84,11 @@ class World:
         )
         return Result(done.returncode, done.stdout, done.stderr)
 
+    def known_hosts(self, name: str = "proj") -> str:
+        """The kind and the blob of the pinned host key."""
+        pinned = (self.home / "ssh" / "known_hosts.d" / name).read_text()
+        return pinned.partition(" ")[2]
+
     def processes(self) -> list[psutil.Process]:
         """Every process that was started for this home."""
         found = []

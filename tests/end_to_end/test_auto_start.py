@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import pty
 import select
+import shlex
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from devpod_rp.runpod.client import RunPod
-from devpod_rp.ssh.on_demand import unattended
+from devpod_rp.ssh.on_demand import lately, unattended
 from tests.end_to_end.conftest import World, eventually
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -46,8 +49,11 @@ def ssh(world: World, *arguments: str) -> list[str]:
     return ["ssh", "-F", str(world.ssh_config), *arguments]
 
 
-def at_a_terminal(world: World, *command: str) -> tuple[int, str]:
-    """Run *command* as the only job of a terminal of its own; its exit code and what was on the screen."""
+def at_a_terminal(world: World, *command: str, when: str = "", types: str = "") -> tuple[int, str]:
+    """Run *command* as the only job of a terminal of its own; its exit code and what was on the screen.
+
+    Once *when* is there to be read, somebody *types*.
+    """
     child, terminal = pty.fork()
     if child == 0:
         os.chdir(world.folder)
@@ -64,6 +70,9 @@ def at_a_terminal(world: World, *command: str) -> tuple[int, str]:
         if not data:
             break
         screen += data
+        if when and when.encode() in screen:
+            os.write(terminal, types.encode())
+            when = ""
     os.close(terminal)
     _, ended = os.waitpid(child, 0)
     return os.waitstatus_to_exitcode(ended), screen.decode("utf-8", "replace")
@@ -172,6 +181,30 @@ def test_without_the_option_there_is_no_proxy(world: World) -> None:
         ssh(world, "-G", "proj.devpod"), capture_output=True, text=True, check=True, timeout=_SECONDS
     ).stdout
     assert "proxycommand" not in resolved
+
+
+def test_a_loop_in_a_terminal_starts_nothing_before_somebody_presses_enter(world: World) -> None:
+    if status(world) != "RUNNING":
+        world.up()
+    connect = shlex.join(ssh(world, "-t", "proj.devpod", "echo answer $((40+2))"))
+    stop = f"{shlex.join([sys.executable, '-m', 'devpod_rp'])} stop --force --json > /dev/null 2>&1"
+    turns = f"{connect}; {stop}; {connect}"
+    _, screen = at_a_terminal(world, "bash", "-c", turns, when="Enter starts it", types="\r")
+    assert screen.count("answer 42") == 2, screen
+    _, screen = at_a_terminal(world, "bash", "-c", turns, when="Enter starts it", types="\x03")
+    assert screen.count("answer 42") == 1, screen
+    assert "starting it" not in screen
+    assert status(world) == "EXITED"
+
+
+def test_only_the_same_terminal_and_only_for_a_while_counts_as_a_loop(tmp_path: Path) -> None:
+    notes, now = tmp_path / "notes", time.time()
+    assert not lately(str(notes), "pts/1 77", now)
+    notes.write_text("pts/1 77")
+    assert lately(str(notes), "pts/1 77", now + 200)
+    assert not lately(str(notes), "pts/1 78", now)
+    assert not lately(str(notes), "pts/1 77", now + 3600)
+    assert not lately(str(notes), None, now)
 
 
 @pytest.mark.parametrize(

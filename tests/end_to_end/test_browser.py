@@ -182,6 +182,13 @@ def test_a_notebook_cell_runs_through_a_real_kernel(pod: World) -> None:
     eventually(lambda: "kernel 42" in here.read_text(), "the saved output arrives", here.read_text)
 
 
+def test_terminals_of_the_workbench_and_kernels_start_with_the_pods_variables(pod: World) -> None:
+    for program in ("code-server", "ipykernel"):
+        found = pod.ssh(f"tr '\\0' '\\n' < /proc/$(pgrep -f {program} | head -n 1)/environ").stdout.splitlines()
+        assert "HF_HOME=/workspace/.devpod/cache/huggingface" in found, program
+        assert [line for line in found if line.startswith("RUNPOD_POD_ID=")], program
+
+
 def test_a_port_is_forwarded_until_it_is_stopped(pod: World) -> None:
     port = socket.socket()
     port.bind(("127.0.0.1", 0))

@@ -31,6 +31,7 @@ def test_hibernated_and_brought_back_it_is_the_same_environment_on_another_pod(s
     before = stored.up(*VOLUME)
     assert (before["volume"]["kind"], before["volume"]["size_gb"]) == ("network", 20)
     assert stored.ssh("echo result > /workspace/proj/result.txt").exit_code == 0
+    known = stored.known_hosts()
     stopped = stored.run("stop", "--json")
     assert (stopped.exit_code, stopped.json["status"]) == (0, "HIBERNATED")
     assert stored.run("local", "status", "--json").json["pods"] == []
@@ -39,6 +40,7 @@ def test_hibernated_and_brought_back_it_is_the_same_environment_on_another_pod(s
     assert after["pod_id"] != before["pod_id"]
     assert after["ssh_host"] == before["ssh_host"]
     assert after["volume"]["id"] == before["volume"]["id"]
+    assert stored.known_hosts() == known, "another machine, and still the same server"
     assert stored.ssh("cat /workspace/proj/result.txt").stdout == "result\n"
     assert stored.ssh("cat /workspace/proj/train.py").stdout == "print('changed meanwhile')\n"
     journal = stored.run("sync", "status", "--json").json
@@ -56,6 +58,7 @@ def test_a_second_writer_needs_to_be_asked_for(stored: World) -> None:
     assert "is attached to the pod devpod-proj-" in refused.json["error"]["message"]
     shared = stored.run("up", "--yes", "--json", "--shared", *VOLUME, cwd=other)
     assert shared.exit_code == 0, shared.stderr
+    assert stored.known_hosts("other") != stored.known_hosts(), "each has its own host keys on the volume they share"
     assert stored.run("delete", "other", "--yes", "--force").exit_code == 0
 
 

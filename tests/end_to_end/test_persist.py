@@ -57,8 +57,10 @@ def test_stop_and_start_leave_everything_as_it_was(pod: World) -> None:
     before = pod.ssh(_LOOK)
     assert before.exit_code == 0, before.stderr
     assert before.stdout.count("\n") > 15
+    known = pod.known_hosts()
     assert pod.run("stop", "--force", "--json").exit_code == 0
     pod.up()
+    assert pod.known_hosts() == known, "it is the same server to ssh"
     assert pod.ssh("test -e ~/.nothing-keeps-this").exit_code == 1, "the container disk was wiped"
     assert pod.ssh(_LOOK).stdout == before.stdout
     assert pod.ssh("git config --global user.name").stdout == 'A "quoted" name\n'
@@ -67,6 +69,24 @@ def test_stop_and_start_leave_everything_as_it_was(pod: World) -> None:
 
 def test_a_freshly_started_pod_has_nothing_at_risk(pod: World) -> None:
     assert pod.run("check", "--json").json["at_risk"] == []
+
+
+def test_host_keys_are_on_the_volume_for_root_alone(pod: World) -> None:
+    listed = pod.ssh("cd /workspace/.devpod_rp/host-keys && find . -printf '%m %U %y\\n' | sort -u").stdout
+    assert listed == "600 0 f\n700 0 d\n"
+    assert pod.ssh("cd /workspace/.devpod_rp/host-keys/pod && sha256sum -c --status SHA256SUMS").exit_code == 0
+
+
+def test_damaged_host_keys_are_made_anew_and_that_is_said(pod: World) -> None:
+    known = pod.known_hosts()
+    damage = "for key in /workspace/.devpod_rp/host-keys/pod/*_key; do echo gone > $key; done"
+    assert pod.ssh(damage).exit_code == 0
+    assert pod.run("stop", "--force", "--json").exit_code == 0
+    again = pod.run("up", "--yes", "--json")
+    assert again.exit_code == 0, again.stderr
+    assert "host keys on the volume were damaged" in again.stderr
+    assert pod.known_hosts() != known
+    assert pod.ssh("echo in").stdout == "in\n", "without a question"
 
 
 def test_a_new_path_is_kept_from_the_next_up_on_without_a_restart(pod: World) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from devpod_rp.lifecycle import health
+from devpod_rp.lifecycle import health, health_ssh
 from tests.lifecycle.conftest import record
 from tests.localcloud.conftest import LocalCloud
 
@@ -27,7 +27,7 @@ NOW = datetime(2026, 11, 24, 12, 0, tzinfo=timezone.utc)
     ],
 )
 def test_an_ssh_that_cannot_read_what_we_write_is_found(said: str, well: bool) -> None:
-    finding = health.ssh_version(said)
+    finding = health_ssh.version(said)
     assert finding.ok is well
     assert finding.fix
 
@@ -61,8 +61,8 @@ def test_on_a_real_machine_every_check_is_made_and_says_what_it_found(
     record(folder)
     findings = {each.check: each for each in health.examine("local")}
     assert list(findings) == [
-        "ssh", "ssh config", "identity", "configuration", "disk", "watches", "editors", "environments", "cloud",
-        "clock",
+        "ssh", "ssh config", "identity", "host keys", "configuration", "disk", "watches", "editors", "environments",
+        "cloud", "clock",
     ]  # fmt: skip
     assert findings["clock"].found.startswith("within"), "the local cloud tells the time"
     assert findings["configuration"].ok

@@ -402,7 +402,8 @@ def test_what_starts_a_pod_stands_in_quotes_that_every_reader_takes(monkeypatch:
     monkeypatch.setenv("DEVPOD_RP_HOME", "/home/my files/100%")
     monkeypatch.delenv("DEVPOD_RP_SSH_CONFIG", raising=False)
     written = proxy_command("203.0.113.7", 0, "p.devpod", "p")
-    assert written.endswith('on_demand.py" 203.0.113.7 0 p.devpod p "DEVPOD_RP_HOME=/home/my files/100%%"')
+    notes, home = "/home/my files/100%%/state/environments/p/auto-start", "/home/my files/100%%"
+    assert written.endswith(f'on_demand.py" 203.0.113.7 0 p.devpod p "{notes}" "DEVPOD_RP_HOME={home}"')
     assert written.startswith('"/')
     monkeypatch.setenv("DEVPOD_RP_HOME", "/home/$(reboot)")
     with pytest.raises(ConfigurationError, match="auto_start"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from devpod_rp.localcloud.sandbox import layout
@@ -134,25 +134,11 @@ def _configuration(machine: Machine, server: SshServer) -> Iterator[Step]:
     if machine.ssh_port is None:
         return
     if server == "asyncssh":
-        content = json.dumps({"host": SSH_HOST, "port": machine.ssh_port, "env": environment(machine)})
+        content = json.dumps({"host": SSH_HOST, "port": machine.ssh_port})
         yield Step("file", f"{layout.POD}/sshd.json", content=content, mode=0o600)
     else:
-        content = _SSHD_CONFIG.format(host=SSH_HOST, port=machine.ssh_port) + set_env(machine.env)
+        content = _SSHD_CONFIG.format(host=SSH_HOST, port=machine.ssh_port)
         yield Step("file", f"{layout.POD}/sshd_config", content=content, mode=0o600)
-
-
-def set_env(env: Mapping[str, str]) -> str:
-    """The one SetEnv line of sshd_config(5) for the sessions, also those without a shell; "" without variables.
-
-    sshd reads only the first such line. A value with a line break has no form there: shells get it from
-    ``/etc/rp_environment`` through ``~/.bashrc``.
-    """
-    pairs = [
-        '{}="{}"'.format(name, value.replace("\\", "\\\\").replace('"', '\\"'))
-        for name, value in sorted(env.items())
-        if name not in ("PUBLIC_KEY", "HOME") and not set("\n\r\0") & set(name + value)
-    ]
-    return f"SetEnv {' '.join(pairs)}\n" if pairs else ""
 
 
 def _volumes(machine: Machine) -> Iterator[Step]:

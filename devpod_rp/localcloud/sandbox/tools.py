@@ -64,10 +64,6 @@ case "$1" in
     *) echo "usage: $0 keys|start|stop|restart|fingerprints" >&2; exit 2 ;;
 esac
 """
-_EXPORT = """\
-#!/bin/sh
-exec {python} -I -B {tools}/export_environment.py "$1"
-"""
 _PYTHON3 = """\
 #!/bin/sh
 exec {python} "$@"
@@ -85,10 +81,9 @@ def build(image: Path, interpreter: Interpreter) -> None:
     for directory in (target / "lib", target / "pod", image / PYTHON.lstrip("/")):
         directory.mkdir(mode=0o755, parents=True)
     names = {"python": shlex.join(interpreter.command), "tools": TOOLS}
-    for name in ("init.py", "export_environment.py", "fingerprints.py"):
+    for name in ("init.py", "fingerprints.py"):
         shutil.copyfile(_INSIDE / name, target / name)
     _script(target / "ssh-server", _SSH_SERVER.format(**names))
-    _script(target / "export-environment", _EXPORT.format(**names))
     if system_python() is None:
         # The agent needs a python3; this system's is missing or too old.
         (image / "usr" / "local" / "bin").mkdir(mode=0o755, parents=True, exist_ok=True)

@@ -20,8 +20,6 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CHUNK = 256 * 1024
 # How long output that is already on its way may take after a terminal's first process has ended.
 _LAST_WORDS_SECONDS = 0.1
-# Who logs in decides these; what the pod's environment says about them is about its first process.
-_OF_THE_LOGIN = frozenset({"PUBLIC_KEY", "HOME", "USER", "LOGNAME", "SHELL", "PWD", "OLDPWD", "SHLVL", "TERM", "_"})
 # RFC 4254 section 8 and RFC 8160: opcode -> (index in the list of termios.tcgetattr, flag).
 _TERMINAL_FLAGS = {
     36: (0, termios.ICRNL),
@@ -36,10 +34,7 @@ _TERMINAL_FLAGS = {
 
 
 class Sessions:
-    """Shells and commands, each with the environment of the pod."""
-
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._environment = {name: value for name, value in environment.items() if name not in _OF_THE_LOGIN}
+    """Shells and commands, each with the environment that sshd gives."""
 
     async def run(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
         if process.subsystem:
@@ -60,7 +55,6 @@ class Sessions:
         peer, own = process.get_extra_info("peername"), process.get_extra_info("sockname")
         variables = {
             "PATH": _PATH,
-            **self._environment,
             **{name: value for name, value in process.env.items() if name == "LANG" or name.startswith("LC_")},
             "HOME": user.pw_dir,
             "USER": user.pw_name,

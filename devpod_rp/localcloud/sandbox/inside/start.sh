@@ -1,7 +1,6 @@
 #!/bin/sh
-# What RunPod's container-template/start.sh does, in its order. Differences: values of the environment survive
-# whatever is in them, a key is not added twice, only modern host keys are made, nginx is left alone because the
-# network is this machine's own.
+# What RunPod's container-template/start.sh does, in its order. Differences: a key is not added twice, only modern host
+# keys are made, nginx is left alone because the network is this machine's own.
 set -e
 tools=/opt/devpod_rp
 
@@ -46,7 +45,9 @@ start_jupyter() {
 
 export_env_vars() {
     echo "Exporting environment variables..."
-    "$tools/export-environment" /etc/rp_environment
+    # As there: unquoted, for anybody to read, names in capitals, of several lines the first.
+    printenv | grep -E '^[A-Z_][A-Z0-9_]*=' | grep -v '^PUBLIC_KEY' | sed -e 's/=/="/' -e 's/^/export /' -e 's/$/"/' \
+        > /etc/rp_environment
     grep -qxF 'source /etc/rp_environment' ~/.bashrc 2>/dev/null || echo 'source /etc/rp_environment' >> ~/.bashrc
 }
 
