@@ -82,9 +82,9 @@ def _rows(loaded: Loaded, known: Environment | None) -> list[tuple[str, Any, str
     else:
         add("cloud", loaded.cloud or default_name(), "whether there is an API key")
     for key, value in spec.items():
-        if key == "env":
+        if key in ("env", "session_env"):
             for variable in value:
-                add(f"env.{variable}", _HIDDEN)
+                add(f"{key}.{variable}", _HIDDEN)
         elif isinstance(value, dict):
             for inner, each in value.items():
                 add(f"{key}.{inner}", each)

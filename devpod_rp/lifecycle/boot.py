@@ -87,7 +87,7 @@ def hand_over(environment: Environment, spec: EnvironmentSpec, client: RunPod, p
         # Before the baseline: what these leave is the start's doing, and made again at the next one.
         persist.carry_out(known, spec, link, progress, fresh=True)
         hostkeys.keep(known, link, progress)
-        sessions.prepare(link, progress)
+        sessions.prepare(link, spec.session_env, progress)
         furnish(known, spec, progress)
         record_baseline(link, volume_path=look.volume_path(known))
         if known.bid_per_gpu is not None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from devpod_rp.progress import Event, Progress
@@ -18,12 +19,15 @@ _POLL_SECONDS = 0.2
 
 def prepare(
     link: AgentLink,
+    wishes: Mapping[str, str],
     progress: Progress,
     *,
     clock: Callable[[], float] = time.monotonic,
     wait: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Have every new shell on the pod see the variables it was started with; without them it still works.
+    """Have every new shell on the pod see the variables it was started with, as *wishes* (``session_env``) change them.
+
+    Without them it still works.
 
     Raises:
         LinkLost: the connection died.
@@ -32,7 +36,8 @@ def prepare(
 
     deadline = clock() + _BOOT_SECONDS
     try:
-        while link.call("sessions.prepare", only_after_boot=clock() < deadline).header["booting"]:
+        body = json.dumps(dict(wishes)).encode("ascii")
+        while link.call("sessions.prepare", body, only_after_boot=clock() < deadline).header["booting"]:
             wait(_POLL_SECONDS)
     except AgentRefused as refusal:
         message = f"Sessions on the pod lack its variables: {refusal.message}"

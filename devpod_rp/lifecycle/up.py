@@ -118,6 +118,7 @@ def _with_wishes(environment: Environment, plan: Plan) -> Environment:
         "dotfiles",
         "git_credentials",
         "workspace_alias",
+        "session_env",
         "notify_after",
         "code_server",
     )
@@ -169,7 +170,7 @@ def _bring_up(
             with contextlib.closing(connect.open_link(environment)) as link:
                 persist.carry_out(environment, plan.spec, link, progress, fresh=False)
                 hostkeys.keep(environment, link, progress)
-                sessions.prepare(link, progress)
+                sessions.prepare(link, plan.spec.session_env, progress)
             furnish(environment, plan.spec, progress)
     environment = limits.with_limits(environment, plan.spec.model_dump(mode="json"))
     # Like the limits, these count from the next up on, whatever the pod was made with.

@@ -124,9 +124,12 @@ class _Layer:
         ):
             for name, text in variables.items():
                 value = with_container_env(text, known) if text is not None else None
+                if value is None and text is not None and source == "remoteEnv":
+                    # The image's variables are known on the pod only.
+                    self.put(("session_env", name), text, source, name)
+                    continue
                 if value is None:
-                    # Null unsets it, and the container's own variables are known on the pod only.
-                    self.left_out.append(f"{source}.{name}")
+                    self.left_out.append(f"{source}.{name}")  # null unsets it
                     continue
                 self.put(("env", name), value, source, name)
                 if source == "containerEnv":

@@ -42,7 +42,7 @@ def substituted(value: Any, places: Places) -> Any:
 
 
 def with_container_env(text: str, known: Mapping[str, str]) -> str | None:
-    """*text* with its ``${containerEnv:…}`` taken from *known*; None if one is not there and has no default."""
+    """*text* with its ``${containerEnv:…}`` taken from *known*; None if one is not there."""
     missing = False
 
     def replacement(match: re.Match[str]) -> str:
@@ -52,8 +52,8 @@ def with_container_env(text: str, known: Mapping[str, str]) -> str | None:
             return match[0]
         if words[0] in known:
             return known[words[0]]
-        missing = missing or len(words) == 1
-        return words[1] if len(words) > 1 else ""
+        missing = True
+        return ""
 
     replaced = _VARIABLE.sub(replacement, text)
     return None if missing else replaced

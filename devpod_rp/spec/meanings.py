@@ -23,6 +23,7 @@ MEANINGS = {
     "container_disk_gb": "everything outside the volume; wiped at every stop",
     "ports": "ports of the pod to publish, as 8888/http or 6006/tcp; 22/tcp is always among them",
     "env": "environment variables of the pod",
+    "session_env": "variables of sessions on the pod; ${containerEnv:PATH} in them is what the pod itself has",
     "workspace": "the project's folder on the pod; default: the folder's name on the volume",
     "workspace_alias": "another path on the pod where that folder is found, through a link",
     "forward_ports": "ports of the pod to have here, as 6006 or tensorboard=6006:16006",

@@ -52,7 +52,8 @@ class EnvironmentSpec(Part):
     ``tensorboard=6006:16006``; *extensions* are those of VS Code to have on the pod, *settings* its settings there,
     which go before the user's own. *devcontainer* is the file that counts if the project's is not where the
     specification looks, or ``none``. ``env`` values may be secrets and
-    are never shown by ``repr``. *auto_start* lets an ``ssh`` at a terminal start the stopped environment.
+    are never shown by ``repr``; *session_env* are variables of sessions alone, whose ``${containerEnv:PATH}`` is what
+    the pod itself has. *auto_start* lets an ``ssh`` at a terminal start the stopped environment.
     *forward_agent* offers the keys of the SSH agent here to the pod while somebody is connected; *git_identity* gives
     the pod's git the name and address of the one here, where it has none. *git_credentials* are hosts such as
     ``github.com`` for which git on the pod may ask the credential helpers of this machine while it is connected.
@@ -76,6 +77,7 @@ class EnvironmentSpec(Part):
     container_disk_gb: Annotated[int, Field(ge=1)] = 50
     ports: tuple[str, ...] = ("22/tcp",)
     env: dict[str, str] = Field(default_factory=dict, repr=False)
+    session_env: dict[str, str] = Field(default_factory=dict, repr=False)
     workspace: str | None = None
     workspace_alias: str | None = None
     forward_ports: tuple[str, ...] = ()
@@ -165,6 +167,14 @@ class EnvironmentSpec(Part):
         # Ours goes in as one more.
         if len({*env, "PUBLIC_KEY"}) > MOST_VARIABLES:
             raise ValueError(f"has {len(env)} variables; RunPod takes {MOST_VARIABLES} with PUBLIC_KEY, which we add")
+        return env
+
+    @field_validator("session_env")
+    @classmethod
+    def _session_env(cls, env: dict[str, str]) -> dict[str, str]:
+        for name in env:
+            if not VARIABLE.fullmatch(name):
+                raise ValueError(f"{name!r} is no name for an environment variable")
         return env
 
     @field_validator("workspace", "workspace_alias")

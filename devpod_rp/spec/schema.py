@@ -100,6 +100,7 @@ def _forms() -> dict[str, Schema]:
         "extensions": {"items": {"type": "string", "pattern": _whole(model.EXTENSION)}},
         "git_credentials": {"items": {"type": "string", "pattern": _whole(model.HOST)}},
         "env": {"propertyNames": {"pattern": _whole(model.VARIABLE)}},
+        "session_env": {"propertyNames": {"pattern": _whole(model.VARIABLE)}},
         "workspace": path,
         "workspace_alias": path,
         "volume.path": path,

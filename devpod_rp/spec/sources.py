@@ -52,7 +52,7 @@ _EITHER_OR: tuple[tuple[Keys, tuple[Keys, ...]], ...] = (
     (("gpu",), (("cpu",), ("vcpu",))),
 )
 # Tables whose keys are not ours to know; a setting of VS Code may be a table itself.
-_FREE = ("env", "settings")
+_FREE = ("env", "session_env", "settings")
 _SETTINGS: Keys = ("settings",)
 _CLOUDS = ("runpod", "local")
 # Where a flag is not called like its key.

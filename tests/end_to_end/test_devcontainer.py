@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.sandbox, pytest.mark.slow, pytest.mark.timeout(600)]
 PROJECT: dict[str, Any] = {
     "image": "mcr.microsoft.com/devcontainers/base:ubuntu",
     "containerEnv": {"GREETING": 'it\'s "$HOME"'},
+    "remoteEnv": {"PATH": "${containerEnv:PATH}:/opt/project/bin", "NONE": "<${containerEnv:NOBODY:default}>"},
     "initializeCommand": "touch ran-here",
     "onCreateCommand": {"one": "echo one >> runs", "two": ["sh", "-c", 'echo "two $GREETING" >> runs']},
     "postCreateCommand": "touch /root/installed; echo created >> runs",
@@ -60,6 +61,13 @@ def test_hooks_run_on_the_pod_in_their_order_and_up_waits_for_those_it_shall(wor
     assert sorted(first[:2]) == ["one", 'two it\'s "$HOME"']
     assert first[2] == "created"
     eventually(lambda: runs(world)[3:] == ["started", "attached"], "the later hooks ran by themselves")
+
+
+def test_what_extends_the_images_variables_does_so_in_every_session(world: World) -> None:
+    path, none = world.ssh('echo "$PATH"; echo "$NONE"').stdout.splitlines()
+    assert path.endswith(":/opt/project/bin")
+    assert "/usr/bin" in path
+    assert none == "<default>"
 
 
 def test_its_settings_are_on_the_pod_for_the_editor_that_is_opened(world: World) -> None:

@@ -226,13 +226,13 @@ def test_what_a_pod_can_honour_is_taken_and_the_rest_is_named_once(loaded, write
     assert spec.hooks.post_create == ("echo 1", "echo 2")
     assert spec.hooks.wait_for == "post_create"
     assert spec.env["HERE"] == 'a "b" $c'
+    assert spec.session_env == {"PATH": "${containerEnv:PATH}:/x"}
     assert spec.env["LOCAL"] == f"{folder} {folder.name}"
     assert found.kinds["image"] == "devcontainer.json"
     assert found.provenance["image"] == f"{path}:4"
     assert found.provenance["env.DEFAULT"] == f"{path}:10"
     assert found.warning is not None
     for named in (
-        "remoteEnv.PATH",
         "remoteEnv.GONE",
         "db:5432",
         "gpu.cores",

@@ -11,6 +11,7 @@ because ``/etc/profile`` replaces it.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import stat
@@ -39,6 +40,8 @@ _LEFT_OUT = frozenset(
 )
 # A client may send its own along.
 _OF_THE_CLIENT = re.compile(rb"LANG|LC_[A-Z]+")
+# As devcontainer.json has it; the default ends at the next colon, as its reference implementation reads it.
+_OWN = re.compile(rb"\$\{containerEnv:([^:}]*)(?::([^:}]*))?[^}]*\}")
 _NAME = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*")
 
 # bash reads its file for "ssh HOST COMMAND", too; distributions have it in different places.
@@ -88,12 +91,13 @@ def operations(root: str = "/", proc: Path = Path("/proc")) -> Dict[str, Handler
 def _prepare(prefix: str, proc: Path, request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
     """Op ``sessions.prepare {only_after_boot}``: have the pod's variables in every new session; harmless when repeated.
 
+    The body is a JSON object of variables that sessions have instead of the pod's, or besides; see :func:`with_wishes`.
     ``booting``: nothing was done, as the start script still runs, and would write over it.
     """
     if request.header.get("only_after_boot") and not container.boot_is_over(container.processes(proc)):
         yield {"booting": True}, b""
         return
-    environ = _variables(proc)
+    environ = with_wishes(_variables(proc), json.loads(request.body or b"{}"))
     if not {b"LANG", b"LC_ALL", b"LC_CTYPE"} & set(environ) and any(os.path.isdir(prefix + each) for each in _UTF_8):
         # Without a locale programs take a name or a value that is not ASCII for other characters; fish exports those.
         environ[b"LANG"] = b"C.UTF-8"
@@ -112,6 +116,18 @@ def _prepare(prefix: str, proc: Path, request: Request) -> Iterator[Tuple[Dict[s
     if os.path.isdir(prefix + "/etc/fish") or os.path.exists(prefix + "/usr/bin/fish"):
         _write(prefix + "/etc/fish/conf.d/devpod_rp.fish", _READ_FISH.encode("ascii"), 0o644)
     yield {"booting": False}, b""
+
+
+def with_wishes(environ: Dict[bytes, bytes], wishes: Dict[str, str]) -> Dict[bytes, bytes]:
+    """*environ* as *wishes* change it: ``${containerEnv:NAME}`` is the pod's, else what follows a colon."""
+
+    def own(match: "re.Match[bytes]") -> bytes:
+        return environ.get(match.group(1), match.group(2) or b"")
+
+    changed = {
+        os.fsencode(name): _OWN.sub(own, text.encode("utf-8", "surrogateescape")) for name, text in wishes.items()
+    }
+    return {**environ, **changed}
 
 
 def for_sh(environ: Dict[bytes, bytes]) -> bytes:

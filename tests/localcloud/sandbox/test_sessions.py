@@ -72,7 +72,7 @@ def pod(request: pytest.FixtureRequest, make_pod: MakePod) -> Pod:
         pytest.skip("this machine has no OpenSSH server")
     made = make_pod(ssh_server=request.param, env={**AWKWARD, **IMAGE}).start()
     with contextlib.closing(made.agent()) as link:
-        sessions.prepare(link, silent)
+        sessions.prepare(link, {}, silent)
     return made
 
 
@@ -150,7 +150,7 @@ def test_doing_it_again_changes_no_file(pod: Pod) -> None:
     look = "find /etc /root -type f -printf '%p %i %T@ %m\\n' | sort"
     before = pod.says(look)
     with contextlib.closing(pod.agent()) as link:
-        sessions.prepare(link, silent)
+        sessions.prepare(link, {}, silent)
     assert pod.says(look) == before
 
 
