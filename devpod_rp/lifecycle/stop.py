@@ -52,13 +52,16 @@ def stop(name: str, decide: Decide, progress: Progress, *, force: bool = False) 
             if not environment.half_made:
                 flush(environment, progress)
                 guarded = look.guarded(environment, decide, force=force, progress=progress)
-            control.stop_keeper(name)
             progress(Event("stop", f"Stopping pod {environment.pod_id}"))
+            # At once: what is written after the look is lost. The keeper leaves the record to us, and goes on if the
+            # cloud does not take the order.
             if environment.volume.kind == "disk":
                 client.stop_pod(environment.pod_id)
+                control.stop_keeper(name)
                 ended = _wait_until_stopped(environment, client)
             else:
                 ended = terminate(environment, client)
+                control.stop_keeper(name)
                 if environment.volume.kind == "network":
                     ended = dataclasses.replace(ended, status="HIBERNATED")
             environments.save(ended)

@@ -20,6 +20,10 @@ KILL_AGENTS = (
     "for p in /proc/[0-9]*; do tr '\\0' '\\n' < $p/cmdline 2>/dev/null | grep -qx devpod_rp-agent"
     " && kill -9 ${p#/proc/}; done; true"
 )
+EVERYTHING = (
+    "cd /root/run && (find . -printf '%p %y %m %u %s %l\\n' | sort; find . -type f -printf '%p %T@\\n' | sort;"
+    " find . -type f -print0 | sort -z | xargs -0 sha256sum) | grep -av '^[.] d' | sha256sum"
+)
 WRITER = (
     "mkdir -p /root/live; (i=0; while [ -e /root/live ]; do i=$((i+1)); echo live $i > /root/live/$i; sleep 0.1; done)"
     " </dev/null >/dev/null 2>&1 & echo $!"
@@ -31,10 +35,13 @@ def pod(world: World) -> Iterator[World]:
     world.up()
     planted = world.ssh(
         "mkdir -p /root/run && cd /root/run && head -c 250000000 /dev/urandom > model.pt"
-        " && for i in $(seq 1 200); do echo $i > note$i.md; done && sha256sum * > /tmp/sums && cat /tmp/sums"
+        " && for i in $(seq 1 200); do echo $i > note$i.md; done"
+        # A newline, an escape sequence, a byte that is no UTF-8, and what looks like an option.
+        " && for i in 'two\\nlines.md' 'red\\033[31m.md' 'caf\\351.md'; do printf \"$i\" > \"$(printf \"$i\")\"; done"
+        " && echo x > ./--rescue && mkdir -m 000 closed && echo shut > closed/in.csv && chmod 000 closed/in.csv"
+        " && sha256sum *.* closed/* > /tmp/sums"
     )
     assert planted.exit_code == 0, planted.stderr
-    (world.home / "sums").write_text(planted.stdout)
     yield world
     world.run("delete", "--yes", "--force")
 
@@ -98,6 +105,22 @@ def test_a_volume_that_is_only_a_directory_is_no_place_to_save_to(pod: World) ->
     assert status(pod) == "RUNNING"
 
 
+@pytest.mark.parametrize("flags", [(), ("--rescue",)])
+@pytest.mark.parametrize("turn", [1, 2, 3])
+def test_an_agent_that_is_killed_while_it_looks_has_seen_nothing(pod: World, flags: tuple[str, ...], turn: int) -> None:
+    command = pod.start("stop", *flags)
+    assert command.stderr is not None
+    for line in command.stderr:
+        if "Looking" in line:
+            break
+    # From before it is there to after it has answered.
+    time.sleep(CHANCE.uniform(0, 0.3 * turn))
+    assert pod.ssh(KILL_AGENTS).exit_code == 0
+    command.communicate(timeout=120)
+    assert command.returncode in (6, 7)
+    assert status(pod) == "RUNNING"
+
+
 @pytest.mark.parametrize("turn", [1, 2])
 @pytest.mark.parametrize("victim", ["the agent", "the command"])
 def test_killing_one_of_both_ends_in_the_middle_of_a_rescue_holds_the_pod(pod: World, victim: str, turn: int) -> None:
@@ -141,16 +164,29 @@ def test_a_cloud_that_fails_at_the_stop_is_no_success(pod: World) -> None:
     finally:
         assert pod.run("local", "fault", "{}").exit_code == 0
     assert status(pod) == "RUNNING"
+    assert pod.run("sync", "status", "--json").json["pid"], "whoever looks after the pod goes on"
 
 
 def test_then_a_stop_that_ends_well_has_left_nothing_behind(pod: World) -> None:
-    held = pod.ssh("cd /root/run && sha256sum * | sort")
+    assert pod.ssh("rm -f /root/run/[12][ac].pt").exit_code == 0  # only there to be killed in
+    held = pod.ssh(EVERYTHING)
     stopped = pod.run("stop", "--rescue", "--json")
     assert stopped.exit_code == 0, stopped.stdout
     pod.up()
     assert pod.ssh("ls /root/run").exit_code != 0, "the container disk was wiped"
-    assert pod.run("rescue", "restore", "--all", "--json").exit_code == 0
-    assert pod.ssh("cd /root/run && sha256sum * | sort").stdout == held.stdout
+    for _ in range(3):
+        cut = pod.start("rescue", "restore", "--all")
+        assert cut.stderr is not None
+        for line in cut.stderr:
+            if "Putting" in line:
+                break
+        time.sleep(CHANCE.uniform(0, 0.4))
+        cut.kill()
+        cut.communicate(timeout=60)
+    restored = pod.run("rescue", "restore", "--all", "--json")
+    assert restored.exit_code == 0, restored.stdout
+    assert pod.ssh("find / -xdev -name '*.devpod-restore*'").stdout == ""
+    assert pod.ssh(EVERYTHING).stdout == held.stdout
 
 
 def test_an_agent_that_cannot_look_holds_the_pod_unless_it_is_forced(pod: World) -> None:
