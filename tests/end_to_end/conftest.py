@@ -72,14 +72,14 @@ class World:
         assert result.exit_code == 0, result.stdout + result.stderr
         return result.json
 
-    def ssh(self, command: str, name: str = "proj") -> Result:
+    def ssh(self, command: str, name: str = "proj", *, seconds: float = 60) -> Result:
         """The real ssh with the user's configuration; BatchMode makes any question a failure."""
         done = subprocess.run(
             ["ssh", "-F", str(self.ssh_config), "-o", "BatchMode=yes", f"{name}.devpod", command],
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
-            timeout=60,
+            timeout=seconds,
             check=False,
         )
         return Result(done.returncode, done.stdout, done.stderr)

@@ -70,7 +70,7 @@ def seen(world: World) -> Iterator[Seen]:
     result = world.run("check", "--json")
     yield Seen(fresh, result.json, up["pod_id"])
     # A hundred thousand files are more than the reset of a busy machine has time for; mounts stay until the pod ends.
-    world.ssh("rm -rf /root/corpus")
+    world.ssh("rm -rf /root/corpus", seconds=300)
 
 
 def test_a_fresh_pod_has_nothing_at_risk(seen: Seen) -> None:
