@@ -1,4 +1,4 @@
-"""The pod's variables in every session that somebody opens on it; see the agent's ``sessions.prepare``."""
+"""Sessions on the pod as people and programs need them: with its variables, and without a word of their own."""
 
 from __future__ import annotations
 
@@ -15,6 +15,18 @@ if TYPE_CHECKING:
 # RunPod's start script writes to the same files after sshd is up; one that never ends is not waited for.
 _BOOT_SECONDS = 10.0
 _POLL_SECONDS = 0.2
+_SHOWN_CHARACTERS = 40
+
+
+def warn_of_noise(link: AgentLink, progress: Progress) -> None:
+    """Say what the start files of the user print: programs that read what a command answers read that, too."""
+    if link.noise:
+        line = link.noise.partition("\n")[0].strip()[:_SHOWN_CHARACTERS]
+        message = (
+            f"A start file on the pod (~/.bashrc?) prints {line!r} in every session; scp and editors take it for an "
+            "answer. Let it print only if the shell is interactive: case $- in *i*) …;; esac"
+        )
+        progress(Event("connect", message, warning=True))
 
 
 def prepare(

@@ -171,6 +171,8 @@ def _bring_up(
                 persist.carry_out(environment, plan.spec, link, progress, fresh=False)
                 hostkeys.keep(environment, link, progress)
                 sessions.prepare(link, plan.spec.session_env, progress)
+                if control.keeper_running(environment.name):  # else a new link is made below, and asked
+                    sessions.warn_of_noise(link, progress)
             furnish(environment, plan.spec, progress)
     environment = limits.with_limits(environment, plan.spec.model_dump(mode="json"))
     # Like the limits, these count from the next up on, whatever the pod was made with.
@@ -262,6 +264,7 @@ def _synchronise(environment: Environment, progress: Progress) -> dict[str, Any]
     try:
         link = connect.open_link(environment)
         try:
+            sessions.warn_of_noise(link, progress)
             session.attach(link)
             session.synchronise()
         finally:

@@ -72,7 +72,13 @@ class AgentLink:
         self._newest = 0
         self._end: UnreachableError | None = None
         self._greeted = False
+        self._noise = b""
         self._reader = threading.Thread(target=self._read, name="agent-link-reader", daemon=True)
+
+    @property
+    def noise(self) -> str:
+        """What the shell's start files printed before the agent began; known once the first answer is there."""
+        return self._noise.decode("utf-8", "replace").strip()
 
     # Asking.
 
@@ -269,13 +275,12 @@ class AgentLink:
     def _await_greeting(self) -> None:
         """Skip what the pod's shell start files print; the agent's greeting begins a line of its own."""
         wanted = self._greeting.lstrip(b"\n")
-        noise = 0
         while line := self._output.readline(_NOISE_LINE_BYTES):
             if line == wanted:
                 self._greeted = True
                 return
-            noise += len(line)
-            if noise > _NOISE_BYTES:
+            self._noise += line
+            if len(self._noise) > _NOISE_BYTES:
                 raise WireError("the shell prints without end before the agent starts")
 
     def _deliver(self, frame: Frame) -> None:

@@ -97,6 +97,15 @@ def test_a_new_path_is_kept_from_the_next_up_on_without_a_restart(pod: World) ->
     assert pod.ssh("cat ~/.other/state").stdout == "other\n"
 
 
+def test_a_start_file_that_prints_is_said(pod: World) -> None:
+    assert pod.ssh("sed -i '1i echo Welcome back' ~/.bashrc").exit_code == 0
+    again = pod.run("up", "--yes")
+    assert again.exit_code == 0, again.stderr
+    assert "prints 'Welcome back' in every session" in again.stderr
+    assert pod.ssh("sed -i 1d ~/.bashrc").exit_code == 0
+    assert "in every session" not in pod.run("up", "--yes").stderr
+
+
 def test_a_path_that_cannot_be_kept_is_refused_with_its_line(pod: World) -> None:
     (pod.folder / "devpod-rp.toml").write_text('[persist]\npaths = [\n  "config/x",\n]\n')
     refused = pod.run("up", "--yes", "--json")

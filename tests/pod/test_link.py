@@ -271,6 +271,13 @@ def test_a_link_cut_at_any_byte_of_its_start_fails_with_an_error_of_ours() -> No
             AgentLink.open(until_byte(cut))
 
 
+def test_what_start_files_print_is_no_answer_and_is_known() -> None:
+    link = AgentLink.open(RecordedConnection(lambda greeting: b"Welcome\nback\n" + greeting + framed(HELLO)))
+    assert link.noise == "Welcome\nback"
+    silent = AgentLink.open(RecordedConnection(lambda greeting: greeting + framed(HELLO)))
+    assert silent.noise == ""
+
+
 def test_an_answer_cut_at_any_byte_is_lost_never_half() -> None:
     first = framed({"id": 2, "ok": True, "more": True}, b"first")
     answer = first + framed({"id": 2, "ok": True, "more": False}, b"last")
