@@ -158,6 +158,20 @@ def test_a_person_at_a_terminal_starts_it_sees_so_and_gets_the_answer_and_exit_c
     eventually(lambda: stopped.ssh("true").exit_code == 0, "the next connection is an ordinary one")
 
 
+def test_a_loop_in_a_terminal_starts_nothing_before_somebody_presses_enter(world: World) -> None:
+    if status(world) != "RUNNING":
+        world.up()
+    connect = shlex.join(ssh(world, "-t", "proj.devpod", "echo answer $((40+2))"))
+    stop = f"{shlex.join([sys.executable, '-m', 'devpod_rp'])} stop --force --json > /dev/null 2>&1"
+    turns = f"{connect}; {stop}; {connect}"
+    _, screen = at_a_terminal(world, "bash", "-c", turns, when="Enter starts it", types="\r")
+    assert screen.count("answer 42") == 2, screen
+    _, screen = at_a_terminal(world, "bash", "-c", turns, when="Enter starts it", types="\x03")
+    assert screen.count("answer 42") == 1, screen
+    assert "starting it" not in screen
+    assert status(world) == "EXITED"
+
+
 def test_the_ssh_configuration_follows_a_pod_that_was_stopped_elsewhere(world: World) -> None:
     pod = world.up()["pod_id"]
     cloud = world.local_cloud()
@@ -181,20 +195,6 @@ def test_without_the_option_there_is_no_proxy(world: World) -> None:
         ssh(world, "-G", "proj.devpod"), capture_output=True, text=True, check=True, timeout=_SECONDS
     ).stdout
     assert "proxycommand" not in resolved
-
-
-def test_a_loop_in_a_terminal_starts_nothing_before_somebody_presses_enter(world: World) -> None:
-    if status(world) != "RUNNING":
-        world.up()
-    connect = shlex.join(ssh(world, "-t", "proj.devpod", "echo answer $((40+2))"))
-    stop = f"{shlex.join([sys.executable, '-m', 'devpod_rp'])} stop --force --json > /dev/null 2>&1"
-    turns = f"{connect}; {stop}; {connect}"
-    _, screen = at_a_terminal(world, "bash", "-c", turns, when="Enter starts it", types="\r")
-    assert screen.count("answer 42") == 2, screen
-    _, screen = at_a_terminal(world, "bash", "-c", turns, when="Enter starts it", types="\x03")
-    assert screen.count("answer 42") == 1, screen
-    assert "starting it" not in screen
-    assert status(world) == "EXITED"
 
 
 def test_only_the_same_terminal_and_only_for_a_while_counts_as_a_loop(tmp_path: Path) -> None:
