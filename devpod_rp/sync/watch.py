@@ -10,6 +10,7 @@ unwatched. Elsewhere they come from what watchdog has for the system.
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import queue
@@ -19,7 +20,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from watchdog import events
 from watchdog.events import (
@@ -131,7 +132,9 @@ class Watcher:
         _disarm(self._observer)
 
     def _armed(self) -> BaseObserver:
-        observer = BaseObserver(TreeEmitter, keep=self._keep) if _OWN_LOOP else Observer()
+        # Watchdog 6 hands no arguments of ours on to the emitter.
+        emitter = cast("type[EventEmitter]", functools.partial(TreeEmitter, keep=self._keep))
+        observer = BaseObserver(emitter) if _OWN_LOOP else Observer()
         handler = _Handler(self._root, self._heard)
         observer.schedule(handler, self._root, recursive=True, event_filter=None if _OWN_LOOP else _EVENTS)
         observer.start()
