@@ -11,6 +11,7 @@ import pytest
 
 from tests.end_to_end.conftest import World, eventually
 from tests.end_to_end.mirror import serving
+from tests.end_to_end.terminal import Terminal
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -189,3 +190,17 @@ def test_an_editor_on_path_is_asked_for_the_projects_workspace_file(pod: World) 
     assert "code --install-extension ms-vscode-remote.remote-ssh" in opened.stderr
     uri = "vscode-remote://ssh-remote+proj.devpod/workspace/proj/all.code-workspace"
     assert asked.read_text().splitlines() == ["--list-extensions|", f"--file-uri={uri}|"]
+
+
+def test_at_a_terminal_the_extension_for_ssh_is_offered_and_installed(pod: World) -> None:
+    asked = pod.home / "asked"
+    asked.write_text("")
+    with Terminal(pod, "open") as terminal:
+        terminal.sees("needs its extension ms-vscode-remote.remote-ssh to connect. Install it")
+        terminal.types("y")
+        terminal.sees("Visual Studio Code opens /workspace/proj on proj.devpod")
+    assert asked.read_text().splitlines() == [
+        "--list-extensions|",
+        "--install-extension|ms-vscode-remote.remote-ssh|",
+        "--folder-uri=vscode-remote://ssh-remote+proj.devpod/workspace/proj|",
+    ]

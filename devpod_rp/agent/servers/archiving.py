@@ -1,4 +1,4 @@
-"""Keeps archives of editor servers up to date while a container lives; see ``keeping.py``.
+"""Keeps archives of editor servers up to date while a container lives; see ``archives.py``.
 
 A program of its own, because an editor brings its server whenever it likes, with us connected or not.
 """
@@ -12,7 +12,7 @@ import sys
 import time
 from typing import Any, Dict
 
-from devpod_rp.agent.servers.keeping import keep
+from devpod_rp.agent.servers.archives import keep
 
 _LOCK = "/run/devpod_rp/editor-servers.lock"
 _LOG = "/run/devpod_rp/editor-servers.log"

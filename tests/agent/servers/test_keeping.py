@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -11,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from devpod_rp.agent.servers import keeping
+from devpod_rp.agent.servers import archives, keeping
 from devpod_rp.agent.servers.keeping import ARCHIVED, LINKED
+from devpod_rp.agent.servers.slowness import slowness
 from devpod_rp.agent.wire import Request
 
 ABC = ".vscode-server/bin/abc"
@@ -46,14 +48,15 @@ class Pod:
         (place / "node_modules" / "deep").mkdir(parents=True)
         (place / "node_modules" / "deep" / "größe.js").write_text(text)
         (place / "node_modules" / "latest").symlink_to("deep")
+        os.utime(place / "node_modules" / "latest", (1_600_000_000, 1_600_000_000), follow_symlinks=False)
         os.utime(place / "node_modules" / "deep" / "größe.js", (1_600_000_000, 1_600_000_000))
         return place
 
     def keep(self) -> list[str]:
-        return keeping.keep(str(self.home), str(self.store), self.seen)
+        return archives.keep(str(self.home), str(self.store), self.seen)
 
     def kept(self) -> list[str]:
-        return sorted(each.server for each in keeping.archives(str(self.store)))
+        return sorted(each.server for each in archives.archives(str(self.store)))
 
     def next_container(self, wanted: str = ARCHIVED) -> dict[str, Any]:
         """The container disk is wiped; an agent settles in the new one."""
@@ -159,7 +162,7 @@ def test_a_folder_that_is_linked_is_not_archived(pod: Pod) -> None:
 def test_a_broken_archive_is_named_and_gone(pod: Pod) -> None:
     pod.brings(ABC)
     pod.keep(), pod.keep()
-    (kept,) = keeping.archives(str(pod.store))
+    (kept,) = archives.archives(str(pod.store))
     Path(kept.archive).write_bytes(Path(kept.archive).read_bytes()[:3000])
     answer = pod.next_container()
     assert list(answer["left"]) == [ABC]
@@ -194,10 +197,12 @@ def test_a_volume_is_judged_by_its_locks_and_by_small_files(tmp_path: Path) -> N
     def no_locks(_descriptor: int, _operation: int) -> None:
         raise OSError(37, "No locks available")
 
-    ticks = iter(range(10))
+    ticks = itertools.count()
     held = threading.Event()
-    assert keeping.slowness(str(tmp_path)) == ""
-    assert "No locks available" in keeping.slowness(str(tmp_path), lock=no_locks)
-    assert "ms" in keeping.slowness(str(tmp_path), clock=lambda: float(next(ticks)))
-    assert "does not answer" in keeping.slowness(str(tmp_path), lock=lambda *_: held.wait() and None)
+    assert slowness(str(tmp_path), clock=lambda: 0.0, patience_seconds=60) == ""
+    assert "No locks available" in slowness(str(tmp_path), lock=no_locks, patience_seconds=60)
+    assert "ms" in slowness(str(tmp_path), clock=lambda: float(next(ticks)), patience_seconds=60)
+    assert "does not answer" in slowness(str(tmp_path), lock=lambda *_: held.wait() and None, patience_seconds=0.2)
     held.set()
+    (tmp_path / "file").write_text("no folder")
+    assert "Not a directory" in slowness(str(tmp_path / "file"), patience_seconds=60)
