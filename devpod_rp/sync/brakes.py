@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Collection, Mapping
+from pathlib import Path
 
 from devpod_rp.agent.files.tree import Entry
 from devpod_rp.sync.journal import Journal
@@ -23,7 +24,8 @@ class Brakes:
     batch at a time, each of them small.
     """
 
-    def __init__(self, mode: Mode, journal: Journal, halts: Halts) -> None:
+    def __init__(self, mode: Mode, journal: Journal, halts: Halts, local_root: Path) -> None:
+        self._root = local_root
         self._mode = mode
         self._journal = journal
         self._halts = halts
@@ -43,7 +45,9 @@ class Brakes:
             if lost:
                 deleted = tuple(action.path for action in lost if action.new is None)
                 raise self._halts.replica_asks(deleted, tuple(a.path for a in lost if a.new is not None))
-        gone = unexpected_deletions(there, ancestor, observed)
+        # The top folder of a disk has the same number on every disk of its kind, which proves nothing.
+        few = 0 if self._root.is_mount() else FEW_FILES
+        gone = unexpected_deletions(there, ancestor, observed, few)
         if gone:
             raise self._halts.mass_deletion(gone)
         self._check_here(plan, ancestor)

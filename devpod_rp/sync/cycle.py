@@ -12,7 +12,7 @@ from typing import Any
 from devpod_rp.agent.files.tree import Entry, Snapshot, Stamp, relative
 from devpod_rp.pod.link import AgentLink
 from devpod_rp.progress import Progress
-from devpod_rp.sync import identity
+from devpod_rp.sync import identity, mount_points
 from devpod_rp.sync.brakes import Brakes
 from devpod_rp.sync.disks import NOTHING, Disks, Unfit, unfit
 from devpod_rp.sync.download import Download
@@ -85,7 +85,7 @@ class Cycles:
         self._journal = journal
         self._halts = halts
         self._progress = progress
-        self._brakes = Brakes(mode, journal, halts)
+        self._brakes = Brakes(mode, journal, halts, local_root)
         self.activity = "watching"
         self.pending: set[str] = set()
         self.ancestor = journal.ancestor()
@@ -100,6 +100,7 @@ class Cycles:
         self._remote_digests = journal.digests("remote")
         self.disks = Disks()
         self._unfit: Unfit = NOTHING
+        self._unmounted: dict[str, str] = {}
 
     def forget_remote(self) -> None:
         """What the pod held may have changed while nobody was connected: the next cycle surveys it."""
@@ -173,9 +174,10 @@ class Cycles:
         if was_emptied(self.ancestor, remote.entries) and not remote.unknown:
             raise self._halts.remote_emptied()
         self.here.take(snapshot)
+        self._see_mounts()
         if self._planned is not None and self._planned[0] == self.here.revision and remote is self.remote:
             return self._planned[1]  # of the same three trees as before
-        self.problems = {**self._rules.problems, **self.here.unknown}
+        self.problems = {**self._rules.problems, **self.here.unknown, **self._unmounted}
         self.remote = remote
         self._freeze_unwelcome(remote, remote.entries)
         self._learn(link, destination, remote, self.here.entries.keys() | self.ancestor.keys() | self._sent.keys())
@@ -284,6 +286,14 @@ class Cycles:
         hidden = (path for path in self.ancestor if not remote.unknown.keys().isdisjoint((path, *folders_above(path))))
         return {*remote.entries, *hidden}
 
+    def _see_mounts(self) -> None:
+        known, mounted = set(self._journal.get("mounts", ())), mount_points.below(self._root)
+        self._unmounted = mount_points.unmounted(known, mounted, self.here.entries)
+        # One that holds nothing that is kept in step need not be remembered.
+        now = {path for path in mounted if path in self.here.entries or path in self.ancestor} | self._unmounted.keys()
+        if now != known:
+            self._journal.put(mounts=sorted(now))
+
     def _fit(self, remote: RemoteTree, paths: Collection[str]) -> None:
         """See what the disks of both sides make of names and executable bits."""
         self.disks.level(self.here.entries, remote.entries, self.ancestor, paths)
@@ -295,7 +305,7 @@ class Cycles:
             raise halt
 
     def _unknown(self, remote: RemoteTree) -> set[str]:
-        return {*self.here.unknown, *remote.unknown, *remote.special, *self._unfit.paths}
+        return {*self.here.unknown, *remote.unknown, *remote.special, *self._unfit.paths, *self._unmounted}
 
     def _freeze_unwelcome(self, remote: RemoteTree, paths: Collection[str]) -> None:
         """Where the pod's files come here: what must not be put here is frozen, whatever the pod says."""

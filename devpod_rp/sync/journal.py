@@ -12,11 +12,13 @@ import json
 import logging
 import sqlite3
 import threading
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from devpod_rp.agent.files.tree import Entry, Stamp
+from devpod_rp.errors import SyncError
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +73,7 @@ class Journal:
 
     def __init__(self, state_dir: Path) -> None:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = state_dir / "sync.sqlite3"
+        path = self._path = state_dir / "sync.sqlite3"
         self._lock = threading.Lock()
         try:
             self._database = _opened(path)
@@ -100,8 +102,7 @@ class Journal:
 
     def put(self, **facts: Any) -> None:
         """Remember JSON-able *facts*; None forgets one."""
-        with self._lock, self._database:
-            self._database.execute("BEGIN")
+        with self._writing():
             for key, value in facts.items():
                 if value is None:
                     self._database.execute("DELETE FROM meta WHERE key = ?", (key,))
@@ -119,8 +120,7 @@ class Journal:
         """Fold acknowledged results into the ancestor, all or nothing; None forgets a path."""
         gone = [(_blob(path),) for path, entry in changes.items() if entry is None]
         there = [_columns(path, entry) for path, entry in changes.items() if entry is not None]
-        with self._lock, self._database:
-            self._database.execute("BEGIN")
+        with self._writing():
             self._database.executemany("DELETE FROM ancestor WHERE path = ?", gone)
             self._database.executemany("DELETE FROM sent WHERE path = ?", [(_blob(path),) for path in changes])
             self._database.executemany("INSERT OR REPLACE INTO ancestor VALUES (?, ?, ?, ?, ?, ?, ?)", there)
@@ -137,8 +137,7 @@ class Journal:
     def send(self, versions: Mapping[str, Entry]) -> None:
         """Note what is about to be sent, before it is."""
         rows = [_columns(path, entry) for path, entry in versions.items()]
-        with self._lock, self._database:
-            self._database.execute("BEGIN")
+        with self._writing():
             self._database.executemany("INSERT OR REPLACE INTO sent VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def void(self) -> None:
@@ -156,16 +155,16 @@ class Journal:
 
     def save_digests(self, side: str, cache: Cache) -> None:
         """Write what *cache* learnt and forgot since it was last saved."""
-        changed, cache.unsaved = cache.unsaved, set()
+        changed = set(cache.unsaved)
         if not changed:
             return
         gone = [(side, _blob(path)) for path in changed if path not in cache]
         kept = [path for path in changed if path in cache and _fits(cache[path][0])]
         there = [(side, _blob(path), *_row(*cache[path])) for path in kept]
-        with self._lock, self._database:
-            self._database.execute("BEGIN")
+        with self._writing():
             self._database.executemany("DELETE FROM digests WHERE side = ? AND path = ?", gone)
             self._database.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?, ?, ?, ?)", there)
+        cache.unsaved -= changed
 
     # What large files are made of, so that their next version is compared without reading this one again.
 
@@ -176,12 +175,24 @@ class Journal:
         return None if row is None else bytes(row[0])
 
     def keep_blocks(self, digest: str, digests: bytes) -> None:
-        with self._lock:
+        with self._writing():
             self._database.execute("INSERT OR REPLACE INTO blocks VALUES (?, ?)", (digest, digests))
 
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A transaction: all of the block, or nothing of it. Raises SyncError when this machine's disk has no room."""
+        try:
+            with self._lock, self._database:
+                self._database.execute("BEGIN")
+                yield
+        except sqlite3.OperationalError as error:
+            raise SyncError(
+                f"The synchronisation cannot remember what it does: {error} ({self._path}).",
+                hint="Free space on this machine's disk; the synchronisation then goes on by itself.",
+            ) from error
+
     def _write(self, *statements: str) -> None:
-        with self._lock, self._database:
-            self._database.execute("BEGIN")
+        with self._writing():
             for statement in statements:
                 self._database.execute(statement)
 

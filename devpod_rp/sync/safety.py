@@ -14,11 +14,11 @@ LARGE_FOLDER = 100
 
 
 def unexpected_deletions(
-    actions: Sequence[Action], ancestor: Mapping[str, Entry], observed: Collection[str]
+    actions: Sequence[Action], ancestor: Mapping[str, Entry], observed: Collection[str], few: int = FEW_FILES
 ) -> tuple[str, ...]:
     """The files a plan would delete, if they are too many to be believed; otherwise nothing.
 
-    Too many is more than 20 files and more than a quarter of all, or all of a folder at the top that held more than
+    Too many is more than *few* files and more than a quarter of all, or all of a folder at the top that held more than
     100. Deletions that were seen happening
     (*observed* names the path or a folder above it) do not count: a user who deletes a folder means it, a scan that
     suddenly misses half a tree may look at an unmounted disk. Nor do those of files whose content the same plan brings
@@ -35,7 +35,7 @@ def unexpected_deletions(
         and not _was_seen(action.path, seen)
         and not _moved(action.old, arriving)
     )
-    if len(deleted) <= FEW_FILES:
+    if len(deleted) <= few:
         return ()
     files = [path for path, entry in ancestor.items() if entry.kind != "dir"]
     if len(deleted) > LARGE_SHARE * len(files):

@@ -28,6 +28,9 @@ class Source:
 
     def __init__(self, path: str, entry: Entry) -> None:
         self.stream = _opened(path, entry)
+        if os.fstat(self.stream.fileno()).st_size != entry.size:
+            self.stream.close()
+            raise UnstableError
         self._lock = threading.Lock()
 
     def read_at(self, offset: int, size: int) -> bytes:
@@ -47,19 +50,22 @@ class Source:
 
 
 def read_exactly(path: str, entry: Entry) -> bytes:
-    """The content of *path* if it is the version *entry* speaks of; raises UnstableError if it is another by now."""
+    """The content of *path* if it is the version *entry* speaks of; raises UnstableError if it is another by now.
+
+    A file that only grew since, as a log does, still begins with that version.
+    """
     with _opened(path, entry) as stream:
-        data = stream.read(entry.size + 1)
+        data = stream.read(entry.size)
     if content.digest(data) != entry.digest:
         raise UnstableError
     return data
 
 
 def _opened(path: str, entry: Entry) -> io.BufferedReader:
-    """*path* open for reading, if it still has the size of *entry*."""
+    """*path* open for reading, if it still has the size of *entry* or more."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     stream = os.fdopen(os.open(path, flags), "rb")
-    if os.fstat(stream.fileno()).st_size != entry.size:
+    if os.fstat(stream.fileno()).st_size < entry.size:
         stream.close()
         raise UnstableError
     return stream

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import subprocess
 import time
@@ -64,6 +65,16 @@ class Scene:
             pytest.skip("no mkfs.ext4 here")
         self._mount(at, "mount", "-o", "loop", str(path), str(at))
 
+    def unmount(self, at: Path) -> None:
+        subprocess.run(["umount", "-l", str(at)], check=True)
+
+    def detach_loops(self) -> None:
+        """Let go of the images whose disks were ended from outside."""
+        for line in _done("losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE").splitlines():
+            loop, _, image = line.strip().partition(" ")
+            if image.strip().startswith(str(self.top)):
+                _done("losetup", "--detach", loop)
+
     def finally_(self, work: Callable[[], object]) -> None:
         self._stack.callback(work)
 
@@ -76,13 +87,8 @@ class Scene:
     @contextlib.contextmanager
     def unprivileged(self) -> Iterator[None]:
         """Act as a user for whom permission bits count; what the scene holds is theirs."""
+        self.give_away()
         if os.geteuid() == 0:
-            for folder in [self.top, *self.top.parents]:
-                if folder.stat().st_uid == 0 and not folder.stat().st_mode & 0o001:
-                    folder.chmod(folder.stat().st_mode | 0o011)
-            for where, folders, names in os.walk(self.top):
-                for each in [where, *(f"{where}/{name}" for name in [*folders, *names])]:
-                    os.lchown(each, NOBODY, NOBODY)
             os.setegid(NOBODY)
             os.seteuid(NOBODY)
         try:
@@ -91,6 +97,23 @@ class Scene:
             if os.getuid() == 0:
                 os.seteuid(0)
                 os.setegid(0)
+
+    def give_away(self) -> None:
+        """Let everything here belong to the user that :func:`as_nobody` and :meth:`unprivileged` are."""
+        if os.geteuid() == 0:
+            for folder in [self.top, *self.top.parents]:
+                if folder.stat().st_uid == 0 and not folder.stat().st_mode & 0o001:
+                    folder.chmod(folder.stat().st_mode | 0o011)
+            for where, folders, names in os.walk(self.top):
+                for each in [where, *(f"{where}/{name}" for name in [*folders, *names])]:
+                    os.lchown(each, NOBODY, NOBODY)
+
+
+def as_nobody(command: str) -> str:
+    """*command* run by a user for whom permission bits count."""
+    if os.geteuid() != 0:
+        return command
+    return f"exec setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups sh -c {shlex.quote(command)}"
 
 
 class Wrapped(Machine):
