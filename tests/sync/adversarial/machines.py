@@ -55,8 +55,8 @@ def an_agent_killed_at_any_moment_of_either_direction_costs_only_time(scene: Sce
     pair = scene.pair()
     pair.both({f"anchor{number}": "stays" for number in range(9)}).synced()
     chance = random.Random(34)
-    for number in range(12):
-        for each in range(100):
+    for number in range(8):
+        for each in range(60):
             pair.local.write(f"here/{each}", f"{number} {each}" * chance.randrange(1, 200))
             pair.pod.write(f"there/{each}", f"{number} {each}" * chance.randrange(1, 200))
         pair.local.write("large.bin", chance.randbytes(3 << 20))
@@ -127,9 +127,10 @@ def a_machine_that_slept_while_another_took_over_overwrites_nothing_when_it_wake
     # It wakes up, with an edit of its own.
     first.machine.pipe.process.send_signal(signal.SIGCONT)  # type: ignore[union-attr]
     first.local.write("shared.txt", "edited by the first")
-    first.sync("shared.txt")
+    with contextlib.suppress(SyncHalted):
+        first.sync("shared.txt")
     assert first.pod.read("shared.txt") == "edited by the second", "an old picture of the pod overwrites nothing"
-    with pytest.raises(SyncHalted, match="machine"):
+    with pytest.raises(SyncHalted, match="synchronises with"):
         first.sync()
     assert first.pod.read("shared.txt") == "edited by the second"
 
@@ -179,14 +180,14 @@ def whatever_an_agent_says_nothing_outside_the_folder_is_touched(scene: Scene) -
     pair = scene.pair()
     pair.both({f"anchor{number}": "stays" for number in range(9)}).synced()
     before = pair.local.files()
+    assert pair.link is not None
     for name, lie in LIES.items():
-        pair.connect()
-        assert pair.link is not None
         pair.session.attach(Liar(pair.link, "files.survey", lie))  # type: ignore[arg-type]
         with pytest.raises(DevpodError):
             pair.session.synchronise()
         assert pair.local.files() == before, name
         assert {path.name: path.read_text() for path in outside.iterdir()} == {"f": "precious"}
+    pair.disconnect()
     settled(pair)
 
 
@@ -213,7 +214,7 @@ def a_link_that_the_pod_plants_is_never_written_through(scene: Scene) -> None:
 
 def a_python_without_ctypes_runs_the_agent(scene: Scene) -> None:
     """As one that was built without libffi: no inotify and no syncfs, but everything arrives."""
-    blocker = "import sys; sys.modules['ctypes'] = sys.modules['_ctypes'] = None; "
+    blocker = 'import sys;sys.modules["ctypes"]=sys.modules["_ctypes"]=None;'
     pair = scene.pair(command=lambda command: command.replace("import os,zlib;", blocker + "import os,zlib;"))
     pair.both({f"f{number}": "1" for number in range(80)}).synced()
     pair.local.write("f1", "2")
