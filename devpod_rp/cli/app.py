@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "delete": ("devpod_rp.cli.end:delete", "Save what matters, then terminate the pod and forget the environment."),
     "check": ("devpod_rp.cli.end:check", "Say what a stop would destroy."),
     "rescue": ("devpod_rp.cli.rescue:rescue", "Copy what a stop would destroy to the volume · list · restore."),
+    "disk": ("devpod_rp.cli.disk:disk", "list · restore container disks that a stop kept (keep_disk)."),
     "list": ("devpod_rp.cli.overview:list_", "All environments and pods, and what they cost."),
     "status": ("devpod_rp.cli.overview:status", "One environment in depth."),
     "cost": ("devpod_rp.cli.cost:cost", "What was spent per environment and day, and how long the money lasts."),

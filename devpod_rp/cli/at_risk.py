@@ -47,6 +47,13 @@ def lines(report: Report, where: str) -> Iterator[str]:
         exists = "exists" if len(report.sole_copies) == 1 else "exist"
         yield f"{many} ({size(report.size)}) {exists} only on the {where} ({counted}):"
         yield from tree(report.sole_copies)
+    if report.unkept is not None:
+        yield f"The container disk is to be kept and was not: {printable(report.unkept)}"
+    if report.kept_disks:
+        last = report.kept_disks[-1]
+        yield f"Kept on the volume: the disk of {last.created_at}, {last.files} files ({size(last.stored)} packed)"
+    if report.keeps_disk:
+        yield "A stop keeps the whole container disk on the volume first (keep_disk)."
     for repository in report.repositories[:_SHOWN]:
         if repository.sole_copy or repository.uncommitted or repository.untracked:
             yield f"  git {printable(repository.path)}: {printable(repository.wording())}"

@@ -9,8 +9,10 @@ import click
 
 from devpod_rp.cli import decide, notice, pick, render, ui
 from devpod_rp.cli.options import download_option, json_option, name_argument
+from devpod_rp.errors import printable
 
 if TYPE_CHECKING:
+    from devpod_rp.guard.kept_disk import KeptDisk
     from devpod_rp.lifecycle.look import Guarded
 
 rescue_option = click.option("--rescue", "save", is_flag=True, help="Copy what would be lost to the volume first.")
@@ -22,6 +24,11 @@ force_option = click.option("--force", is_flag=True, help="Go on even if somethi
 @rescue_option
 @download_option
 @force_option
+@click.option(
+    "--keep-disk/--no-keep-disk",
+    default=None,
+    help="Keep the whole container disk on the volume, this time and from now on; or not this time.",
+)
 @click.option("--in", "after", metavar="TIME", help="Not now: after so long (2h). The pod does it, laptop or not.")
 @click.option("--at", "at", metavar="TIME", help="Not now: at this time (22:00). The pod does it, laptop or not.")
 @click.option("--not-later", is_flag=True, help="Take back an earlier --in or --at.")
@@ -31,6 +38,7 @@ def stop(
     save: bool,
     folder: Path | None,
     force: bool,
+    keep_disk: bool | None,
     after: str | None,
     at: str | None,
     not_later: bool,
@@ -50,7 +58,7 @@ def stop(
         return
     with notice.when_long(f"stop {environment.name}", notice.threshold(environment)), ui.progress() as progress:
         decider = decide.decider(environment, save=save, folder=folder, as_json=as_json, end="stop")
-        stopped = end(environment.name, decider, progress, force=force)
+        stopped = end(environment.name, decider, progress, force=force, keep_disk=keep_disk)
     ended = stopped.environment
     if as_json:
         render.document(
@@ -58,6 +66,7 @@ def stop(
                 "name": ended.name,
                 "status": ended.status,
                 "was_running": stopped.was_running,
+                "kept_disk": stopped.kept.as_json() if stopped.kept else None,
                 **_as_json(stopped.guarded),
             }
         )
@@ -66,6 +75,8 @@ def stop(
         click.echo(f"{ended.name} was not running ({ended.status}).")
         return
     _tell(stopped.guarded)
+    if stopped.kept:
+        _tell_kept(stopped.kept)
     what = "hibernates: its pod is gone, its volume stays" if ended.status == "HIBERNATED" else "is stopped"
     click.echo(f"{ended.name} {what}. devpod-rp up {ended.name} brings it back.")
 
@@ -134,6 +145,19 @@ def _as_json(guarded: Guarded) -> dict[str, Any]:
         "download": guarded.download.as_json() if guarded.download else None,
         "at_risk": [risk.as_json() for risk in guarded.report.at_risk] if guarded.report else [],
     }
+
+
+def _tell_kept(kept: KeptDisk) -> None:
+    """Say what of the container disk is on the volume."""
+    amount = f"{ui.files(kept.files)}, {ui.size(kept.size)}, {ui.size(kept.stored)} packed"
+    if not kept.fresh:
+        click.echo(f"The container disk is as it was kept at {kept.created_at} ({amount}).")
+        return
+    click.echo(f"Kept the container disk: {amount}, in {kept.seconds:.1f} s; up brings it back.")
+    if not kept.base_known:
+        click.echo("  What was deleted of the image is not noted: the disk was not to be kept when the pod started.")
+    for path, reason in (kept.failed or {}).items():
+        click.echo(f"  not kept: {printable(path)}: {reason}")
 
 
 def _tell(guarded: Guarded) -> None:

@@ -62,6 +62,7 @@ def status(name: str | None, as_json: bool) -> None:
             ("Folder", environment.folder),
             ("Workspace", environment.workspace),
             ("Volume", "none" if volume.kind == "none" else f"{volume.size_gb} GB {volume.kind} at {volume.path}"),
+            *([("Kept disk", _kept_disk(facts["kept_disk"]))] if facts["kept_disk"] else []),
             ("Sync", sync_line(sync)),
             *([("At risk", _at_risk(facts["at_risk"]))] if facts["at_risk"] else []),
             *(("Forward", forward_line(each)) for each in facts["forwards"]),
@@ -75,6 +76,12 @@ def _at_risk(seen: dict[str, Any]) -> str:
         return f"nothing, {render.age(seen['checked_at'])} ago"
     ago = render.age(seen["checked_at"])
     return f"{ui.files(seen['files'])}, {ui.size(seen['bytes'])}, {ago} ago; devpod-rp check names them"
+
+
+def _kept_disk(kept: dict[str, Any]) -> str:
+    amount = f"{ui.files(kept['files'])}, {ui.size(kept['stored'])} packed" if kept["created_at"] else "none yet"
+    when = f", at {kept['created_at']}" if kept["created_at"] else ""
+    return f"{amount}{when}{'' if kept['wanted'] else '; a stop keeps it no longer'}"
 
 
 def _price(cost: Cost) -> str:

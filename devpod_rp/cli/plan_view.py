@@ -27,7 +27,7 @@ def show(plan: Plan, uploads: Preview | None) -> None:
         ("Image", plan.spec.image),
         ("Price", f"{_price(plan)}{simulated}, ${plan.parked_per_month:.2f} a month while stopped"),
         ("Kind", kind),
-        ("Container disk", f"{plan.spec.container_disk_gb} GB, wiped at every stop"),
+        ("Container disk", f"{plan.spec.container_disk_gb} GB, {_disk(plan)}"),
         ("Volume", "none" if volume.kind == "none" else f"{plan.volume_gb} GB {volume.kind} at {volume.path}"),
         ("A stop keeps", plan.keeps),
         ("Sync", f"{plan.folder} -> {plan.workspace} ({plan.spec.sync.mode})"),
@@ -60,6 +60,10 @@ def show(plan: Plan, uploads: Preview | None) -> None:
             ],
             err=True,
         )
+
+
+def _disk(plan: Plan) -> str:
+    return "kept on the volume at every stop" if plan.spec.keep_disk else "wiped at every stop"
 
 
 def _price(plan: Plan) -> str:

@@ -37,6 +37,11 @@ Parsed = TypeVar("Parsed")
 @click.option("--data-center", "data_centers", multiple=True, help="Only there; several may be named.")
 @click.option("--max-price", type=float, help="USD per hour for the whole pod.")
 @click.option("--disk", "container_disk_gb", type=int, help="Container disk in GB; wiped at every stop.")
+@click.option(
+    "--keep-disk/--no-keep-disk",
+    default=None,
+    help="A stop keeps what differs from the image of the container disk on the volume; up puts it back.",
+)
 @click.option("--volume", metavar="KIND[:NAME][:GB]", help="As in network:data:20, disk:100 or none.")
 @click.option("--volume-kind", help="disk, network or none.")
 @click.option("--volume-size", type=int, help="Volume size in GB; a network volume grows, and never shrinks.")

@@ -15,6 +15,7 @@ from devpod_rp.guard import repositories as gits
 from devpod_rp.guard import rules as rule_tables
 from devpod_rp.guard.classify import Found, LeftOut, Rebuildable, Risk, judge, most_precious_first, rescue_order
 from devpod_rp.guard.here import same_here
+from devpod_rp.guard.kept_disk import KeptDisk
 from devpod_rp.guard.repositories import Repository
 from devpod_rp.guard.rules import Rules
 from devpod_rp.guard.running import DanglingLink, DeletedButOpen, Process
@@ -63,7 +64,9 @@ class Report:
     """Everything known about what a stop would wipe.
 
     *volume_missing* says why the environment's volume path is no volume (then everything below it is at risk too);
-    *baseline* is whether the boot's own files were recorded and could be told from the user's.
+    *baseline* is whether the boot's own files were recorded and could be told from the user's. *unkept* is why the
+    container disk, which should be kept, could not be; *keeps_disk* whether a stop archives it first, and *kept_disks*
+    are the archives that are there.
     """
 
     at_risk: tuple[Risk, ...]
@@ -78,6 +81,9 @@ class Report:
     repositories: tuple[Repository, ...] = ()
     deleted_but_open: tuple[DeletedButOpen, ...] = ()
     dangling: tuple[DanglingLink, ...] = ()
+    unkept: str | None = None
+    kept_disks: tuple[KeptDisk, ...] = ()
+    keeps_disk: bool = False
 
     @property
     def sole_copies(self) -> tuple[Risk, ...]:
@@ -85,8 +91,8 @@ class Report:
 
     @property
     def safe_to_stop(self) -> bool:
-        """Whether nothing exists only here, and everything could be looked at."""
-        return not self.sole_copies and not self.problems
+        """Whether nothing exists only here, everything could be looked at, and what should be kept is."""
+        return not self.sole_copies and not self.problems and self.unkept is None
 
     @property
     def size(self) -> int:
@@ -133,6 +139,8 @@ class Report:
             "left_out": [one.as_json() for one in self.left_out],
             "volume_missing": self.volume_missing,
             "baseline": self.baseline,
+            "keeps_disk": self.keeps_disk,
+            "kept_disks": [each.as_json() for each in self.kept_disks],
         }
 
 

@@ -19,24 +19,28 @@ else:
 
 @dataclass(frozen=True)
 class Rule:
-    """A kind of file that is not at risk. With *boot* it holds only for a file as the boot left it."""
+    """A kind of file that is not at risk. With *boot* it holds only for a file as the boot left it; with *disk* such
+    files belong to a disk that is kept."""
 
     name: str
     why: str
     boot: bool = False
+    disk: bool = False
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Something that can be had again. *name* and *how* may use the words that its pattern captured, and ``{folder}``.
 
-    That is the folder around what the pattern means as a whole. With *by_itself*, *how* is no command.
+    That is the folder around what the pattern means as a whole. With *by_itself*, *how* is no command; with *disk* it
+    belongs to a disk that is kept.
     """
 
     kind: str
     name: str
     how: str
     by_itself: bool = False
+    disk: bool = False
 
     def as_wire(self, pattern: str) -> tuple[str, str, str, str, bool]:
         return (pattern, self.kind, self.name, self.how, self.by_itself)
@@ -87,10 +91,19 @@ def of_spec(spec: Mapping[str, Any]) -> Rules:
     )
 
 
+def discarded(rules: Rules) -> list[list[tuple[str, bool]]]:
+    """The part of *rules* that says what a kept disk is without, as plain data for the pod (``agent/disk``)."""
+    but = _unless_precious(rules)
+    return [
+        [(but + expression, rule.boot) for expression, rule in rules.own_ignored.expressions()],
+        [(but + expression, rule.boot) for expression, rule in rules.noise.expressions() if not rule.disk],
+        [(but + expression, False) for expression, recipe in rules.rebuildable.expressions() if not recipe.disk],
+    ]
+
+
 def no_loss(rules: Rules) -> list[list[tuple[str, bool]]]:
     """The part of *rules* that says what is no loss, as plain data for the pod (``agent/rescue/keepsakes.py``)."""
-    precious = "|".join(expression for expression, _ in rules.own_precious.expressions())
-    but = rf"(?!(?:{precious})\Z)" if precious else ""
+    but = _unless_precious(rules)
     return [
         [(but + expression, rule.boot) for expression, rule in rules.own_ignored.expressions()],
         [(but + expression, rule.boot) for expression, rule in rules.noise.expressions()],
@@ -107,6 +120,11 @@ def recipes(rules: Rules) -> list[tuple[str, str, str, str, bool]]:
 def noting(name: str, rules: Rules) -> dict[str, Any]:
     """What the pod needs to note for environment *name* what is installed (``agent/rescue/noting.py``)."""
     return {"name": name, "recipes": recipes(rules)}
+
+
+def _unless_precious(rules: Rules) -> str:
+    precious = "|".join(expression for expression, _ in rules.own_precious.expressions())
+    return rf"(?!(?:{precious})\Z)" if precious else ""
 
 
 def parse(text: str) -> Rules:
@@ -134,4 +152,4 @@ def parse(text: str) -> Rules:
 
 
 def _rule(table: dict[str, Any]) -> Rule:
-    return Rule(table["name"], table["why"], bool(table.get("boot", False)))
+    return Rule(table["name"], table["why"], bool(table.get("boot", False)), bool(table.get("disk", False)))

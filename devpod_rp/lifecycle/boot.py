@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from devpod_rp.environments import Environment
 from devpod_rp.errors import UnreachableError
-from devpod_rp.lifecycle import address, connect, hostkeys, look, persist, provision, sessions
+from devpod_rp.lifecycle import address, connect, disks, hostkeys, look, persist, provision, sessions
 from devpod_rp.lifecycle.furnish import furnish
 from devpod_rp.progress import Event, Progress
 
@@ -90,6 +90,8 @@ def hand_over(environment: Environment, spec: EnvironmentSpec, client: RunPod, p
         sessions.prepare(link, spec.session_env, progress)
         furnish(known, spec, progress)
         record_baseline(link, volume_path=look.volume_path(known))
+        # After the baseline: what comes back is the user's, not the start's.
+        disks.come_back(known, spec.model_dump(mode="json"), link, progress, fresh=True)
         if known.bid_per_gpu is not None:
             _arm(known, link)
     finally:

@@ -17,7 +17,7 @@ from devpod_rp import environments, paths
 from devpod_rp.agent.files.atomic import write_atomically
 from devpod_rp.agent.watchdog.limits import STOP, Limits
 from devpod_rp.environments import Environment
-from devpod_rp.lifecycle import clouds, look, prices
+from devpod_rp.lifecycle import clouds, disks, look, prices
 from devpod_rp.spec import durations
 
 if TYPE_CHECKING:
@@ -113,6 +113,7 @@ def deliver(environment: Environment, link: AgentLink) -> Watch:
         "no_loss": rules.no_loss(table),
         "noting": rules.noting(environment.name, table),
         "keeper_leads": environment.spec["sync"]["enabled"],
+        "keep": disks.wire_order(environment),
     }
     body = bootstrap.watchdog_program() if limits.any else b""
     key = link.call("watchdog.order", body, orders=orders).header["key"]

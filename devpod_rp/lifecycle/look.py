@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,19 +47,19 @@ def check(environment: Environment, progress: Progress = silent) -> Report:
         GuardBlind: the agent is there but cannot look.
     """
     from devpod_rp.guard import rules
+    from devpod_rp.guard.kept_disk import kept_disks
     from devpod_rp.guard.report import inspect
 
     progress(Event("guard", "Looking for files that exist only on the container disk"))
+    volume = volume_path(environment)
     link = connect.open_link(environment)
     try:
         report = inspect(
-            link,
-            volume_path=volume_path(environment),
-            rules=rules.of_spec(environment.spec),
-            folder=Path(environment.folder),
+            link, volume_path=volume, rules=rules.of_spec(environment.spec), folder=Path(environment.folder)
         )
         _note(environment, report, link, progress)
-        return report
+        kept = tuple(kept_disks(link, volume, environment.name)) if volume else ()
+        return dataclasses.replace(report, kept_disks=kept, keeps_disk=bool(environment.spec.get("keep_disk")))
     finally:
         link.close()
 
@@ -155,8 +156,10 @@ def bring(environment: Environment, paths: Sequence[str], folder: Path, progress
         link.close()
 
 
-def guarded(environment: Environment, decide: Decide, *, force: bool, progress: Progress) -> Guarded:
-    """Let the pod end only if nothing would be lost, or somebody said so.
+def guarded(
+    environment: Environment, decide: Decide, *, force: bool, progress: Progress, unkept: str | None = None
+) -> Guarded:
+    """Let the pod end only if nothing would be lost, or somebody said so. *unkept* is why its disk could not be kept.
 
     After a rescue or a download the disk is looked at again: what was written in between counts too. With *force* a
     guard that cannot look is a warning; without, it stops the stop.
@@ -165,7 +168,14 @@ def guarded(environment: Environment, decide: Decide, *, force: bool, progress: 
         WouldLoseDataError: something would be lost and nobody gave it up.
     """
     try:
-        return _settled(environment, lambda: check(environment, progress), decide, would_lose, progress, force=force)
+        return _settled(
+            environment,
+            lambda: dataclasses.replace(check(environment, progress), unkept=unkept),
+            decide,
+            would_lose,
+            progress,
+            force=force,
+        )
     except DevpodError as error:
         if not force:
             if isinstance(error, WouldLoseDataError):
@@ -192,10 +202,14 @@ def _settled(
     brought: Download | None = None
     here: dict[str, Stamp] = {}
     failed: Mapping[str, str] = {}
+    acted = False
     for turn in range(_ROUNDS + 1):
         report = inspect()
         if here and brought is not None:
             report = report.without(_still_equal(environment, here), f"in {brought.folder}")
+        # Who let what is at risk be saved knows that the rest of the disk goes.
+        if acted and report.unkept is not None:
+            report = dataclasses.replace(report, unkept=None)
         if force or report.safe_to_stop:
             return Guarded(report, saved, brought)
         if turn == _ROUNDS:
@@ -206,6 +220,9 @@ def _settled(
         if decision.act is Act.CANCEL:
             break
         wanted = decision.wanted(report)
+        acted = True
+        if not wanted and report.unkept is not None and not report.sole_copies:
+            continue
         if not wanted:
             break
         if decision.act is Act.RESCUE:
@@ -295,6 +312,11 @@ def _would_lose_volume(environment: Environment, report: Report) -> WouldLoseDat
 
 def would_lose(environment: Environment, report: Report) -> WouldLoseDataError:
     """The refusal that names what would be lost."""
+    if report.unkept is not None and not report.sole_copies and not report.problems:
+        return WouldLoseDataError(
+            f"The container disk of {environment.name} is to be kept and was not: {report.unkept}",
+            hint="--no-keep-disk stops without it; --force too, looking at nothing.",
+        )
     if not report.sole_copies:
         blind = ", ".join(f"{printable(each.path)} ({each.reason})" for each in report.problems[:3])
         return WouldLoseDataError(

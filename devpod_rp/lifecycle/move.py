@@ -7,6 +7,7 @@ comparison ends the old one.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shlex
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 from devpod_rp import control, environments
 from devpod_rp.environments import Environment
 from devpod_rp.errors import DevpodError, UnreachableError, UsageError
-from devpod_rp.lifecycle import address, boot, clouds, connect, hosts, provision, syncing
+from devpod_rp.lifecycle import address, boot, clouds, connect, disks, hosts, provision, syncing
 from devpod_rp.lifecycle.plan import make_plan
 from devpod_rp.lifecycle.request import caches
 from devpod_rp.lifecycle.up import up
@@ -58,6 +59,7 @@ def move(name: str, spec: EnvironmentSpec, folder: Path, progress: Progress, *, 
             "sync": spec.sync.model_copy(update={"enabled": False}),
             "volume": spec.volume.model_copy(update={"kind": "disk", "size_gb": size}),
             "persist": PersistSpec(defaults=False),
+            "keep_disk": False,
             "hooks": HooksSpec(),
             "dotfiles": DotfilesSpec(),
             "git_credentials": (),
@@ -174,6 +176,8 @@ def _exchange(old: Environment, spec: EnvironmentSpec, moving: str, client: RunP
     client.delete_pod(old.pod_id)
     _forget(moving)
     _rename(taken, client, progress)
+    with contextlib.closing(connect.open_link(environments.load(old.name))) as link:
+        disks.come_back(taken, spec.model_dump(mode="json"), link, progress, fresh=True)
 
 
 def _rename(environment: Environment, client: RunPod, progress: Progress) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from devpod_rp import control, environments, paths
 from devpod_rp.environments import Environment
 from devpod_rp.errors import DevpodError
-from devpod_rp.lifecycle import address, bills, clouds, hosts, limits, ownership, provision, syncing
+from devpod_rp.lifecycle import address, bills, clouds, disks, hosts, limits, ownership, provision, syncing
 from devpod_rp.lifecycle import runway as runways
 from devpod_rp.progress import Progress, silent
 
@@ -131,7 +131,8 @@ def describe(environment: Environment, sync: dict[str, Any], cost: Cost | None =
     """The stable JSON form of one environment, as ``up`` and ``status`` print it; *cost* is our own ledger's if None.
 
     The limits' *watchdog* is what it saw and decided last, null while no keeper is in touch with it; so is *at_risk*,
-    ``{files, bytes, checked_at}``: what a stop would destroy, as a keeper saw it last.
+    ``{files, bytes, checked_at}``: what a stop would destroy, as a keeper saw it last. *kept_disk* is what a stop from
+    here kept last of the container disk, null where that is neither wished nor done.
     """
     ssh = environment.ssh
     return {
@@ -159,6 +160,7 @@ def describe(environment: Environment, sync: dict[str, Any], cost: Cost | None =
         },
         "volume": dict(vars(environment.volume)),
         "at_risk": sync.get("at_risk"),
+        "kept_disk": disks.last_kept(environment),
         "sync": {key: value for key, value in sync.items() if key not in _NOT_SYNC},
         "forwards": sync.get("forwards") or [each.as_json() for each in environments.read_forwards(environment.name)],
         "half_made": environment.half_made,

@@ -84,9 +84,11 @@ class Plan:
     def keeps(self) -> str:
         """What survives a stop, in words."""
         path = self.spec.volume.path
+        rest = "everything else is archived there and put back" if self.spec.keep_disk else ""
+        rest = rest or "everything else is wiped at every stop"
         return {
-            "disk": f"{path} survives a stop, dies with the pod; everything else is wiped at every stop",
-            "network": f"{path} survives the pod; everything else is wiped at every stop",
+            "disk": f"{path} survives a stop, dies with the pod; {rest}",
+            "network": f"{path} survives the pod; {rest}",
             "none": "nothing survives a stop",
         }[self.spec.volume.kind]
 

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from devpod_rp import control, environments
 from devpod_rp.environments import Environment
-from devpod_rp.errors import DevpodError, UnreachableError
-from devpod_rp.lifecycle import address, clouds, hosts, look, provision
+from devpod_rp.errors import DevpodError, UnreachableError, UsageError
+from devpod_rp.lifecycle import address, clouds, disks, hosts, look, provision
 from devpod_rp.lifecycle.decision import Decide
 from devpod_rp.progress import Event, Progress
 
 if TYPE_CHECKING:
+    from devpod_rp.guard.kept_disk import KeptDisk
     from devpod_rp.runpod.client import RunPod
 
 ENDED = ("EXITED", "HIBERNATED", "TERMINATED")
@@ -24,15 +25,24 @@ _STOP_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Stopped:
-    """How a stop went; the report of *guarded* is None when nothing was there to look at, or it was forced away."""
+    """How a stop went; the report of *guarded* is None when nothing was there to look at, or it was forced away.
+
+    *kept* is the archive of the container disk, None where it is not kept or could not be.
+    """
 
     environment: Environment
     guarded: look.Guarded
     was_running: bool
+    kept: KeptDisk | None = None
 
 
-def stop(name: str, decide: Decide, progress: Progress, *, force: bool = False) -> Stopped:
-    """Flush the synchronisation, let the guard look, then stop the pod.
+def stop(
+    name: str, decide: Decide, progress: Progress, *, force: bool = False, keep_disk: bool | None = None
+) -> Stopped:
+    """Flush the synchronisation, keep the disk if that is wished, let the guard look, then stop the pod.
+
+    *keep_disk* True: from now on; False: not this time; None: as the spec says. A disk that should be kept and cannot
+    be is something that would be lost: without *force* or a decision the pod runs on.
 
     An environment on a network volume hibernates: its pod is terminated, because the volume can be attached to a new
     pod on any host of the data center, while a stopped pod waits for a GPU on its one host.
@@ -48,11 +58,13 @@ def stop(name: str, decide: Decide, progress: Progress, *, force: bool = False) 
             if environment.pod_id is None or environment.status in ENDED:
                 control.stop_keeper(name)
                 return Stopped(environment, look.Guarded(), was_running=False)
-            guarded = look.Guarded()
+            guarded, kept = look.Guarded(), None
             if not environment.half_made:
                 flush(environment, progress)
-                guarded = look.guarded(environment, decide, force=force, progress=progress)
+                environment, kept, unkept = _kept(environment, keep_disk, progress)
+                guarded = look.guarded(environment, decide, force=force, progress=progress, unkept=unkept)
             progress(Event("stop", f"Stopping pod {environment.pod_id}"))
+            assert environment.pod_id is not None
             # At once: what is written after the look is lost. The keeper leaves the record to us, and goes on if the
             # cloud does not take the order.
             if environment.volume.kind == "disk":
@@ -66,7 +78,24 @@ def stop(name: str, decide: Decide, progress: Progress, *, force: bool = False) 
                     ended = dataclasses.replace(ended, status="HIBERNATED")
             environments.save(ended)
         hosts.refresh_hosts()
-    return Stopped(ended, guarded, was_running=True)
+    return Stopped(ended, guarded, was_running=True, kept=kept)
+
+
+def _kept(
+    environment: Environment, keep_disk: bool | None, progress: Progress
+) -> tuple[Environment, KeptDisk | None, str | None]:
+    """The record, the archive of the disk, and why there is none although there should be."""
+    if keep_disk is False:
+        return environment, None, None
+    if keep_disk:
+        if environment.volume.kind == "none":
+            raise UsageError(f"{environment.name} has no volume to keep its disk on.")
+        environment = disks.remember_wish(environment)
+    try:
+        return environment, disks.keep(environment, progress), None
+    except DevpodError as error:
+        progress(Event("keep", error.message, warning=True))
+        return environment, None, error.message
 
 
 def flush(environment: Environment, progress: Progress) -> None:

@@ -16,6 +16,7 @@ from devpod_rp.lifecycle import (
     boot,
     clouds,
     connect,
+    disks,
     git_identity,
     hooks,
     hostkeys,
@@ -114,6 +115,7 @@ def _with_wishes(environment: Environment, plan: Plan) -> Environment:
         "extensions",
         "settings",
         "persist",
+        "keep_disk",
         "hooks",
         "dotfiles",
         "git_credentials",
@@ -169,6 +171,7 @@ def _bring_up(
         if handed_over:
             with contextlib.closing(connect.open_link(environment)) as link:
                 persist.carry_out(environment, plan.spec, link, progress, fresh=False)
+                disks.come_back(environment, plan.spec.model_dump(mode="json"), link, progress, fresh=False)
                 hostkeys.keep(environment, link, progress)
                 sessions.prepare(link, plan.spec.session_env, progress)
                 if control.keeper_running(environment.name):  # else a new link is made below, and asked

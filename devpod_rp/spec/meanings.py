@@ -21,6 +21,7 @@ MEANINGS = {
     "min_ram_per_gpu_gb": "GB of memory for each GPU, at least",
     "ssh_timeout_s": "seconds that a running host may take to answer over SSH before it is given up",
     "container_disk_gb": "everything outside the volume; wiped at every stop",
+    "keep_disk": "true: a stop archives on the volume what makes that disk differ from the image, and up puts it back",
     "ports": "ports of the pod to publish, as 8888/http or 6006/tcp; 22/tcp is always among them",
     "env": "environment variables of the pod",
     "session_env": "variables of sessions on the pod; ${containerEnv:PATH} in them is what the pod itself has",
@@ -74,6 +75,8 @@ MEANINGS = {
     "persist.editors": "editor servers: linked to the volume, archived on it, or auto, which measures a network volume",
     "persist.replay": "install again what the last container had installed: true, false, or ask at a terminal",
     "persist.paths": "more of it, as ~/.config/mytool/ (a folder ends with /) or /etc/mytool.conf",
+    "persist.archive": "paths that stay on the fast container disk, archived at a stop and put back: /opt/venv/",
+    "persist.venvs": "true: every virtual environment on the container disk, likewise",
     "guard.ignore": "patterns of files that are no loss, unless precious: /scratch/**",
 }
 """By dotted key."""

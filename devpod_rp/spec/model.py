@@ -45,7 +45,8 @@ class EnvironmentSpec(Part):
     """Everything an environment needs, complete and checked.
 
     *gpu* lists GPU types in the order wished for, or ``any>=24GB``. *max_price* is USD per hour for the whole pod;
-    *container_disk_gb* is wiped at every stop; *ssh_timeout_s* is how long a running host may take to answer over SSH
+    *container_disk_gb* is wiped at every stop; with *keep_disk* what makes it differ from the image goes to the volume
+    first and comes back at the next start. *ssh_timeout_s* is how long a running host may take to answer over SSH
     before it is given up. *idle_stop*, *max_runtime* and *lid_stop* are durations, *max_cost* is USD for one run; each
     stops the pod, None never does. *notify_after* is how long a command takes whose end is told on this machine's
     desktop. *forward_ports* are ports of the pod to have here, as ``6006`` or
@@ -75,6 +76,7 @@ class EnvironmentSpec(Part):
     min_ram_per_gpu_gb: Annotated[int, Field(ge=1)] | None = None
     ssh_timeout_s: Annotated[int, Field(ge=1)] = 600
     container_disk_gb: Annotated[int, Field(ge=1)] = 50
+    keep_disk: bool = False
     ports: tuple[str, ...] = ("22/tcp",)
     env: dict[str, str] = Field(default_factory=dict, repr=False)
     session_env: dict[str, str] = Field(default_factory=dict, repr=False)
@@ -219,6 +221,8 @@ class EnvironmentSpec(Part):
             raise _misfit("cpu", "gpu and cpu cannot both be asked for: a pod has one or the other")
         if not self.gpu and not self.cpu:
             raise _misfit("gpu", "neither gpu nor cpu is asked for: name GPU types, or a CPU flavor such as cpu3c")
+        if self.keep_disk and self.volume.kind == "none":
+            raise _misfit("keep_disk", "keep_disk needs a volume to keep the disk on: change volume.kind or keep_disk")
         if self.cpu and self.volume.kind == "disk":
             raise _misfit("volume.kind", "a CPU pod cannot have a volume disk: set volume.kind to network or none")
         if self.volume.kind == "network" and self.tier == "community":

@@ -106,14 +106,18 @@ class PersistSpec(Part):
     desktop editors install runs from the volume (linked) or from the container disk, with an archive on the volume
     (archived); auto archives on a network volume that is slow with small files, or has no working locks. *replay*:
     whether what was installed in the last container is installed in the next one; "ask" does so at a terminal only.
+    What *archive* names, and with *venvs* each virtual environment, stays on the fast container disk, goes to the
+    volume as one archive at a stop and is put back at the next start.
     """
 
     defaults: bool = True
     editors: EditorServers = "auto"
     paths: tuple[str, ...] = ()
+    archive: tuple[str, ...] = ()
+    venvs: bool = False
     replay: bool | Literal["ask"] = "ask"
 
-    @field_validator("paths")
+    @field_validator("paths", "archive")
     @classmethod
     def _plain(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(persist.checked(path) for path in paths)

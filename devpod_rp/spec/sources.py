@@ -40,6 +40,7 @@ _LISTS = {
     ("guard", "precious"),
     ("guard", "ignore"),
     ("persist", "paths"),
+    ("persist", "archive"),
     ("hooks", "on_create"),
     ("hooks", "update_content"),
     ("hooks", "post_create"),

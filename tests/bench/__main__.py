@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import guard, startup
+from tests.bench import disk, guard, startup
 
 
 def main() -> int:
-    results = [startup.measure(), guard.measure()]
+    results = [startup.measure(), guard.measure(), *disk.measure()]
     for result in results:
         print(result)
     return 0 if all(result.met for result in results) else 1

@@ -62,3 +62,41 @@ def test_pod_and_guard_agree_on_what_the_user_calls_precious_or_ignores(path: st
 def test_a_pod_without_rules_saves_everything() -> None:
     assert not NoLoss([]).covers("/root/.bash_history", changed_after_boot=False)
     assert not NoLoss([[]]).covers("/root/.bash_history", changed_after_boot=False)
+
+
+KEPT = [
+    "/var/lib/dpkg/status",
+    "/var/lib/apt/extended_states",
+    "/etc/alternatives/editor",
+    "/opt/venv/lib/python3.11/site-packages/a/__pycache__/b.cpython-311.pyc",
+    "/root/.bash_history",
+    "/root/.local/share/uv/python/cpython-3.12/bin/python3",
+    "/root/notes.md",
+]
+LEFT_OUT = [
+    "/var/lib/apt/lists/a",
+    "/var/cache/apt/archives/a.deb",
+    "/root/.cache/pip/http/ab",
+    "/root/.cache/huggingface/hub/models--a--b/blobs/c",
+    "/run/sshd/x",
+    "/run/a.pid",
+    "/etc/ssh/ssh_host_ed25519_key",
+    "/etc/resolv.conf",
+]
+
+
+@pytest.mark.parametrize("path", KEPT)
+def test_a_kept_disk_has_what_the_machine_is_made_of(path: str) -> None:
+    assert not NoLoss(rules.discarded(rules.builtin())).covers(path, False)
+
+
+@pytest.mark.parametrize("path", LEFT_OUT)
+def test_a_kept_disk_is_without_caches_and_what_each_start_makes(path: str) -> None:
+    assert NoLoss(rules.discarded(rules.builtin())).covers(path, False)
+
+
+def test_precious_and_ignored_paths_count_for_a_kept_disk() -> None:
+    own = rules.of_spec({"guard": {"precious": ["~/.cache/mine/**", "~/.cache/pip/**"], "ignore": ["/scratch/**"]}})
+    discard = NoLoss(rules.discarded(own))
+    assert not discard.covers("/root/.cache/pip/x", False)
+    assert discard.covers("/scratch/x", False)

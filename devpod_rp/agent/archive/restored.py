@@ -37,17 +37,18 @@ def load(root: str = "/") -> Optional[Restored]:
     try:
         with open(root.rstrip("/") + _FILE, encoding="ascii") as stream:
             for line in stream:
-                if not line.endswith("\n"):
-                    break  # cut off as it was written
-                row = json.loads(line)
-                if isinstance(row, list):
-                    stamps[row[0]] = Stamp(*row[1])
-                elif "archive" in row:
-                    if row["archive"] != archive:
-                        stamps.clear()
-                    archive, done, exact, left = row["archive"], False, False, 0
-                else:
-                    done, exact, left = True, bool(row["exact"]), int(row["left"])
+                try:
+                    row = json.loads(line)
+                    if isinstance(row, list):
+                        stamps[row[0]] = Stamp(*row[1])
+                    elif "archive" in row:
+                        if row["archive"] != archive:
+                            stamps.clear()
+                        archive, done, exact, left = row["archive"], False, False, 0
+                    else:
+                        done, exact, left = True, bool(row["exact"]), int(row["left"])
+                except (ValueError, TypeError, KeyError, IndexError):
+                    continue  # cut off as it was written: what it said is merely not known
     except FileNotFoundError:
         return None
     return Restored(archive, done, exact, left, stamps)

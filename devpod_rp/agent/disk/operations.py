@@ -117,9 +117,9 @@ def _list(root: str, request: Request) -> Replies:
 
 
 def _restore(root: str, proc: Path, request: Request) -> Replies:
-    """Op ``disk.restore {volume, environment, image, name, unless_done, everything, overwrite}``, body: a JSON list of
-    paths (none: all). Without *name* the newest. Progress ``{files, bytes}``, then ``{name, about, …}`` and a body of
-    conflicts; ``{name: null}`` where there is nothing to put back."""
+    """Op ``disk.restore {volume, environment, image, name, unless_done, if_begun, everything, overwrite}``, body: a
+    JSON list of paths (none: all). Without *name* the newest. Progress ``{files, bytes}``, then ``{name, …}`` and
+    a body of conflicts; ``{name: null}`` where there is nothing to put back."""
     header = request.header
     store = store_of(_text(request, "volume"), _text(request, "environment"))
     archive = _chosen(Rack(root.rstrip("/") + store), header.get("name"))
@@ -127,7 +127,9 @@ def _restore(root: str, proc: Path, request: Request) -> Replies:
     if not isinstance(only, list) or not all(isinstance(path, str) and path.startswith("/") for path in only):
         raise Refusal("bad-request", "not a list of paths")
     directory = "{0}/{1}".format(store, archive.name) if archive is not None else ""
-    if archive is None or (header.get("unless_done") is True and not is_due(directory, root)):
+    spared = header.get("unless_done") is True and not is_due(directory, root)
+    spared = spared or (header.get("if_begun") is True and restored.load(root) is None)
+    if archive is None or spared:
         yield {"name": None}, b"{}"
         return
     wish = Wish(

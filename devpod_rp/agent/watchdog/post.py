@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any, Dict, Iterator, Optional, Tuple
 
+from devpod_rp.agent.disk.operations import order_of
 from devpod_rp.agent.exposure.baseline import DIRECTORY
 from devpod_rp.agent.files.atomic import write_atomically
 from devpod_rp.agent.machine import container
@@ -33,7 +35,9 @@ def order(request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
     orders = request.header.get("orders")
     try:
         parsed = program.Orders.from_wire(orders if isinstance(orders, dict) else {})
-    except (KeyError, TypeError, ValueError) as error:
+        if parsed.keep is not None:
+            order_of(parsed.keep)
+    except (KeyError, TypeError, ValueError, re.error) as error:
         raise Refusal("bad-request", "these are no orders: {0!r}".format(error)) from error
     touch_laptop()
     running = _running()

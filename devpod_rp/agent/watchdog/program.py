@@ -16,6 +16,8 @@ from collections import deque
 from pathlib import Path
 from typing import Any, Callable, Deque, Dict, NamedTuple, Optional
 
+from devpod_rp.agent.disk.keeping import keep
+from devpod_rp.agent.disk.operations import order_of
 from devpod_rp.agent.exposure.baseline import DIRECTORY
 from devpod_rp.agent.files.atomic import write_atomically
 from devpod_rp.agent.machine import container
@@ -41,7 +43,10 @@ _MOST_SAMPLES = 4000
 
 
 class Orders(NamedTuple):
-    """What the launcher wants; *keeper_leads* is False where no keeper could stop the pod better."""
+    """What the launcher wants; *keeper_leads* is False where no keeper could stop the pod better.
+
+    *keep* is the order to keep the container disk (``disk.operations.order_of``), None where it is not kept.
+    """
 
     api_url: str
     volume: Optional[str]
@@ -49,6 +54,7 @@ class Orders(NamedTuple):
     no_loss: Any
     keeper_leads: bool
     noting: Optional[Noting] = None
+    keep: Optional[Dict[str, Any]] = None
 
     @classmethod
     def from_wire(cls, document: Dict[str, Any]) -> "Orders":
@@ -60,6 +66,7 @@ class Orders(NamedTuple):
             document["no_loss"],
             bool(document["keeper_leads"]),
             Noting.from_wire(document.get("noting")),
+            document.get("keep"),
         )
 
 
@@ -206,13 +213,34 @@ def real_world() -> World:
     """This container, the API and the clock as they are."""
     return World(
         look=Probe().look,
-        rescue=lambda orders: save_all(orders.volume, NoLoss(orders.no_loss), noting=orders.noting),
+        rescue=save,
         stop=lambda orders: own_key(orders.api_url).stop(),
         say=say,
         now=time.time,
         laptop_at=_laptop_at,
         started_at=container.started_at_ns() / 1e9,
     )
+
+
+def save(orders: Orders) -> Saved:
+    """Keep the disk, if that is ordered, and save what then still exists only on it.
+
+    A disk that cannot be kept does not hold the pod: what is nowhere else is saved all the same.
+
+    Raises:
+        Refusal: something would be lost, or somebody else is keeping the disk at this moment.
+    """
+    if orders.keep is not None:
+        try:
+            for _ in keep(order_of(orders.keep)):
+                pass
+        except Refusal as refusal:
+            if refusal.code == "busy":
+                raise
+            say("the container disk could not be kept: {0}".format(refusal.message))
+        except OSError as error:
+            say("the container disk could not be kept: {0}".format(error))
+    return save_all(orders.volume, NoLoss(orders.no_loss), noting=orders.noting)
 
 
 def say(text: str) -> None:
