@@ -87,9 +87,12 @@ def hand_over(environment: Environment, spec: EnvironmentSpec, client: RunPod, p
         # Before the baseline: what these leave is the start's doing, and made again at the next one.
         persist.carry_out(known, spec, link, progress, fresh=True)
         hostkeys.keep(known, link, progress)
+        began = time.monotonic()
         sessions.prepare(link, spec.session_env, progress)
         furnish(known, spec, progress)
-        record_baseline(link, volume_path=look.volume_path(known))
+        # The start script was waited for already, and one that never ends is not waited for twice.
+        left = max(0.0, sessions.BOOT_SECONDS - (time.monotonic() - began))
+        record_baseline(link, volume_path=look.volume_path(known), boot_seconds=left)
         # After the baseline: what comes back is the user's, not the start's.
         disks.come_back(known, spec.model_dump(mode="json"), link, progress, fresh=True)
         if known.bid_per_gpu is not None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from devpod_rp.pod.link import AgentLink
 
 # RunPod's start script writes to the same files after sshd is up; one that never ends is not waited for.
-_BOOT_SECONDS = 10.0
+BOOT_SECONDS = 10.0
 _POLL_SECONDS = 0.2
 _SHOWN_CHARACTERS = 40
 
@@ -46,7 +46,7 @@ def prepare(
     """
     from devpod_rp.pod.link import AgentRefused
 
-    deadline = clock() + _BOOT_SECONDS
+    deadline = clock() + BOOT_SECONDS
     try:
         body = json.dumps(dict(wishes)).encode("ascii")
         while link.call("sessions.prepare", body, only_after_boot=clock() < deadline).header["booting"]:
