@@ -32,9 +32,15 @@ _ANSWER_SECONDS = 60.0
 def main(arguments: "list[str]") -> int:
     """*arguments*: address, port, alias, environment, a file for notes, and as ``NAME=VALUE`` where our files are."""
     host, port, alias, name, notes, *variables = arguments
-    if hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, lambda _number, _frame: sys.exit(_FAILED))  # how ssh ends us
     terminal = _terminal()
+
+    def ended(_number: int, _frame: object) -> None:
+        _note(notes, terminal)
+        os._exit(_FAILED)
+
+    hang_up = getattr(signal, "SIGHUP", None)
+    if hang_up is not None:
+        signal.signal(hang_up, ended)  # how ssh ends us, in the middle of whatever it is
     try:
         connection = _connected(host, int(port))
         if connection is None:
@@ -51,8 +57,9 @@ def main(arguments: "list[str]") -> int:
         _relay(connection)
         return 0
     finally:
-        if terminal is not None:
-            _note(notes, terminal)
+        if hang_up is not None:
+            signal.signal(hang_up, signal.SIG_IGN)
+        _note(notes, terminal)
 
 
 def _connected(host: str, port: int) -> "socket.socket | None":
@@ -101,18 +108,29 @@ def _only_a_loop(name: str, terminal: "str | None", notes: str) -> "str | None":
 
 def lately(notes: str, terminal: "str | None", now: float) -> bool:
     """Whether *notes* say that a connection from *terminal* ended a short while before *now*."""
+    return any(each == terminal for each, _ in _noted(notes, now))
+
+
+def _noted(notes: str, now: float) -> "list[tuple[str, float]]":
+    """The terminals from which a connection ended a short while before *now*, and when."""
     try:
         with open(notes, encoding="utf-8") as stream:  # noqa: PTH123 - pathlib takes as long to load as all of this
-            noted = stream.read()
-        return noted == terminal and 0 <= now - os.stat(notes).st_mtime < _LOOP_SECONDS  # noqa: PTH116
-    except OSError:
-        return False
+            pairs = [line.rstrip("\n").rpartition(" ") for line in stream]
+        found = [(terminal, float(moment)) for terminal, _, moment in pairs]
+    except (OSError, ValueError):
+        return []  # there are none yet, or they were cut off
+    return [(terminal, moment) for terminal, moment in found if 0 <= now - moment < _LOOP_SECONDS]
 
 
-def _note(notes: str, terminal: str) -> None:
+def _note(notes: str, terminal: "str | None") -> None:
+    """Note that a connection from *terminal* ended now."""
+    if terminal is None:
+        return
+    now = time.time()
+    kept = [(each, moment) for each, moment in _noted(notes, now) if each != terminal]
     try:
         with open(notes, "w", encoding="utf-8") as stream:  # noqa: PTH123
-            stream.write(terminal)
+            stream.write("".join(f"{each} {moment}\n" for each, moment in [*kept, (terminal, now)]))
     except OSError:
         return  # the environment was deleted meanwhile, or the disk is full: then the next one is not asked
 
@@ -212,7 +230,5 @@ if __name__ == "__main__":
         code = main(sys.argv[1:])
     except KeyboardInterrupt:
         code = 130
-    except SystemExit:
-        code = _FAILED
     # The thread that reads ssh's pipe would hold an ordinary exit.
     os._exit(code)

@@ -200,11 +200,14 @@ def test_without_the_option_there_is_no_proxy(world: World) -> None:
 def test_only_the_same_terminal_and_only_for_a_while_counts_as_a_loop(tmp_path: Path) -> None:
     notes, now = tmp_path / "notes", time.time()
     assert not lately(str(notes), "pts/1 77", now)
-    notes.write_text("pts/1 77")
-    assert lately(str(notes), "pts/1 77", now + 200)
+    notes.write_text(f"pts/1 77 {now}\npts/2 5 {now - 100}\n")
+    assert lately(str(notes), "pts/1 77", now + 250)
+    assert lately(str(notes), "pts/2 5", now), "each terminal has its own"
+    assert not lately(str(notes), "pts/2 5", now + 250)
     assert not lately(str(notes), "pts/1 78", now)
-    assert not lately(str(notes), "pts/1 77", now + 3600)
     assert not lately(str(notes), None, now)
+    notes.write_text("cut off")
+    assert not lately(str(notes), "pts/1 77", now)
 
 
 @pytest.mark.parametrize(
