@@ -17,22 +17,32 @@ from devpod_rp.agent.files.digests import ChangedWhileRead, hashed
 
 _META = "/conda-meta/"
 HISTORY = _META + "history"
+_COMMAND = "# cmd: "
+_PROGRAMS = ("conda", "mamba", "micromamba")
 _CREDENTIAL = re.compile(r"//[^/@]*@|/t/[^/]+/")
 # As for pip: above this size a file that is older than its record by both clocks is believed without being read.
 _READ_ALWAYS_BYTES = 1 << 20
 
 
 class Installed(NamedTuple):
+    """A package that is new; *command* installs the archives that are appended to it."""
+
     name: str
     prefix: str
+    command: str
     url: str
     mark: str
+
+
+class Environment(NamedTuple):
+    path: str
+    how: str
 
 
 class Owned(NamedTuple):
     paths: Set[str]
     new_packages: List[Installed]
-    new_environments: List[str]
+    new_environments: List[Environment]
 
 
 def owned(changes: Mapping[str, Change], *, root: str = "/") -> Owned:
@@ -52,7 +62,8 @@ def owned(changes: Mapping[str, Change], *, root: str = "/") -> Owned:
             found.paths.add(history)
         records = os.listdir(root.rstrip("/") + environment + _META)
         if all(environment + _META + name in changes for name in records if name.endswith(".json")):
-            found.new_environments.append(environment)
+            how = "{0} create -y -p {1}".format(_program(root.rstrip("/"), environment), shlex.quote(environment))
+            found.new_environments.append(Environment(environment, how))
     return found
 
 
@@ -67,7 +78,8 @@ def _look(record: str, environment: str, changes: Mapping[str, Change], prefix: 
     if not url.startswith("https://") or _CREDENTIAL.search(url):
         return
     found.paths.add(record)
-    found.new_packages.append(Installed("{0}={1}".format(name, version), environment, url, record))
+    command = "{0} install -y -p {1}".format(_program(prefix, environment), shlex.quote(environment))
+    found.new_packages.append(Installed("{0}={1}".format(name, version), environment, command, url, record))
     for entry in entries:
         path = "{0}/{1}".format(environment, entry.get("_path"))
         change = changes.get(path)
@@ -88,9 +100,15 @@ def _is(physical: str, change: Change, entry: Mapping[str, Any], record: Stamp) 
         return False
 
 
-def create_command(environment: str) -> str:
-    return "conda create -y -p " + shlex.quote(environment)
-
-
-def install_command(environment: str) -> str:
-    return "conda install -y -p " + shlex.quote(environment)
+def _program(prefix: str, environment: str) -> str:
+    """What was used in *environment* last (``# cmd:`` in its history): conda, or another that reads its records."""
+    used = "conda"
+    try:
+        with open(prefix + environment + HISTORY, encoding="utf-8", errors="replace") as stream:
+            for line in stream:
+                word = line[len(_COMMAND) :].split(" ")[0].strip() if line.startswith(_COMMAND) else ""
+                if os.path.basename(word) in _PROGRAMS:
+                    used = word
+    except OSError:
+        return used
+    return shlex.quote(used)

@@ -55,11 +55,11 @@ def owned(changes: Sequence[Change], *, volumes: Sequence[str] = (), root: str =
         [
             *(_appended("apt", name, "apt-get install -y", name, mark) for name, mark in debian.new_packages),
             *(
-                Package("conda-env", path, conda.create_command(path), mark=path + conda.HISTORY)
-                for path in condas.new_environments
+                Package("conda-env", each.path, each.how, mark=each.path + conda.HISTORY)
+                for each in condas.new_environments
             ),
             *(
-                _appended("conda", each.name, conda.install_command(each.prefix), shlex.quote(each.url), each.mark)
+                _appended("conda", each.name, each.command, shlex.quote(each.url), each.mark)
                 for each in condas.new_packages
             ),
             *(Package("venv", each.path, each.how, mark=each.mark) for each in environments.environments),

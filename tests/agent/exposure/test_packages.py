@@ -228,6 +228,15 @@ def test_a_conda_package_is_rebuildable_from_the_very_archive_it_came_from(pod, 
     assert left(pod) == {"/opt/conda/lib/lib.so"}
 
 
+def test_what_was_used_in_a_conda_environment_is_used_again(pod):
+    conda_package(pod, "/root/envs/x")
+    pod.write("/root/envs/x/conda-meta/history", "==> now <==\n# cmd: /opt/mamba/bin/mamba create -n x\n")
+    assert [each.split(" -p ")[0] for each in commands(pod)] == [
+        "/opt/mamba/bin/mamba create -y",
+        "/opt/mamba/bin/mamba install -y",
+    ]
+
+
 def test_a_new_conda_environment_is_made_first_and_a_new_conda_is_the_users(pod):
     conda_package(pod, "/root/env")
     assert commands(pod)[0] == "conda create -y -p /root/env"
