@@ -46,12 +46,11 @@ _ATTEND = f"""
 started=$!
 preempted() {{
   trap '' TERM
-  left={GRACE_SECONDS}
+  read -r began rest </proc/uptime
   if [ -n "${HOOK_VARIABLE}" ]; then
     timeout -k 0.1 {HOOK_SECONDS} sh -c "${HOOK_VARIABLE}"
-    left={GRACE_SECONDS - HOOK_SECONDS}
   fi
-  if [ -x {LAUNCHER} ]; then {LAUNCHER} "$left"; fi
+  if [ -x {LAUNCHER} ]; then {LAUNCHER} {GRACE_SECONDS} "$began"; fi
   kill -TERM "$started" 2>/dev/null
   exit 143
 }}

@@ -24,12 +24,13 @@ class CopyDiffers(Exception):
 
 
 def copy_verified(
-    source: str, part: str, destination: str, stamp: Stamp, *, resume: bool = False
+    source: str, part: str, destination: str, stamp: Stamp, *, resume: bool = False, durable: bool = True
 ) -> Generator[int, None, str]:
     """Copy the regular file *source*, in the state *stamp*, to *destination*; yields bytes done, returns the digest.
 
     Written to *part* (same file system; with *resume* it may hold the beginning of this very copy), flushed, read back
-    and compared by blake2b, given the original's owner, mode and mtime, and only then renamed.
+    and compared by blake2b, given the original's owner, mode and mtime, and only then renamed. Not *durable*: it is not
+    flushed, and survives the end of the container, but not that of the machine a moment later.
 
     Raises:
         ChangedWhileRead: the original is not, or did not stay, in that state.
@@ -41,7 +42,7 @@ def copy_verified(
         status = os.fstat(descriptor)
         if stamp_of(status) != stamp or not stat.S_ISREG(status.st_mode):
             raise ChangedWhileRead(source)
-        written = yield from _write(descriptor, status.st_size, part, resume)
+        written = yield from _write(descriptor, status.st_size, part, resume=resume, durable=durable)
         if stamp_of(os.fstat(descriptor)) != stamp:
             raise ChangedWhileRead(source)
     finally:
@@ -94,7 +95,7 @@ def content(path: str, size: int) -> str:
         os.close(descriptor)
 
 
-def _write(source: int, size: int, part: str, resume: bool) -> Generator[int, None, str]:
+def _write(source: int, size: int, part: str, *, resume: bool, durable: bool) -> Generator[int, None, str]:
     digest = hashlib.blake2b(digest_size=32)
     with os.fdopen(os.open(part, _WRITE | (0 if resume else os.O_TRUNC), 0o600), "r+b", buffering=0) as target:
         descriptor = target.fileno()
@@ -108,7 +109,8 @@ def _write(source: int, size: int, part: str, resume: bool) -> Generator[int, No
             offset += len(block)
             yield len(block)
         target.truncate(size)
-        os.fsync(descriptor)
+        if durable:
+            os.fsync(descriptor)
     return digest.hexdigest()
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import sys
 import time
 from pathlib import Path
@@ -17,18 +18,20 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tu
 
 from devpod_rp.agent.exposure import copies, manifest
 from devpod_rp.agent.exposure.baseline import DIRECTORY
+from devpod_rp.agent.exposure.examine import survey_mounts
 from devpod_rp.agent.files.atomic import write_atomically
-from devpod_rp.agent.files.changes import Change
-from devpod_rp.agent.machine.container import identity
+from devpod_rp.agent.files.changes import Change, look
+from devpod_rp.agent.machine.container import identity, processes
 from devpod_rp.agent.rescue import keepsakes, proved
 from devpod_rp.agent.rescue.noting import Noting, note
-from devpod_rp.agent.rescue.saving import rescue
+from devpod_rp.agent.rescue.saving import OutOfTime, rescue
 from devpod_rp.agent.wire import Refusal, Request
 
 LAUNCHER = DIRECTORY + "/emergency"
 _PROGRAM = DIRECTORY + "/emergency.py"
 _ORDERS = DIRECTORY + "/emergency.json"
 _SECONDS = 4.5
+_BY_FIRST_PROCESS = 2  # arguments: then the container is about to end
 # A copy that is found on the volume need not be saved again, but looking for it must not cost the time to save.
 _COMPARING = copies.Budget(seconds=0.5, size_bytes=256 << 20)
 _FIRST_BATCH_BYTES = 8 << 20
@@ -58,35 +61,65 @@ def rescue_now(
     Raises:
         Refusal: *volume* is no mounted volume, or the disk's baseline cannot be read.
     """
-    deadline = time.monotonic() + seconds
-    recipes = noting.recipes if noting is not None else ()
+    saving = _Saving(volume, time.monotonic() + seconds, root, proc)
     known = proved.load(root)
-    stake = keepsakes.at_stake(volume, no_loss, _COMPARING, recipes=recipes, proved=known, root=root, proc=proc)
-    waiting = sorted(stake.changes, key=lambda each: (each.stamp.size, -each.stamp.mtime_ns))
-    folder = root.rstrip("/") + os.path.join(volume, manifest.RESCUES)
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    listing = os.path.join(folder, time.strftime("preempted-%Y%m%dT%H%M%SZ.json", time.gmtime()))
-    saved: List[str] = []
-    limit = _FIRST_BATCH_BYTES
-    _write_list(listing, saved, waiting)
-    while waiting and time.monotonic() < deadline:
-        batch = _batch(waiting, limit, _free_bytes(folder))
-        if not batch:
-            break
-        done, complete = _saved(
-            rescue([each.path for each in batch], volume, stake.exposure.survey, root=root, container=identity(proc)),
-            deadline,
-        )
-        saved += done
-        waiting = [each for each in waiting if each.path not in set(done)]
-        _write_list(listing, saved, waiting)
-        if not complete or not done:
-            break
-        limit *= _GROWTH
+    if known is not None:
+        # The walk over the whole disk is long where the processor is shared; what it found last time need not wait.
+        saving.run(_still_there(known.at_stake, root))
+    recipes = noting.recipes if noting is not None else ()
+    packaged = known.packaged if known is not None else None
+    stake = keepsakes.at_stake(volume, no_loss, _COMPARING, recipes=recipes, proved=packaged, root=root, proc=proc)
+    left = saving.run(stake.changes)
     if known is None:
         # Whoever proved it has noted it as well. Last, because what can be installed again is worth less than time.
         note(noting, volume, stake.packages, None, root=root, proc=proc)
-    return Outcome(saved, {each.path: each.stamp.size for each in waiting})
+    return Outcome(saving.saved, {each.path: each.stamp.size for each in left})
+
+
+class _Saving:
+    """Saves in batches that grow, and keeps the list of what is saved and what is not on the volume."""
+
+    def __init__(self, volume: str, deadline: float, root: str, proc: Path) -> None:
+        self.saved: List[str] = []
+        self._volume = volume
+        self._survey = survey_mounts([volume], proc=proc)
+        self._deadline = deadline
+        self._root = root
+        self._container = identity(proc)
+        self._folder = root.rstrip("/") + os.path.join(volume, manifest.RESCUES)
+        os.makedirs(self._folder, mode=0o700, exist_ok=True)
+        named = time.strftime("preempted-%Y%m%dT%H%M%SZ.json", time.gmtime())
+        self._listing = os.path.join(self._folder, named)
+
+    def run(self, changes: Sequence[Change]) -> List[Change]:
+        """Save *changes* as far as time and room go; returns those that were not."""
+        waiting = sorted(changes, key=lambda each: (each.stamp.size, -each.stamp.mtime_ns))
+        _write_list(self._listing, self.saved, waiting)
+        limit = _FIRST_BATCH_BYTES
+        while waiting and time.monotonic() < self._deadline:
+            batch = _batch(waiting, limit, _free_bytes(self._folder))
+            if not batch:
+                break
+            paths = [each.path for each in batch]
+            steps = rescue(paths, self._volume, self._survey, root=self._root, container=self._container, durable=False)
+            done, complete = _saved(steps, self._deadline)
+            self.saved += done
+            waiting = [each for each in waiting if each.path not in set(done)]
+            _write_list(self._listing, self.saved, waiting)
+            if not complete or not done:
+                break
+            limit *= _GROWTH
+        return waiting
+
+
+def _still_there(paths: Sequence[str], root: str) -> List[Change]:
+    changes = []
+    for path in paths:
+        try:
+            changes.append(look(path, root=root))
+        except OSError:
+            continue  # gone since
+    return changes
 
 
 def arm(request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
@@ -108,19 +141,45 @@ def arm(request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
 
 
 def main() -> None:
-    """Run by the launcher script with the seconds that are left; what it did goes to the container's log."""
+    """Run by the launcher script with the seconds that there are and, by the pod's first process, the uptime then.
+
+    In that case all else in the container is halted: it has no more than these seconds either, would share the
+    processor, and could write while its files are saved. What was done goes to the container's log.
+    """
     with open(_ORDERS, "rb") as stream:
         volume, no_loss, noting = _parsed(json.loads(stream.read()))
     if volume is None:
         sys.stderr.write("emergency: there is no volume to save to\n")
         return
     try:
-        seconds = float(sys.argv[1]) if len(sys.argv) > 1 else _SECONDS
+        if len(sys.argv) > _BY_FIRST_PROCESS:
+            _halt_all_others()
+        seconds = _left(sys.argv[1:])
         outcome = rescue_now(volume, no_loss, noting=noting, seconds=seconds)
     except Refusal as refusal:
         sys.stderr.write("emergency: {0}\n".format(refusal.message))
         return
     sys.stderr.write("emergency: {0} files saved, {1} left\n".format(len(outcome.saved), len(outcome.left)))
+
+
+def _halt_all_others() -> None:
+    """Stop every process of this container but PID 1, ourselves and who started us (kill(2), -1)."""
+    parents = {process.pid: process.parent for process in processes()}
+    try:
+        os.kill(-1, signal.SIGSTOP)
+        waiting = os.getppid()
+        while waiting > 1:
+            os.kill(waiting, signal.SIGCONT)
+            waiting = parents.get(waiting, 1)
+    except OSError as error:
+        sys.stderr.write("emergency: the other processes run on: {0}\n".format(error))
+
+
+def _left(arguments: Sequence[str]) -> float:
+    seconds = float(arguments[0]) if arguments else _SECONDS
+    if len(arguments) < 2:
+        return seconds
+    return seconds - max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - float(arguments[1]))
 
 
 def _parsed(orders: Dict[str, Any]) -> Tuple[Optional[str], keepsakes.NoLoss, Optional[Noting]]:
@@ -143,12 +202,15 @@ def _batch(waiting: Sequence[Change], limit: int, free: int) -> List[Change]:
 
 
 def _saved(steps: Any, deadline: float) -> Tuple[List[str], bool]:
-    """The paths that a rescue saved; not complete when the time was over or the volume full before its end."""
+    """The paths that a rescue saved by the *deadline*, and whether that was all of its time."""
+    in_time = True
     try:
-        while time.monotonic() < deadline:
+        while in_time:
             next(steps)
+            in_time = time.monotonic() < deadline
+        steps.throw(OutOfTime())
     except StopIteration as end:
-        return [each.path for each in end.value.saved], True
+        return [each.path for each in end.value.saved], in_time
     except Refusal as refusal:
         sys.stderr.write("emergency: {0}\n".format(refusal.message))
     return [], False

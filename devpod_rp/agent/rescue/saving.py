@@ -24,6 +24,11 @@ from devpod_rp.agent.wire import Refusal
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _ATTEMPTS = 3
 _NO_ROOM = "there is no room for it on the volume"
+_NO_TIME = "there was no time for it"
+
+
+class OutOfTime(Exception):
+    """Thrown into a rescue that is to end now."""
 
 
 class Step(NamedTuple):
@@ -42,6 +47,7 @@ def rescue(
     now: Optional[float] = None,
     size_bytes: Optional[int] = None,
     container: str = "",
+    durable: bool = True,
 ) -> Generator[Step, None, Manifest]:
     """Save *paths*, most precious first, to *volume*; yields steps and returns what was saved and what failed.
 
@@ -49,7 +55,8 @@ def rescue(
     holds unchanged is linked from there; one whose copy was cut off is continued. Where the volume, which has
     *size_bytes* if that is known, has not room for all, the first of *paths* that fit are saved. A path that is gone
     since it was listed counts as failed: it may have moved, and then it was not saved. *container* is noted as the run
-    of the container that this is the disk of.
+    of the container that this is the disk of. `OutOfTime` thrown in ends it with what is saved by then. *durable*: each
+    file is flushed to the volume before it counts.
 
     Raises:
         Refusal: "not-permitted" when *volume* is no mounted volume, "busy" when another rescue runs, "bad-request"
@@ -63,7 +70,7 @@ def rescue(
         os.makedirs(folder, mode=0o700, exist_ok=True)
         with alone_in(folder):
             keep_interrupted(folder)
-            work = _Rescue(prefix, prefix + volume, folder, created_at, container)
+            work = _Rescue(prefix, prefix + volume, folder, created_at, container, durable)
             return (yield from work.run(list(dict.fromkeys(paths)), size_bytes))
     except OSError as error:
         if error.errno not in _FULL:
@@ -73,7 +80,8 @@ def rescue(
 
 
 class _Rescue:
-    def __init__(self, prefix: str, volume: str, folder: str, created_at: str, container: str) -> None:
+    def __init__(self, prefix: str, volume: str, folder: str, created_at: str, container: str, durable: bool) -> None:
+        self._durable = durable
         self._prefix = prefix
         self._volume = volume
         self._folder = folder
@@ -94,9 +102,13 @@ class _Rescue:
         self._parts.keep_only(self._parts.of(change.path, change.stamp) for change in changes)
         changes = self._fitting(changes, size_bytes)
         os.mkdir(self._staging, 0o700)
-        for change in changes:
-            yield from self._save(change)
-            yield Step(len(self._saved) + len(self._failed), self._bytes)
+        try:
+            for change in changes:
+                yield from self._save(change)
+                yield Step(len(self._saved) + len(self._failed), self._bytes)
+        except OutOfTime:
+            done = {saved.path for saved in self._saved}
+            self._failed.update({each.path: _NO_TIME for each in changes if each.path not in done})
         return self._publish()
 
     def _look_at(self, paths: List[str]) -> List[Change]:
@@ -181,7 +193,9 @@ class _Rescue:
             self._bytes += change.stamp.size
         else:
             part = self._parts.of(change.path, change.stamp)
-            copying = copy_verified(self._original(change), part, destination, change.stamp, resume=True)
+            copying = copy_verified(
+                self._original(change), part, destination, change.stamp, resume=True, durable=self._durable
+            )
             digest = yield from self._count(copying, part)
         if change.links > 1:
             self._by_inode[(change.device, change.stamp)] = change.path

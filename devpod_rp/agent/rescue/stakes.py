@@ -10,9 +10,10 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
 
 from devpod_rp.agent.exposure import copies, repositories
+from devpod_rp.agent.files.changes import Change
 from devpod_rp.agent.files.memory import Memory, remembering
 from devpod_rp.agent.rescue import keepsakes, proved
 from devpod_rp.agent.rescue.noting import Noting, note
@@ -58,17 +59,19 @@ def _looked(
     stake = keepsakes.at_stake(volume, no_loss, _COMPARING, recipes=recipes, root=root, proc=proc)
     found = repositories.examine(stake.unowned, stake.exposure.survey.volumes, root=root)
     note(noting, volume, stake.packages, found.repositories, root=root, proc=proc)
-    _leave_for_an_emergency(stake, root)
-    files = {(each.device, each.stamp): each.stamp.size for each in stake.changes if each.path not in found.paths}
+    alone = [each for each in stake.changes if each.path not in found.paths]
+    _leave_for_an_emergency(stake, alone, root)
+    files = {(each.device, each.stamp): each.stamp.size for each in alone}
     return {"files": len(files), "bytes": sum(files.values()), "unseen": len(stake.problems)}
 
 
-def _leave_for_an_emergency(stake: keepsakes.Stake, root: str) -> None:
+def _leave_for_an_emergency(stake: keepsakes.Stake, alone: Sequence[Change], root: str) -> None:
     unowned = {change.path for change in stake.unowned}
+    packaged = (change for change in stake.exposure.changes.found if change.path not in unowned)
     try:
-        proved.store((change for change in stake.exposure.changes.found if change.path not in unowned), root)
+        proved.store(packaged, [change.path for change in alone], root)
     except OSError as error:
-        sys.stderr.write("what is proved could not be left for an emergency: {0}\n".format(error))
+        sys.stderr.write("what was seen could not be left for an emergency: {0}\n".format(error))
 
 
 def _cpu_seconds() -> float:

@@ -182,6 +182,23 @@ def test_a_corrupted_earlier_copy_is_not_linked(pod):
     assert saved(pod, second, "/root/a").read_text() == "right"
 
 
+def test_a_rescue_that_runs_out_of_time_keeps_what_it_has_and_names_the_rest(pod):
+    for number in range(6):
+        pod.write(f"/root/{number}.py", f"x = {number}")
+    paths = [f"/root/{number}.py" for number in range(6)]
+    survey = mounts.survey(mounts.parse((pod.proc / "self" / "mountinfo").read_text()), ["/workspace"])
+    steps = saving.rescue(paths, "/workspace", survey, root=str(pod.root), durable=False)
+    while next(steps).files < 3:
+        pass
+    with pytest.raises(StopIteration) as end:
+        steps.throw(saving.OutOfTime())
+    done = end.value.value
+    assert [saved.path for saved in done.saved] == paths[:3]
+    assert set(done.failed) == set(paths[3:])
+    assert manifest.read(str(pod.root) + done.destination).saved == done.saved
+    assert pod.path(done.destination + "/root/2.py").read_text() == "x = 2"
+
+
 def test_two_rescues_in_one_second_do_not_meet(pod):
     pod.write("/root/a")
     assert pod.rescues("/root/a").destination + "-2" == pod.rescues("/root/a").destination

@@ -12,6 +12,7 @@ import threading
 import pytest
 
 from devpod_rp import guard
+from devpod_rp.agent.exposure import manifest
 from devpod_rp.agent.files.memory import recall
 from devpod_rp.agent.rescue import emergency, keepsakes, proved, stakes
 from devpod_rp.agent.wire import Refusal, Request
@@ -102,12 +103,41 @@ def test_what_is_installed_is_noted_and_left_for_an_emergency(pod):
     noted = json.loads(pod.path("/workspace/.devpod/replay/proj.json").read_text())
     assert [each["name"] for each in noted["found"]] == ["lib==1.0"]
     site = "/usr/lib/python3.12/site-packages"
-    assert f"{site}/lib/0.py" in proved.load(str(pod.root))
+    assert f"{site}/lib/0.py" in proved.load(str(pod.root)).packaged
     pod.write(f"{site}/lib/0.py", "mine = 0\n")
     outcome = emergency.rescue_now(
         "/workspace", keepsakes.NoLoss(rules.no_loss(rules.builtin())), root=str(pod.root), proc=pod.proc
     )
     assert outcome.saved == [f"{site}/lib/0.py"], "changed since it was proved"
+
+
+def test_what_was_seen_at_stake_is_saved_before_the_whole_disk_is_walked(pod):
+    pod.write("/root/seen.bin", b"x" * 5000)
+    pod.write("/root/gone.bin", b"x")
+    look(pod)
+    pod.path("/root/gone.bin").unlink()
+    pod.write("/root/new.py", "1")
+    no_loss = keepsakes.NoLoss(rules.no_loss(rules.builtin()))
+    outcome = emergency.rescue_now("/workspace", no_loss, root=str(pod.root), proc=pod.proc)
+    assert outcome == (["/root/seen.bin", "/root/new.py"], {})
+    [note] = pod.path("/workspace/.devpod/rescue").glob("preempted-*.json")
+    assert json.loads(note.read_text())["saved"] == outcome.saved
+
+
+@pytest.mark.parametrize("seconds", [0.02, 0.1, 0.3, 20.0])
+def test_however_little_time_there_is_what_is_called_saved_is_in_a_whole_rescue_and_the_rest_is_named(pod, seconds):
+    names = [f"/root/{number}.py" for number in range(300)]
+    for name in names:
+        pod.write(name, name)
+    look(pod)
+    no_loss = keepsakes.NoLoss(rules.no_loss(rules.builtin()))
+    outcome = emergency.rescue_now("/workspace", no_loss, seconds=seconds, root=str(pod.root), proc=pod.proc)
+    held = {saved.path for one in manifest.every(str(pod.path("/workspace"))) for saved in one.saved}
+    assert set(outcome.saved) == held
+    assert held | set(outcome.left) == set(names)
+    assert not held & set(outcome.left)
+    [note] = pod.path("/workspace/.devpod/rescue").glob("preempted-*.json")
+    assert {each["path"] for each in json.loads(note.read_text())["not_saved"]} == set(outcome.left)
 
 
 @pytest.mark.parametrize("fields", [{"volume": 5}, {"no_loss": [[["(", True]]]}, {"no_loss": 5}])
