@@ -78,6 +78,7 @@ def test_other_storage_is_not_taken_by_the_way(stored: World) -> None:
     assert "keeps its files on the network volume" in refused.json["error"]["message"]
 
 
+@pytest.mark.timeout(600)
 def test_up_killed_at_twenty_moments_leaves_no_pod_and_no_volume_that_nothing_owns(stored: World) -> None:
     began = time.monotonic()
     stored.up(*VOLUME)
