@@ -8,6 +8,8 @@ from typing import Any, List
 
 from devpod_rp.agent.files import libc
 
+_SECOND_NS = 1000 * 1000 * 1000
+
 SETTLED_NS = 20 * 1000 * 1000
 """Two ticks of the slowest kernel clock: a younger ctime may hide a second write in the same tick (racy git)."""
 
@@ -33,11 +35,26 @@ def flush_everything(descriptor: int) -> None:
         os.sync()
 
 
-def stamp_row(status: os.stat_result) -> List[Any]:
+def stamp_row(status: os.stat_result, now_ns: int) -> List[Any]:
     """[ino, size, mtime_ns, ctime_ns, mode, settled]; *settled* says that any later write would show in the others.
 
-    It would at once in a file whose content is older than its name: a write sets another time of modification.
+    It would at once in a file whose content is older than its name: a write sets another time of modification. *now_ns*
+    is by the clock that stamps the files, see :func:`clock`.
     """
     older = status.st_mtime_ns < status.st_ctime_ns - COARSE_NS
-    settled = older or status.st_ctime_ns < time.time_ns() - SETTLED_NS
+    tick = SETTLED_NS if status.st_ctime_ns % _SECOND_NS else COARSE_NS
+    settled = older or status.st_ctime_ns < now_ns - tick
     return [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_mode, settled]
+
+
+def clock(folder: bytes) -> int:
+    """The present (ns) by the clock that stamps files in *folder*; on a network volume that is another machine's."""
+    try:
+        descriptor = os.open(os.path.join(folder, b"clock"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            os.write(descriptor, b"now")
+            return os.fstat(descriptor).st_ctime_ns
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return time.time_ns()  # a full or absent volume, on which nothing is remembered for long

@@ -15,6 +15,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from devpod_rp.agent.files import content, durable, libc
 from devpod_rp.agent.files.versions import READ, Found, look, permissions
+from devpod_rp.agent.sync import trash
 from devpod_rp.agent.sync.batch import Item, count, is_inline
 from devpod_rp.agent.sync.own import OWN
 from devpod_rp.agent.sync.parts import PARTS, part_path
@@ -57,6 +58,7 @@ class Batch:
         now = time.time()
         moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + ".%06dZ" % int(now % 1 * 1e6)
         self._trash = os.path.join(area.trash, encode(moment))
+        self._trashed_bytes = 0
 
     def run(self) -> List[Result]:
         """One result per item: {"ok": true, "stamp"?} or {"ok": false, "code", "message"}."""
@@ -65,11 +67,13 @@ class Batch:
             results = [failures.get(number) or self._guarded(number, item) for number, item in enumerate(self._items)]
             if self._durable_at_once:
                 self._sync_folders(item for number, item in enumerate(self._items) if results[number]["ok"])
+            now_ns = self._area.now_ns() if self._written else 0
             for number, status in self._written.items():
-                results[number]["stamp"] = durable.stamp_row(status)
+                results[number]["stamp"] = durable.stamp_row(status, now_ns)
         finally:
             for staged in self._staged.values():
                 staged.close()
+            trash.put(self._area.trash, self._trashed_bytes)
         return results
 
     # Staging: everything is complete before the first visible name changes.
@@ -213,7 +217,7 @@ class Batch:
 
         Whatever was there at that instant lies in the trash, also if somebody put it there since it was looked at.
         """
-        kept = self._trash_place(path)
+        kept = self._trash_place(path, found)
         if not staged.exchange(kept, folder, name):
             return False
         if _times(os.lstat(kept)) != _times(found.status):
@@ -257,7 +261,7 @@ class Batch:
         if found.kind == "dir":
             self._remove_folder(folder, name, path)
             return
-        kept = self._trash_place(path)
+        kept = self._trash_place(path, found)
         os.rename(name, kept, src_dir_fd=folder)
         if _times(os.lstat(kept)) != _times(found.status):
             _put_back(kept, name, folder)
@@ -274,7 +278,7 @@ class Batch:
 
     def _keep(self, folder: int, name: bytes, path: str, found: Found) -> Optional[bytes]:
         """Give the old version a second name in the trash, so that the rename over it loses nothing."""
-        kept = self._trash_place(path)
+        kept = self._trash_place(path, found)
         try:
             os.link(name, kept, src_dir_fd=folder, follow_symlinks=False)
         except OSError as error:
@@ -287,9 +291,10 @@ class Batch:
             raise Refusal("changed", "replaced on the pod meanwhile")
         return kept
 
-    def _trash_place(self, path: str) -> bytes:
+    def _trash_place(self, path: str, found: Found) -> bytes:
         place = os.path.join(self._trash, encode(path))
         os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
+        self._trashed_bytes += trash.held(found.status)
         return place
 
     def _sync_folders(self, done: Any) -> None:

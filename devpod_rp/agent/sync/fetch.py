@@ -37,9 +37,11 @@ def fetch(request: Request) -> Replies:
     rows: List[Dict[str, Any]] = []
     contents: List[bytes] = []
     size = 0
-    with Root(Area(request.header), request.header.get("ino")) as root:
+    area = Area(request.header)
+    now_ns = area.now_ns()
+    with Root(area, request.header.get("ino")) as root:
         for path in _paths(request):
-            row, content = _whole(root, path)
+            row, content = _whole(root, path, now_ns)
             rows.append(row)
             contents.append(content)
             size += len(content)
@@ -59,6 +61,7 @@ def read(request: Request) -> Replies:
     offset, size = count(request.header, "offset"), count(request.header, "size")
     if size > MAX_SLICE:
         raise Refusal("bad-request", "a slice has at most %d bytes" % MAX_SLICE)
+    now_ns = Area(request.header).now_ns()
     with _opened(request, path) as descriptor:
         before = os.fstat(descriptor)
         data = os.pread(descriptor, size, offset)
@@ -66,7 +69,7 @@ def read(request: Request) -> Replies:
     if stamp_of(before) != stamp_of(after):
         raise Refusal("busy", "it is being written on the pod")
     body, fields = pack(data, is_packed(path), request.header.get("reads_zstd"))
-    yield {"stamp": durable.stamp_row(after), "executable": bool(after.st_mode & stat.S_IXUSR), **fields}, body
+    yield {"stamp": durable.stamp_row(after, now_ns), "executable": bool(after.st_mode & stat.S_IXUSR), **fields}, body
 
 
 def trash(request: Request) -> Replies:
@@ -105,7 +108,7 @@ def _paths(request: Request) -> List[str]:
     return paths
 
 
-def _whole(root: Root, path: str) -> Tuple[Dict[str, Any], bytes]:
+def _whole(root: Root, path: str, now_ns: int) -> Tuple[Dict[str, Any], bytes]:
     try:
         folder, name = root.parent(path)
         descriptor = os.open(name, READ, dir_fd=folder)
@@ -126,7 +129,7 @@ def _whole(root: Root, path: str) -> Tuple[Dict[str, Any], bytes]:
         "ok": True,
         "digest": digest(content),
         "size": len(content),
-        "stamp": durable.stamp_row(after),
+        "stamp": durable.stamp_row(after, now_ns),
     }, content
 
 

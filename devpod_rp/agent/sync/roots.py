@@ -16,14 +16,13 @@ import time
 from collections import OrderedDict
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
-from devpod_rp.agent.files import fitting
+from devpod_rp.agent.files import durable, fitting
 from devpod_rp.agent.files.abilities import PLAIN, Abilities, probe
 from devpod_rp.agent.files.atomic import write_atomically
 from devpod_rp.agent.files.places import OPEN_FOLDER
+from devpod_rp.agent.sync import trash
 from devpod_rp.agent.wire import Refusal, Request
 
-TRASH_SECONDS = 7 * 24 * 3600
-TRASH_BYTES = 2 << 30
 PART = b".part"
 PART_SECONDS = 24 * 3600
 _OPEN_FOLDERS = 256
@@ -82,7 +81,7 @@ class Area:
             # Parts of a large file are named by its content: an upload that was cut goes on from them.
             if not name.endswith(PART) or time.time() - os.lstat(path).st_mtime > PART_SECONDS:
                 os.unlink(path)
-        prune_trash(self.trash, time.time())
+        trash.prune(self.trash, time.time())
 
     def drop_parts(self) -> None:
         """Give up every large file that came only in part."""
@@ -115,6 +114,10 @@ class Area:
         # A full volume must not keep out who knows it. Device numbers change when it is mounted again.
         if (known.get("token"), known.get("ino")) != (token, status.st_ino):
             write_atomically(os.fsdecode(self.record), json.dumps(record).encode("ascii"))
+
+    def now_ns(self) -> int:
+        """The present by the clock that stamps the folder's files."""
+        return durable.clock(os.path.dirname(self.record))
 
     def abilities(self) -> Abilities:
         """What the volume makes of names and modes, found out once; one that is too full to tell counts as plain."""
@@ -196,35 +199,6 @@ class Root:
         while len(self._open) > _OPEN_FOLDERS:
             os.close(self._open.popitem(last=False)[1])
         return descriptor
-
-
-def prune_trash(trash: bytes, now: float, seconds: int = TRASH_SECONDS, size: int = TRASH_BYTES) -> None:
-    """Remove the oldest trash: everything older than *seconds*, and what exceeds *size* bytes in all."""
-    total = 0
-    for name in sorted(os.listdir(trash), reverse=True):
-        folder = os.path.join(trash, name)
-        total += sum(os.lstat(path).st_size for path in _files_below(folder))
-        if total > size or now - os.lstat(folder).st_mtime > seconds:
-            _remove_tree(folder)
-
-
-def _files_below(folder: bytes) -> Iterator[bytes]:
-    for where, _folders, names in os.walk(folder):
-        for name in names:
-            yield os.path.join(where, name)
-
-
-def _remove_tree(folder: bytes) -> None:
-    for where, folders, names in os.walk(folder, topdown=False):
-        for name in names:
-            os.unlink(os.path.join(where, name))
-        for name in folders:
-            path = os.path.join(where, name)
-            if os.path.islink(path):
-                os.unlink(path)
-            else:
-                os.rmdir(path)
-    os.rmdir(folder)
 
 
 def open_root(request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:

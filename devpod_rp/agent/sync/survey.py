@@ -121,8 +121,9 @@ def digests(request: Request) -> Reply:
     with Root(area, request.header.get("ino")):
         rows: List[Any] = []
         told = time.monotonic()
+        now_ns = area.now_ns()
         for start in range(0, len(paths), 100):
-            found = tree.look(os.fsdecode(area.root), paths[start : start + 100])
+            found = tree.look(os.fsdecode(area.root), paths[start : start + 100], now_ns=now_ns)
             for path, stamp in found.stamps.items():
                 rows.append([path, found.entries[path].digest, stamp, path not in found.fresh])
             if len(rows) >= ROWS_PER_FRAME or time.monotonic() - told > _SIGN_OF_LIFE_SECONDS:

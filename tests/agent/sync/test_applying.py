@@ -367,18 +367,6 @@ def test_a_hostile_frame_is_refused_whole(pod: Pod, header: dict[str, Any], body
     assert refusal.value.code == "bad-request"
 
 
-def test_old_trash_goes_and_new_trash_stays(tmp_path: Path) -> None:
-    for name, size in (("1", 10), ("2", 10), ("3", 10)):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "f").write_bytes(b"x" * size)
-    os.utime(tmp_path / "1", (1000, 1000))
-    now = os.stat(tmp_path / "3").st_mtime
-    roots.prune_trash(os.fsencode(tmp_path), now, seconds=3600)
-    assert sorted(os.listdir(tmp_path)) == ["2", "3"]
-    roots.prune_trash(os.fsencode(tmp_path), now, size=15)
-    assert os.listdir(tmp_path) == ["3"]
-
-
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MiB; needs root."""

@@ -6,6 +6,7 @@ import os
 import random
 import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -120,11 +121,7 @@ def clocks_a_day_apart_decide_nothing(scene: Scene) -> None:
 
 
 def _with_a_clock(scene: Scene, offset: str) -> None:
-    library = next((str(path) for path in _faketime()), None)
-    if library is None:
-        pytest.skip("libfaketime is not installed")
-    fake = f"export LD_PRELOAD={library} FAKETIME='{offset}' FAKETIME_DONT_RESET=1 FAKETIME_DONT_FAKE_MONOTONIC=1; "
-    pair = scene.pair(name=f"clock {offset}", command=lambda command: fake + command)
+    pair = scene.pair(name=f"clock {offset}", command=_clock(offset))
     pair.both({"here": "1", "there": "1", "both": "1", "gone": "1", "old": "1"}).synced()
     pair.local.write("here", "edited here")
     pair.pod.write("there", "edited there")
@@ -147,6 +144,29 @@ def _with_a_clock(scene: Scene, offset: str) -> None:
         assert pair.local.read("there") == str(number + 5000)
     pair.session.resolve("both", "local")
     settled(pair)
+
+
+def a_disk_that_counts_in_seconds_hides_no_rewrite(scene: Scene) -> None:
+    for offset in ("+0", "+1d", "-1d"):
+        pair = scene.pair(name=f"stick {offset}", command=_clock(offset))
+        scene.stick(pair.volume)
+        pair.both({"f": "0000", "other": "o"}).sync()
+        for number in range(1, 5):
+            pair.pod.write("f", f"{number:04}")
+            pair.sync()
+            pair.pod.write("f", f"{number + 5000}")
+            pair.sync()
+            assert pair.local.read("f") == str(number + 5000), offset
+        pair.close()
+
+
+def _clock(offset: str) -> Callable[[str], str]:
+    """Makes a command see another time than the one that its file systems stamp files with."""
+    library = next((str(path) for path in Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), None)
+    if library is None:
+        pytest.skip("libfaketime is not installed")
+    fake = f"export LD_PRELOAD={library} FAKETIME='{offset}' NO_FAKE_STAT=1 FAKETIME_DONT_FAKE_MONOTONIC=1; "
+    return lambda command: fake + command
 
 
 def times_beyond_every_calendar_are_carried_or_left_but_stop_nothing(scene: Scene) -> None:
@@ -193,7 +213,3 @@ def _touched(folder: Folder, path: str, seconds: int) -> None:
         os.utime(folder.root / path, (0, seconds))
     except (OSError, OverflowError):
         return  # this file system cannot hold it, so nobody can make such a file there
-
-
-def _faketime() -> list[Path]:
-    return [*Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")]

@@ -88,6 +88,7 @@ CASES: dict[int, tuple[str, list[Play]]] = {
     ]),
     14: ("I3", [
         content.clocks_a_day_apart_decide_nothing,
+        content.a_disk_that_counts_in_seconds_hides_no_rewrite,
         content.times_beyond_every_calendar_are_carried_or_left_but_stop_nothing,
         *elsewhere(
             "tests.keeper.test_service", "test_after_a_sleep_the_connection_is_checked_and_everything_looked_at"
