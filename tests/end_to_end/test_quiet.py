@@ -16,12 +16,13 @@ from typing import Any
 
 import pytest
 
+from devpod_rp.spec.templates import list_templates
 from tests import tools
 from tests.end_to_end.conftest import World, eventually
 from tests.end_to_end.test_browser import NOTEBOOK, RUN_THE_CELL
 
 IDLE_SECONDS = float(os.environ.get("DEVPOD_RP_IDLE_SECONDS", "45"))
-TEMPLATES = sorted(path.stem for path in (Path(__file__).parents[2] / "templates").glob("*.toml"))
+TEMPLATES = [each.name for each in list_templates() if each.builtin]
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow, pytest.mark.timeout(int(600 + 2 * IDLE_SECONDS))]
 
