@@ -44,8 +44,9 @@ wheel-test: .venv/installed-dev system browser-tools
 bench: .venv/installed-dev system
 	$(BIN)/python -m tests.bench
 
-# The synchronisation beside rsync and Unison, near and far; about ten minutes. Results: docs/sync-benchmarks.md.
+# The synchronisation beside rsync, Unison and lsyncd, near and far; about 20 minutes. Results: docs/sync-benchmarks.md.
 bench-sync: .venv/installed-dev system
+	.ci/bench-tools
 	$(BIN)/python -m tests.bench.sync
 
 # What the tests need from the system; a no-op where it is there already or where we are not root.

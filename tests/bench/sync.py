@@ -1,6 +1,6 @@
 """The synchronisation beside its peers, in one run: the same tree, the same sshd, the same two links.
 
-``make bench-sync``. It needs rsync; unison is measured where it is installed. The link is a relay of
+``make bench-sync``. It needs rsync; Unison and lsyncd are measured where they are installed. The link is a relay of
 ours in front of a real OpenSSH server: it counts bytes and, for the far pod, delays each direction by half of RTT.
 """
 
@@ -11,160 +11,79 @@ import os
 import random
 import shutil
 import statistics
-import subprocess
 import sys
 import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from devpod_rp.environments import Environment
-from devpod_rp.keeper.state import Timing
-from devpod_rp.pod.link import AgentLink
-from devpod_rp.ssh.connection import Connection
-from devpod_rp.ssh.keys import Identity, ensure_identity
+from devpod_rp.ssh.keys import ensure_identity
 from tests.bench.far import FarRelay
-from tests.keeper.conftest import Rig
+from tests.bench.meter import Spent
+from tests.bench.place import Place, has, until
+from tests.bench.row import OURS, Row
 from tests.ssh.openssh import OpenSshServer, find_sshd
 
-EDITS = 50
+EDITS, EDITS_OF_PEERS = 50, 15
 STORM = 2000
+WATCHED = 20_000
+IDLE_SECONDS = 125.0
 MIB = 1 << 20
 
 
-@dataclass
-class Row:
-    """One workload: who took how long (seconds), and how many bytes went over the wire."""
-
-    work: str
-    rtt_ms: int
-    seconds: dict[str, float] = field(default_factory=dict)
-    wire: dict[str, int] = field(default_factory=dict)
-    note: str = ""
-
-    def __str__(self) -> str:
-        ours = self.seconds.get("devpod-rp")
-        cells = []
-        for name, seconds in self.seconds.items():
-            wire = f", {self.wire[name] / 1e6:.1f} MB" if name in self.wire else ""
-            ratio = f", {ours / seconds:.2f}x" if ours is not None and name != "devpod-rp" else ""
-            shown = f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
-            cells.append(f"{name} {shown}{wire}{ratio}")
-        return f"| {self.work} | {self.rtt_ms} ms | " + " · ".join(cells) + f" | {self.note} |"
+def measure(place: Place, wishes: argparse.Namespace) -> Iterator[Row]:
+    """Every row asked for, one after the other, on the same two folders."""
+    parts: dict[str, Callable[[Place, argparse.Namespace], Iterator[Row]]] = {
+        "small": _small_files, "latency": _latency, "storm": _storm, "large": _large, "idle": _idle, "many": _many
+    }  # fmt: skip
+    for name, part in parts.items():
+        if name in wishes.parts:
+            yield from part(place, wishes)
+        elif name == "small":
+            place.keeper.start()
+            place.rsync(place.peer)
 
 
-class Place:
-    """A source tree, an sshd with a relay in front, and the commands of the peers."""
-
-    def __init__(self, home: Path, rtt_ms: int, tree: Path, server: OpenSshServer, relay: FarRelay) -> None:
-        self.home, self.rtt_ms, self.tree, self.server, self.relay = home, rtt_ms, tree, server, relay
-        identity = ensure_identity()
-        self.identity: Identity = identity
-        known = home / "known_hosts"
-        address = relay.address
-        known.write_text(f"[{address.host}]:{address.port} {server.host_key.kind} {server.host_key.base64}\n")
-        self.ssh = (
-            f"ssh -F none -p {address.port} -i {identity.private} -o IdentitiesOnly=yes -o LogLevel=ERROR "
-            f"-o UserKnownHostsFile={known} -o StrictHostKeyChecking=yes"
-        )
-        self.remote = f"{address.user}@{address.host}"
-
-    def run(self, *command: str) -> tuple[float, int]:
-        """Seconds and bytes of a command, which must succeed."""
-        _rest(self.relay)
-        began = time.perf_counter()
-        subprocess.run(
-            command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "UNISON": str(self.home / "u")}
-        )
-        return time.perf_counter() - began, self.relay.count()
-
-    def rsync(self, source: Path, target: Path, *more: str) -> tuple[float, int]:
-        return self.run("rsync", "-a", "--delete", *more, "-e", self.ssh, f"{source}/", f"{self.remote}:{target}/")
-
-    def unison(self, source: Path, target: Path) -> tuple[float, int]:
-        binary, *arguments = self.ssh.split(" ", 1)
-        where = f"ssh://{self.remote}:{self.relay.address.port}/{target}"
-        return self.run(
-            "unison", str(source), where, "-batch", "-silent", "-perms", "-1", "-times", "-sshcmd", binary,
-            "-sshargs", arguments[0],
-        )  # fmt: skip
-
-    @contextmanager
-    def multiplexed(self) -> Iterator[str]:
-        """An ssh command over a connection that stands already."""
-        socket = self.home / f"mux{time.monotonic_ns()}"
-        command = f"{self.ssh} -S {socket}"
-        subprocess.run([*command.split(), "-M", "-fN", "-o", "ControlPersist=60", self.remote], check=True)
-        try:
-            yield command
-        finally:
-            subprocess.run([*command.split(), "-O", "exit", self.remote], check=True, stderr=subprocess.DEVNULL)
-
-    def open_link(self, _environment: Environment) -> AgentLink:
-        return AgentLink.open(Connection.open(self.relay.address, self.identity.private, self.server.host_key))
-
-
-def measure(place: Place, big_mib: int) -> Iterator[Row]:
-    rig = Rig(place.home)
-    rig.pod.open_link = place.open_link  # type: ignore[method-assign]
-    shutil.copytree(place.tree, rig.folder / "tree", symlinks=True)
-    peer = place.home / "peer"
-    files = sum(len(names) for _, _, names in os.walk(rig.folder))
-    try:
-        yield from _small_files(place, rig, peer, files)
-        yield from _latency(place, rig)
-        yield from _storm(place, rig, peer)
-        yield from _large(place, rig, peer, big_mib)
-    finally:
-        rig.stop()
-
-
-def _timed(place: Place, work: Callable[[], object]) -> tuple[float, int]:
-    _rest(place.relay)
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began, place.relay.count()
-
-
-def _rest(relay: FarRelay) -> None:
-    """Nobody pays for what the one before left to be written to the disk, or to be counted."""
-    os.sync()
-    relay.count()
-
-
-def _small_files(place: Place, rig: Rig, peer: Path, files: int) -> Iterator[Row]:
-    cold = Row(f"cold, {files} files", place.rtt_ms)
-
-    def start() -> None:
-        rig.start(timing=Timing())
-        rig.ask("flush", timeout=600)
-
-    _add(cold, "devpod-rp", _timed(place, start))
-    _add(cold, "rsync -a", place.rsync(rig.folder, peer))
+def _small_files(place: Place, _wishes: argparse.Namespace) -> Iterator[Row]:
+    files = sum(len(names) for _, _, names in os.walk(place.folder))
+    far = place.rtt_ms > 0
+    cold = Row(f"cold, {files} files", place.rtt_ms, 0.8 if far else 1.0, against=("rsync -a", "rsync zstd"))
+    cold.spent[OURS] = place.meter.measure(place.keeper.start)
+    cold.spent["rsync -a"] = place.rsync(place.peer)
     # Another folder, and none removed: ext4 avoids inodes that were freed a moment ago, and takes its time for it.
-    _add(cold, "rsync zstd", place.rsync(rig.folder, place.home / "peer-zstd", "--zc=zstd"))
-    if shutil.which("unison"):
-        _add(cold, "unison", place.unison(rig.folder, place.home / "unison"))
+    cold.spent["rsync zstd"] = place.rsync(place.home / "peer-zstd", "-z", "--zc=zstd")
+    if has("unison"):
+        cold.spent["unison"] = place.unison(place.home / "unison")
+    if has("lsyncd"):
+        cold.spent["lsyncd"] = place.meter.measure(lambda: _run_lsyncd_once(place))
+    wire = Row("bytes on the wire, cold", place.rtt_ms, wire_ratio=1.1, against=("rsync zstd",), spent=cold.spent)
     yield cold
-    nothing = Row("nothing changed, keeper running (`sync flush`)", place.rtt_ms)
-    nothing.seconds["devpod-rp"] = statistics.median(_timed(place, lambda: rig.ask("flush"))[0] for _ in range(7))
+    yield wire
+    nothing = Row("nothing changed, keeper running (`sync flush`)", place.rtt_ms, 0.3)
+    nothing.spent[OURS] = _median(lambda: place.meter.measure(lambda: place.keeper.ask("flush")))
     with place.multiplexed() as ssh:
-        command = ("rsync", "-a", "--delete", "-e", ssh, f"{rig.folder}/", f"{place.remote}:{peer}/")
-        nothing.seconds["rsync, multiplexed"] = statistics.median(place.run(*command)[0] for _ in range(7))
+        nothing.spent["rsync, multiplexed"] = _median(lambda: place.rsync(place.peer, ssh=ssh))
     yield nothing
-    again = Row("nothing changed, keeper restarted", place.rtt_ms)
-    rig.stop()
-    _add(again, "devpod-rp", _timed(place, start))
-    _add(again, "rsync -a", place.rsync(rig.folder, peer))
+    again = Row("nothing changed, keeper restarted", place.rtt_ms, 1.0, against=("rsync -a",))
+    restarts = []
+    for _ in range(3):
+        place.keeper.stop()
+        restarts.append(place.meter.measure(place.keeper.start))
+    again.spent[OURS] = _middle(restarts)
+    again.spent["rsync -a"] = _middle([place.rsync(place.peer) for _ in range(3)])
+    if has("unison"):
+        again.spent["unison"] = place.unison(place.home / "unison")
     yield again
 
 
-def _latency(place: Place, rig: Rig) -> Iterator[Row]:
-    chance = random.Random(5)
-    targets = [path for path in sorted((rig.folder / "tree").rglob("*.py")) if path.stat().st_size < 50_000][:200]
+def _run_lsyncd_once(place: Place) -> None:
+    with place.lsyncd(place.home / "lsyncd"):
+        pass
+
+
+def _latency(place: Place, _wishes: argparse.Namespace) -> Iterator[Row]:
+    targets = [path for path in sorted((place.folder / "tree").rglob("*.py")) if path.stat().st_size < 50_000][:200]
 
     def save(path: Path, data: bytes) -> None:
         path.write_bytes(data)
@@ -173,45 +92,80 @@ def _latency(place: Place, rig: Rig) -> Iterator[Row]:
         (path.parent / ".saved~").write_bytes(data)
         (path.parent / ".saved~").replace(path)
 
+    most = place.rtt_ms / 2 + 40 if place.rtt_ms else 30
     for work, how, fresh in (("save", save, False), ("new file", save, True), ("save by rename", replace, False)):
-        seconds = []
-        for number in range(EDITS):
-            path = chance.choice(targets)
-            path = path.with_name(f"new{number}.py") if fresh else path
-            data = f"# {work} {number} {chance.random()}\n".encode() * 100
-            time.sleep(0.1 + chance.random() * 0.1)
-            how(path, data)
-            began = time.perf_counter()
-            _until(rig.pod.folder / path.relative_to(rig.folder), data)
-            seconds.append(time.perf_counter() - began)
-        seconds.sort()
-        row = Row(f"{work} → visible on the pod, median of {EDITS}", place.rtt_ms)
-        row.seconds["devpod-rp"] = statistics.median(seconds)
-        row.note = f"p95 {seconds[int(EDITS * 0.95)] * 1000:.0f} ms"
+        row = Row(f"{work} → visible, median of {EDITS}", place.rtt_ms, unit="ms", most=most)
+        seconds = _seconds_to_see(place, place.there, targets, how, fresh, EDITS)
+        row.value = statistics.median(seconds) * 1000
+        tail = Row(f"{work} → visible, p95 by median", place.rtt_ms, unit="times", most=2.0)
+        tail.value = seconds[int(EDITS * 0.95)] * 1000 / row.value
+        if has("lsyncd") and work == "save":
+            theirs = place.home / "lsyncd"
+            with place.lsyncd(theirs):
+                found = _seconds_to_see(place, theirs, targets, how, fresh, EDITS_OF_PEERS)
+            row.note = f"lsyncd {statistics.median(found) * 1000:.0f} ms"
         yield row
+        yield tail
 
 
-def _storm(place: Place, rig: Rig, peer: Path) -> Iterator[Row]:
-    place.rsync(rig.folder, peer)
+def _seconds_to_see(
+    place: Place, there: Path, targets: list[Path], how: Callable[[Path, bytes], None], fresh: bool, count: int
+) -> list[float]:
+    chance = random.Random(5)
+    seconds = []
+    for number in range(count):
+        path = chance.choice(targets)
+        path = path.with_name(f"new{number}.py") if fresh else path
+        data = f"# {number} {time.monotonic_ns()}\n".encode() * 100
+        time.sleep(0.1 + chance.random() * 0.1)
+        how(path, data)
+        began = time.perf_counter()
+        until(there / path.relative_to(place.folder), data)
+        seconds.append(time.perf_counter() - began)
+    return sorted(seconds)
+
+
+def _storm(place: Place, _wishes: argparse.Namespace) -> Iterator[Row]:
+    row = Row(
+        f"{STORM} files changed at once, after the last write", place.rtt_ms, 0.8, against=("rsync, multiplexed",)
+    )
+    place.rsync(place.peer)
+    storms = []
+    for _ in range(3):
+        changed = _change_many(place)
+        storms.append(place.meter.measure(lambda changed=changed: _arrived(place, place.there, changed)))  # type: ignore[misc]
+    row.spent[OURS] = _middle(storms)
+    theirs = []
+    with place.multiplexed() as ssh:
+        for _ in range(3):
+            _change_many(place)
+            theirs.append(place.rsync(place.peer, ssh=ssh))
+    row.spent["rsync, multiplexed"] = _middle(theirs)
+    if has("lsyncd"):
+        with place.lsyncd(place.home / "lsyncd"):
+            changed = _change_many(place)
+            row.spent["lsyncd"] = place.meter.measure(lambda: _arrived(place, place.home / "lsyncd", changed))
+    yield row
+    place.keeper.ask("flush")
+
+
+def _change_many(place: Place) -> dict[Path, bytes]:
     changed = {}
-    for path in sorted((rig.folder / "tree").rglob("*.py"))[:STORM]:
-        changed[path] = path.read_bytes() + b"\n# storm\n"
+    for path in sorted((place.folder / "tree").rglob("*.py"))[:STORM]:
+        changed[path] = path.read_bytes() + f"\n# storm {time.monotonic_ns()}\n".encode()
     for path, data in changed.items():
         path.write_bytes(data)
-    row = Row(f"{len(changed)} files changed at once, after the last write", place.rtt_ms)
-
-    def arrived() -> None:
-        for path, data in changed.items():
-            _until(rig.pod.folder / path.relative_to(rig.folder), data)
-
-    _add(row, "devpod-rp", _timed(place, arrived))
-    with place.multiplexed() as ssh:
-        _add(row, "rsync, multiplexed", place.rsync(rig.folder, peer, "-e", ssh))
-    yield row
+    return changed
 
 
-def _large(place: Place, rig: Rig, peer: Path, mib: int) -> Iterator[Row]:
-    big = rig.folder / "big.bin"
+def _arrived(place: Place, there: Path, changed: dict[Path, bytes]) -> None:
+    for path, data in changed.items():
+        until(there / path.relative_to(place.folder), data)
+
+
+def _large(place: Place, wishes: argparse.Namespace) -> Iterator[Row]:
+    mib = wishes.big_mib
+    big = place.folder / "big.bin"
     chance = random.Random(6)
 
     def cold() -> None:
@@ -231,42 +185,81 @@ def _large(place: Place, rig: Rig, peer: Path, mib: int) -> Iterator[Row]:
             shutil.copyfileobj(source, target, MIB)
         new.replace(big)
 
-    rig.ask("pause")
+    def ours() -> None:
+        place.keeper.ask("resume")
+        place.keeper.ask("flush", 600)
+
+    place.keeper.ask("pause")
     for work, change in (("cold", cold), ("1 MiB changed in its middle", middle), ("1 MiB inserted in front", front)):
-        change()
         row = Row(f"{mib} MiB file, {work}", place.rtt_ms)
-
-        def ours() -> None:
-            rig.ask("resume")
-            rig.ask("flush", timeout=600)
-
-        _add(row, "devpod-rp", _timed(place, ours))
-        rig.ask("pause")
-        _add(row, "rsync -a", place.rsync(rig.folder, peer))
+        if change is not cold:
+            row.ratio, row.wire_ratio = 0.7, 1.5
+        change()
+        row.spent[OURS] = place.meter.measure(ours)
+        place.keeper.ask("pause")
+        row.spent["rsync -a"] = place.rsync(place.peer)
         yield row
-    rig.ask("resume")
+    big.unlink()
+    ours()
+    place.rsync(place.peer)
 
 
-def _add(row: Row, who: str, result: tuple[float, int]) -> None:
-    row.seconds[who], row.wire[who] = result
+def _idle(place: Place, _wishes: argparse.Namespace) -> Iterator[Row]:
+    files = sum(len(names) for _, _, names in os.walk(place.folder))
+    _make_files(place.folder / "more", WATCHED - files)
+    place.keeper.ask("flush", 600)
+    time.sleep(75)  # the first look at everything after a change learns what the later ones only verify
+    row = Row(f"idle, {WATCHED} files watched, keeper and agent", place.rtt_ms, unit="% of a core", most=0.5)
+    keeper, agent = place.meter.keeper, place.meter.agent()
+
+    def spent() -> float:
+        return sum(each.cpu_times().user + each.cpu_times().system for each in (keeper, agent))
+
+    before = spent()
+    time.sleep(IDLE_SECONDS)
+    row.value = (spent() - before) / IDLE_SECONDS * 100
+    yield row
 
 
-def _until(path: Path, data: bytes, seconds: float = 120.0) -> None:
-    deadline = time.perf_counter() + seconds
-    while True:
-        try:
-            if path.read_bytes() == data:
-                return
-        except OSError:
-            pass
-        if time.perf_counter() > deadline:
-            raise TimeoutError(f"{path} did not arrive")
-        time.sleep(0.0005)
+def _many(place: Place, wishes: argparse.Namespace) -> Iterator[Row]:
+    _make_files(place.folder / "many", wishes.many)
+    row = Row(f"{wishes.many} files, cold", place.rtt_ms)
+    row.spent[OURS] = place.meter.measure(lambda: place.keeper.ask("flush", 600))
+    row.spent["rsync -a"] = place.rsync(place.peer)
+    yield row
+    nothing = Row(f"{wishes.many} files, nothing changed, keeper running", place.rtt_ms, 0.3)
+    nothing.spent[OURS] = _median(lambda: place.meter.measure(lambda: place.keeper.ask("flush")))
+    with place.multiplexed() as ssh:
+        nothing.spent["rsync, multiplexed"] = place.rsync(place.peer, ssh=ssh)
+    yield nothing
+    keeper, agent = place.meter.peak_mib()
+    again = Row(f"{wishes.many} files, nothing changed, keeper restarted", place.rtt_ms, 1.0)
+    place.keeper.stop()
+    again.spent[OURS] = place.meter.measure(place.keeper.start)
+    again.spent["rsync -a"] = place.rsync(place.peer)
+    yield again
+    later = place.meter.peak_mib()
+    for who, peak in (("keeper", max(keeper, later[0])), ("agent", max(agent, later[1]))):
+        yield Row(f"peak memory, {wishes.many} files, {who}", place.rtt_ms, value=peak, unit="MiB", most=150.0)
 
 
-def _tree(home: Path, source: Path, files: int) -> Path:
+def _make_files(folder: Path, count: int) -> None:
+    for number in range(count):
+        if number % 100 == 0:
+            (folder / f"{number // 10_000}/{number // 100}").mkdir(parents=True, exist_ok=True)
+        (folder / f"{number // 10_000}/{number // 100}/file{number}.txt").write_text(f"the {number}th of many\n" * 5)
+
+
+def _median(once: Callable[[], Spent]) -> Spent:
+    return _middle([once() for _ in range(7)])
+
+
+def _middle(found: list[Spent]) -> Spent:
+    return sorted(found, key=lambda spent: spent.seconds)[len(found) // 2]
+
+
+def _tree(tree: Path, source: Path, files: int) -> None:
     """A copy of Python sources: *files* of them, in their folders."""
-    tree = home / "source"
     taken = 0
     for path in sorted(source.rglob("*")):
         if taken >= files:
@@ -274,9 +267,8 @@ def _tree(home: Path, source: Path, files: int) -> Path:
         if path.is_file() and not path.is_symlink() and "__pycache__" not in path.parts and path.stat().st_size < MIB:
             target = tree / path.relative_to(source)
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
+            shutil.copy2(path, target)
             taken += 1
-    return tree
 
 
 def main() -> int:
@@ -284,26 +276,38 @@ def main() -> int:
     parser.add_argument("--rtt", type=int, nargs="+", default=[0, 50], help="milliseconds")
     parser.add_argument("--files", type=int, default=13_000)
     parser.add_argument("--big-mib", type=int, default=1024)
+    parser.add_argument("--many", type=int, default=200_000)
+    parser.add_argument("--parts", nargs="+", default=["small", "latency", "storm", "large", "idle", "many"])
     parser.add_argument("--source", type=Path, default=Path(sysconfig.get_paths()["stdlib"]))
+    parser.add_argument("--keep", action="store_true", help="leave the folders where they are")
     wishes = parser.parse_args()
     sshd = find_sshd()
-    if sshd is None or shutil.which("rsync") is None:
+    if sshd is None or not has("rsync"):
         print("bench-sync needs openssh-server and rsync", file=sys.stderr)
         return 2
-    print("| work | RTT | time, bytes on the wire, ours / theirs | |\n|---|---|---|---|", flush=True)
+    print("| work | RTT | time (ours / theirs), bytes on the wire, CPU | bar | |\n|---|---|---|---|---|", flush=True)
+    missed = 0
     for rtt_ms in wishes.rtt:
         home = Path(tempfile.mkdtemp(prefix="bs"))
         os.environ["DEVPOD_RP_HOME"] = str(home / "h")
+        (home / "empty").mkdir()
         try:
-            tree = _tree(home, wishes.source, wishes.files)
             with (
-                OpenSshServer(sshd, home / "sshd", authorized=ensure_identity().public) as server,
+                OpenSshServer(sshd, home / "sshd", ensure_identity().public, home=home / "empty") as server,
                 FarRelay(server.address, rtt_ms / 1000) as relay,
             ):
-                for row in measure(Place(home, rtt_ms, tree, server, relay), wishes.big_mib):
-                    print(row, flush=True)
+                place = Place(home, rtt_ms, server, relay)
+                try:
+                    _tree(place.folder / "tree", wishes.source, wishes.files)
+                    for row in measure(place, wishes):
+                        missed += bool(row.misses)
+                        print(row, flush=True)
+                finally:
+                    place.keeper.close()
         finally:
-            shutil.rmtree(home)
+            if not wishes.keep:
+                shutil.rmtree(home)
+    print(f"\n{missed} bars missed" if missed else "\nevery bar met")
     return 0
 
 

@@ -63,6 +63,10 @@ class OpenSshServer:
         self._reader.start()
         return self
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:

@@ -1,0 +1,88 @@
+"""A keeper in a process of its own, so that what it costs can be told from what the benchmark costs.
+
+``python -m tests.bench.keeping HOME HOST PORT USER KEY-KIND KEY`` reads "start" and "stop" from its standard input and
+answers "done" to each. That process stands already when a measured start begins: peers are not charged for the time
+in which their programs are loaded from the disk either.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from devpod_rp import control
+from devpod_rp.environments import Environment
+from devpod_rp.keeper.state import Timing
+from devpod_rp.pod.link import AgentLink
+from devpod_rp.ssh.address import Address
+from devpod_rp.ssh.connection import Connection
+from devpod_rp.ssh.keys import ensure_identity
+from devpod_rp.ssh.known_hosts import HostKey
+from tests.keeper.conftest import Rig
+
+_NAME = "demo"
+
+
+class KeeperProcess:
+    """One environment between ``HOME/project`` and ``HOME/volume/project``, and the process that may keep it."""
+
+    def __init__(self, home: Path, address: Address, host_key: HostKey) -> None:
+        self.folder, self.there = home / "project", home / "volume" / "project"
+        arguments = (str(home), address.host, str(address.port), address.user, host_key.kind, host_key.base64)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.bench.keeping", *arguments],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self.pid = self._process.pid
+        self._wait()
+
+    def start(self) -> None:
+        """Start the keeper, and return when everything is synchronised."""
+        self._tell("start")
+        self.ask("flush", 600)
+
+    def stop(self) -> None:
+        self._tell("stop")
+
+    def ask(self, op: str, timeout: float = 60.0) -> dict[str, Any]:
+        return control.keeper_request(_NAME, op, timeout=timeout)
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(60)
+
+    def _tell(self, word: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(word + "\n")
+        self._process.stdin.flush()
+        self._wait()
+
+    def _wait(self) -> None:
+        assert self._process.stdout is not None
+        if self._process.stdout.readline() != "done\n":
+            raise RuntimeError("the keeper's process died")
+
+
+def main(home: str, host: str, port: str, user: str, kind: str, key: str) -> None:
+    rig = Rig(Path(home))
+    address, identity = Address(host, int(port), user), ensure_identity()
+
+    def open_link(_environment: Environment) -> AgentLink:
+        return AgentLink.open(Connection.open(address, identity.private, HostKey(kind, key)))
+
+    rig.pod.open_link = open_link  # type: ignore[method-assign]
+    print("done", flush=True)
+    for line in sys.stdin:
+        if line == "start\n":
+            rig.start(timing=Timing())
+        else:
+            rig.stop()
+        print("done", flush=True)
+    rig.stop()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
