@@ -176,7 +176,6 @@ class Keeper:
                 self._promised = list(self._flushes)
                 self._become(self._state.connecting())
                 self._connection.start()
-                self._look_ahead()
             elif step is not Step.WAIT:
                 full = step is Step.FULL or (step is Step.FLUSH and not self._heard_everything())
                 if not self._state.paused:
@@ -185,6 +184,7 @@ class Keeper:
         finally:
             self._working = False
         if step is Step.WAIT:
+            self._use_the_time()
             self._take(self._clock.next_message(self._inbox, seconds))
 
     def _look_around(self) -> None:
@@ -322,15 +322,27 @@ class Keeper:
         self._read_inbox()
         return sure and self._state.sure and self._state.full_at > self._clock.monotonic()
 
-    def _look_ahead(self) -> None:
-        """The time that a connection takes is time to look at the folder here, where the watcher hears what follows."""
-        if not self._state.paused:
-            self._ears.open()
-            if self._ears.problem is None:
-                try:
-                    self._session.look_ahead()
-                except SyncHalted as halt:
-                    log.info("ahead=nothing reason=%s", halt.reason)  # the cycle says so, with its way out
+    def _use_the_time(self) -> None:
+        """While a connection is being made, look at the folder here, where the watcher hears what follows; at rest
+        remember what was learnt."""
+        if self._state.line is not Line.CONNECTING:
+            self._remember()
+            return
+        if self._state.paused:
+            return
+        self._ears.open()
+        if self._ears.problem is None:
+            try:
+                self._session.look_ahead(lambda: not self._inbox.empty())
+            except SyncHalted as halt:
+                log.info("ahead=nothing reason=%s", halt.reason)  # the cycle says so, with its way out
+
+    def _remember(self) -> None:
+        if self._inbox.empty():
+            try:
+                self._session.rest()
+            except SyncError as error:
+                log.warning("digests=kept-for-later error=%s", error.message)  # it costs time after a restart, no more
 
     def _listen(self, link: AgentLink) -> bool:
         self._ears.follow_rules()

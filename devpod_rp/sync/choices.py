@@ -10,8 +10,9 @@ from typing import Any
 from devpod_rp.agent.files.tree import Entry, relative
 from devpod_rp.errors import SyncError, UsageError
 from devpod_rp.pod.link import AgentLink
-from devpod_rp.sync.cycle import Cycles, Tally
+from devpod_rp.sync.cycle import Cycles
 from devpod_rp.sync.download import read_version
+from devpod_rp.sync.known import Tally
 from devpod_rp.sync.local import LocalFolder
 from devpod_rp.sync.reconcile import Action, Mode, Plan, Side, reconcile
 from devpod_rp.sync.remote import Destination, trashed
@@ -39,10 +40,12 @@ class Choices:
         cycles = self._cycles
         if keep not in KEEP:
             raise UsageError(f"--keep {keep} is no choice.", hint=f"It can be {', '.join(KEEP)}.")
-        if path not in cycles.conflicts:
+        if path not in cycles.known.conflicts:
             raise UsageError(f"There is no conflict at {path}.", hint="devpod-rp sync conflicts lists them.")
-        there, here = self._theirs(), cycles.here.entries
-        affected = [each for each in {*there, *here, *cycles.ancestor} if each == path or each.startswith(path + "/")]
+        there, here = self._theirs(), cycles.known.here.entries
+        affected = [
+            each for each in {*there, *here, *cycles.known.ancestor} if each == path or each.startswith(path + "/")
+        ]
         cycles.learn(self._link, self._destination, affected)
         written: list[str] = []
         if keep == "both" and path in there and path in here:
@@ -56,7 +59,7 @@ class Choices:
         if plan.conflicts:
             raise SyncError(f"{path} cannot be resolved as a whole: {plan.conflicts[0].reason}.")
         cycles.carry_out(self._link, self._destination, plan, tally)
-        cycles.conflicts.pop(path, None)
+        cycles.known.conflicts.pop(path, None)
         return [*written, *(action.path for action in plan.actions)]
 
     def _fetch_beside(self, path: str) -> str:
@@ -83,7 +86,7 @@ class Choices:
         while True:
             again = "" if number == 1 else f" {number}"
             beside = str(name.with_name(f"{name.stem} (conflict from pod{time}){again}{name.suffix}"))
-            if beside not in self._cycles.here.entries and beside not in self._theirs():
+            if beside not in self._cycles.known.here.entries and beside not in self._theirs():
                 return beside
             number += 1
 
@@ -94,14 +97,14 @@ class Choices:
         """
         cycles = self._cycles
         for path in paths:
-            if not any(_covers(path, each) for each in cycles.pod_only):
+            if not any(_covers(path, each) for each in cycles.known.pod_only):
                 raise UsageError(f"The pod has nothing new at {path}.", hint="devpod-rp sync why PATH explains.")
-        wanted = {each for each in cycles.pod_only if not paths or any(_covers(path, each) for path in paths)}
+        wanted = {each for each in cycles.known.pod_only if not paths or any(_covers(path, each) for path in paths)}
         wanted |= {above for each in wanted for above in _folders(each)}
+        known, unwelcome = cycles.known, cycles.unwelcome(wanted)
         plan = reconcile(
-            cycles.ancestor, cycles.here.entries, self._theirs(), Mode.TWO_WAY_SAFE, unknown=cycles.unwelcome(wanted),
-            paths=wanted,
-        )  # fmt: skip
+            known.ancestor, known.here.entries, self._theirs(), Mode.TWO_WAY_SAFE, unknown=unwelcome, paths=wanted
+        )
         coming = tuple(action for action in plan.actions if action.side is Side.LOCAL and action.new is not None)
         cycles.carry_out(self._link, self._destination, Plan(coming, (), {}, ()), tally)
         return [action.path for action in coming if action.new is not None and action.new.kind != "dir"]
@@ -141,11 +144,11 @@ class Choices:
                 self._link, self._destination, path, taken_at, self._writer(staged), self._cycles.throttle
             )
         for above in reversed(list(_folders(path))):
-            if above not in self._cycles.here.entries:
+            if above not in self._cycles.known.here.entries:
                 self._write(Action(above, Side.LOCAL, None, Entry("dir", 0, False, "", "", 0)), None)
-        self._cycles.here.look_again({path})
+        self._cycles.known.here.look_again({path})
         self._write(
-            Action(path, Side.LOCAL, self._cycles.here.entries.get(path), entry),
+            Action(path, Side.LOCAL, self._cycles.known.here.entries.get(path), entry),
             staged if entry.kind == "file" else None,
         )
 
@@ -160,11 +163,11 @@ class Choices:
                 self._folder.part(staged).unlink(missing_ok=True)
         if answer.get("ok") is not True:
             raise SyncError(f"{action.path} could not be written here: {answer.get('message')}.")
-        self._cycles.here.written(action.path, action.new)
+        self._cycles.known.here.written(action.path, action.new)
 
     def _theirs(self) -> dict[str, Entry]:
-        assert self._cycles.remote is not None
-        return self._cycles.remote.entries
+        assert self._cycles.known.remote is not None
+        return self._cycles.known.remote.entries
 
 
 def _covers(path: str, each: str) -> bool:

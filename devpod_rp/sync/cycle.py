@@ -3,64 +3,54 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from devpod_rp.agent.files.tree import Entry, Snapshot, Stamp, relative
+from devpod_rp.agent.files.abilities import PLAIN
+from devpod_rp.agent.files.tree import relative
 from devpod_rp.pod.link import AgentLink
 from devpod_rp.progress import Progress
 from devpod_rp.sync import identity, mount_points
 from devpod_rp.sync.brakes import Brakes
 from devpod_rp.sync.disks import NOTHING, Disks, Unfit, unfit
 from devpod_rp.sync.download import Download
-from devpod_rp.sync.here import Here, folders_above
+from devpod_rp.sync.first import creations
+from devpod_rp.sync.here import Look, folders_above
 from devpod_rp.sync.ignore import IGNORE_FILES, IgnoreRules
 from devpod_rp.sync.journal import Journal
-from devpod_rp.sync.large import Memory
+from devpod_rp.sync.known import Known, Tally
 from devpod_rp.sync.lease import Lease
 from devpod_rp.sync.links import leaves_the_folder
 from devpod_rp.sync.local import LocalFolder
-from devpod_rp.sync.reconcile import Action, Mode, Plan, Side, reconcile, same
+from devpod_rp.sync.reconcile import Action, Mode, Plan, Side, reconcile
 from devpod_rp.sync.remote import Destination, RemoteTree, learn_digests, look_again, survey, wire
 from devpod_rp.sync.safety import was_emptied
 from devpod_rp.sync.second_look import believed
 from devpod_rp.sync.status import Halts
-from devpod_rp.sync.steps import Result
+from devpod_rp.sync.steps import Report, Result
 from devpod_rp.sync.throttle import Throttle
 from devpod_rp.sync.transfer import Upload
 
 _AHEAD_SECONDS = 15.0
+_UNREAD = "unread, "
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Ahead:
-    """The folder here as it was seen by *rules*, at a monotonic moment."""
+    """A look at the folder here that began at a monotonic moment, and the *rules* it has gone by until now."""
 
-    snapshot: Snapshot
+    look: Look
     rules: list[Any]
     at: float
 
 
-class Tally:
-    """What one cycle did, added up over its passes."""
-
-    def __init__(self) -> None:
-        self.started = time.monotonic()
-        self.files = self.bytes = self.deleted = 0
-        self.files_here = self.bytes_here = self.deleted_here = 0
-        self.deferred: dict[str, str] = {}
-        self.no_space: list[Result] = []
-        self.stale = False
-
-
 class Cycles:
-    """The trees of both sides as last seen, the ancestor, and the work of bringing them together.
+    """The work of bringing both sides together, on what is *known* of them.
 
-    Not thread-safe: its owner runs one cycle at a time. *conflicts* and *problems* map paths to reasons and are kept
-    up to date by every cycle.
+    Not thread-safe: its owner runs one cycle at a time.
     """
 
     def __init__(
@@ -87,44 +77,33 @@ class Cycles:
         self._progress = progress
         self._brakes = Brakes(mode, journal, halts, local_root)
         self.activity = "watching"
-        self.pending: set[str] = set()
-        self.ancestor = journal.ancestor()
-        self._sent = journal.sent()
-        self.conflicts: dict[str, str] = dict(journal.get("conflicts", {}))
-        self.problems: dict[str, str] = dict(journal.get("problems", {}))
-        self.pod_only: set[str] = set()
-        self.here = Here(local_root, rules, journal.digests("local"), halts, progress)
-        self.remote: RemoteTree | None = None
+        self.known = Known(local_root, rules, journal, halts, progress)
         self._ahead: _Ahead | None = None
-        self._planned: tuple[int, Plan] | None = None
-        self._remote_digests = journal.digests("remote")
+        self._remembered: tuple[RemoteTree, Mapping[str, str]] | None = None
+        self._planned: tuple[tuple[int, int], Plan] | None = None
         self.disks = Disks()
         self._unfit: Unfit = NOTHING
         self._unmounted: dict[str, str] = {}
 
     def forget_remote(self) -> None:
         """What the pod held may have changed while nobody was connected: the next cycle surveys it."""
-        self.remote = None
-
-    def void(self) -> None:
-        """Start over as if the sides had never met: the next cycle is a union, in which nothing is deleted."""
-        self._journal.void()
-        self.ancestor.clear()
-        self._sent.clear()
-        self._remote_digests.clear()
-        self.remote = None
+        self.known.remote = self._remembered = None
 
     # A full cycle.
 
-    def look_ahead(self) -> None:
-        """Look at the folder here, if nobody did yet, for the look at everything that is about to follow."""
-        if self.here.entries or identity.local_halt(self._journal, self._root, self._halts) is not None:
-            return
-        self._rules.reload()
-        snapshot = self.here.scan()
-        self.here.digests.learn_all(snapshot.digests())
-        self._journal.save_digests("local", self.here.digests)
-        self._ahead = _Ahead(snapshot, wire(self._rules.rules), time.monotonic())
+    def look_ahead(self, enough: Callable[[], bool]) -> None:
+        """Look at the folder here, if nobody did yet, for the look at everything that is about to follow; go on with
+        it at the next call if that was *enough* for now."""
+        if self._ahead is None:
+            if self.known.here.entries or identity.local_halt(self._journal, self._root, self._halts) is not None:
+                return
+            self._rules.reload()
+            self._ahead = _Ahead(self.known.here.begin(), [], time.monotonic())
+        self._ahead.look.go_on(enough)
+        self._ahead.rules = wire(self._rules.rules)
+        if self._remembered is None and self.known.remote is None and not enough():
+            tree = self.known.remembered()
+            self._remembered = tree, tree.words()
 
     def full(
         self,
@@ -145,16 +124,22 @@ class Cycles:
         if observed:
             self._ahead = None  # something changed since
         held = self.lease.claim(link, destination, take=take_over)
+        if self.known.never_met and destination.empty and not trusted and self.disks.there == PLAIN:
+            self._first(link, destination, tally, held)
+            return
+        before = self._planned
         plan = self.look(link, destination)
         held()
-        self._brakes.check(plan, self.ancestor, observed, trusted)
+        if before is not None and plan is before[1] and not plan.actions:
+            return  # nothing has changed since
+        self._brakes.check(plan, self.known.ancestor, observed, trusted)
         plan = self._believed(link, destination, plan)
-        self.conflicts.clear()
-        self.pending.clear()
-        self.pod_only = set(plan.pod_only)
+        self.known.conflicts.clear()
+        self.known.pending.clear()
+        self.known.pod_only = set(plan.pod_only)
         self._carry_out(link, destination, plan, tally)
-        if self.remote is not None:
-            self._remote_digests.keep_only(self.remote.entries)
+        if self.known.remote is not None:
+            self.known.remote_digests.keep_only(self.known.remote.entries)
 
     def look(self, link: AgentLink, destination: Destination) -> Plan:
         """Look at everything on both sides, and say what a full cycle would do."""
@@ -163,42 +148,90 @@ class Cycles:
         self._rules.reload()
         sent = wire(self._rules.rules)
         with ThreadPoolExecutor(1, thread_name_prefix="devpod-rp-survey") as pool:
-            elsewhere = pool.submit(survey, link, destination, sent, None, self.remote)
-            snapshot = self._seen_ahead(sent) or self.here.scan()
+            before, words = self._expected()
+            elsewhere = pool.submit(survey, link, destination, sent, None, before, words)
+            look = self._look_here()
             remote = elsewhere.result()
         if wire(self._rules.rules) != sent:
-            remote = survey(link, destination, wire(self._rules.rules))
+            remote = survey(link, destination, wire(self._rules.rules), None, remote)
         self._check_local()
-        if was_emptied(self.ancestor, snapshot.entries):
+        if was_emptied(self.known.ancestor, self.known.here.entries if look is None else look.all().entries):
             raise self._halts.local_emptied()
-        if was_emptied(self.ancestor, remote.entries) and not remote.unknown:
+        if was_emptied(self.known.ancestor, remote.entries) and not remote.unknown:
             raise self._halts.remote_emptied()
-        self.here.take(snapshot)
+        if look is not None:
+            self.known.here.take(look)
         self._see_mounts()
-        if self._planned is not None and self._planned[0] == self.here.revision and remote is self.remote:
+        looked_at = (self.known.here.revision, self.known.revision)
+        if self._planned is not None and self._planned[0] == looked_at and remote is self.known.remote:
             return self._planned[1]  # of the same three trees as before
-        self.problems = {**self._rules.problems, **self.here.unknown, **self._unmounted}
-        self.remote = remote
+        self.known.problems = {**self._rules.problems, **self.known.here.unknown, **self._unmounted}
+        self.known.remote = remote
         self._freeze_unwelcome(remote, remote.entries)
-        self._learn(link, destination, remote, self.here.entries.keys() | self.ancestor.keys() | self._sent.keys())
-        self._fit(remote, self.here.entries.keys() | remote.entries.keys())
-        self._recognise_sent(remote)
-        self.problems.update({**self._remote_problems(remote), **self._unfit.paths})
+        known = self.known
+        self._learn(link, destination, remote, known.here.entries.keys() | known.ancestor.keys() | known.sent.keys())
+        self._fit(remote, known.here.entries.keys() | remote.entries.keys())
+        known.recognise_sent(remote)
+        known.problems.update({**self._remote_problems(remote), **self._unfit.paths})
         plan = reconcile(
-            self.ancestor,
-            self.here.entries,
+            known.ancestor,
+            known.here.entries,
             remote.entries,
             self._mode,
             unknown=self._unknown(remote),
             first=self._unfit.first,
         )
-        self._planned = (self.here.revision, plan)
+        self._planned = ((self.known.here.revision, self.known.revision), plan)
         return plan
 
-    def _seen_ahead(self, rules: list[Any]) -> Snapshot | None:
+    def _look_here(self) -> Look | None:
+        """A complete look at the folder here; None when everything is as it was."""
+        if self._ahead is None and self._planned is not None and self.known.here.unchanged():
+            return None
+        look = self._begun()
+        look.all()
+        return look
+
+    def _expected(self) -> tuple[RemoteTree, Mapping[str, str] | None]:
+        """What the pod is believed to hold, and the words for it if they are known."""
+        if self.known.remote is not None:
+            return self.known.remote, None
+        believed, self._remembered = self._remembered, None
+        return believed or (self.known.remembered(), None)
+
+    def _begun(self) -> Look:
+        """A look at the folder here: the one that began ahead, if it goes by the present rules and is not old."""
         ahead, self._ahead = self._ahead, None
-        good = ahead is not None and ahead.rules == rules and time.monotonic() - ahead.at < _AHEAD_SECONDS
-        return ahead.snapshot if ahead is not None and good else None
+        now, rules = time.monotonic(), wire(self._rules.rules)
+        good = ahead is not None and ahead.rules == rules and now - ahead.at < _AHEAD_SECONDS
+        return ahead.look if ahead is not None and good else self.known.here.begin()
+
+    def _first(self, link: AgentLink, destination: Destination, tally: Tally, held: Callable[[], None]) -> None:
+        """Fill an empty folder on the pod. What is found here goes out while the rest is still being looked at; the pod
+        makes sure that nothing is at any of the paths. *held* says that no other machine synchronises with it."""
+        known = self.known
+        self._check_local()
+        self._rules.reload()
+        look = self._begun()
+        known.remote = RemoteTree(rules=wire(self._rules.rules))
+        known.conflicts.clear()
+        known.pending.clear()
+        known.pod_only.clear()
+        known.problems.clear()
+
+        def found() -> Iterator[list[Action]]:
+            for number, actions in enumerate(creations(look)):
+                if number == 0:
+                    held()
+                    self.activity = "syncing"
+                known.pending.update(action.path for action in actions)
+                yield actions
+
+        self._upload(link, destination, tally).run_found(found())
+        self._check_local()
+        known.here.take(look)
+        self._see_mounts()
+        known.problems.update({**self._rules.problems, **known.here.unknown})
 
     # A quick cycle.
 
@@ -212,44 +245,44 @@ class Cycles:
         tally: Tally,
     ) -> None:
         """Look only at *paths* here and at *remote_paths* on the pod, which is believed to be unchanged elsewhere."""
-        assert self.remote is not None
+        assert self.known.remote is not None
         self._planned = None
         self.activity = "syncing"
         self._check_local()
-        changed = self.here.look_again({path for path in paths if relative(path)})
+        changed = self.known.here.look_again({path for path in paths if relative(path)})
         there = {path for path in remote_paths if relative(path)}
         if there:
-            moved = look_again(link, destination, wire(self._rules.rules), there, self.remote)
-            self._freeze_unwelcome(self.remote, moved)
+            moved = look_again(link, destination, wire(self._rules.rules), there, self.known.remote)
+            self._freeze_unwelcome(self.known.remote, moved)
             changed |= moved
         for path in list(changed):
-            changed.update(above for above in folders_above(path) if above not in self.ancestor)
+            changed.update(above for above in folders_above(path) if above not in self.known.ancestor)
         self._check_local()
-        if was_emptied(self.ancestor, self.here.entries):
+        if was_emptied(self.known.ancestor, self.known.here.entries):
             raise self._halts.local_emptied()
-        if was_emptied(self.ancestor, self.remote.entries):
+        if was_emptied(self.known.ancestor, self.known.remote.entries):
             raise self._halts.remote_emptied()
-        self._learn(link, destination, self.remote, changed)
-        self._fit(self.remote, changed)
+        self._learn(link, destination, self.known.remote, changed)
+        self._fit(self.known.remote, changed)
         plan = reconcile(
-            self.ancestor,
-            self.here.entries,
-            self.remote.entries,
+            self.known.ancestor,
+            self.known.here.entries,
+            self.known.remote.entries,
             self._mode,
-            unknown=self._unknown(self.remote),
+            unknown=self._unknown(self.known.remote),
             first=self._unfit.first,
             paths=changed,
         )
-        self._brakes.check(plan, self.ancestor, observed, trusted=False)
+        self._brakes.check(plan, self.known.ancestor, observed, trusted=False)
         plan = self._believed(link, destination, plan)
         for path in changed:
-            self.conflicts.pop(path, None)
-            self.problems.pop(path, None)
-            self.pod_only.discard(path)
-            self.pending.discard(path)
-        named = {**self.here.unknown, **self._unfit.paths}
-        self.problems.update({path: why for path, why in named.items() if path in changed})
-        self.pod_only |= set(plan.pod_only)
+            self.known.conflicts.pop(path, None)
+            self.known.problems.pop(path, None)
+            self.known.pod_only.discard(path)
+            self.known.pending.discard(path)
+        named = {**self.known.here.unknown, **self._unfit.paths}
+        self.known.problems.update({path: why for path, why in named.items() if path in changed})
+        self.known.pod_only |= set(plan.pod_only)
         self._carry_out(link, destination, plan, tally)
 
     # What the user decides.
@@ -258,24 +291,24 @@ class Cycles:
         """Carry out a plan that the user asked for, made from the present trees."""
         self._carry_out(link, destination, plan, tally)
         for result in plan.actions:
-            self.pod_only.discard(result.path)
+            self.known.pod_only.discard(result.path)
 
     def learn(self, link: AgentLink, destination: Destination, paths: Collection[str]) -> None:
         """Make sure that the digests of *paths* on the pod are known."""
-        assert self.remote is not None
-        entries = self.remote.entries
+        assert self.known.remote is not None
+        entries = self.known.remote.entries
         wanted = [path for path in paths if path in entries and entries[path].kind == "file"]
-        learn_digests(link, destination, self.remote, wanted, self._remote_digests)
-        self.disks.level(self.here.entries, self.remote.entries, self.ancestor, wanted)
+        learn_digests(link, destination, self.known.remote, wanted, self.known.remote_digests)
+        self.disks.level(self.known.here.entries, self.known.remote.entries, self.known.ancestor, wanted)
 
     # Shared.
 
     def _believed(self, link: AgentLink, destination: Destination, plan: Plan) -> Plan:
         return believed(
             plan,
-            self.ancestor,
+            self.known.ancestor,
             lambda: self._present(survey(link, destination, wire(self._rules.rules))),
-            lambda gone: self._brakes.check_gone(gone, self.ancestor),
+            lambda gone: self._brakes.check_gone(gone, self.known.ancestor),
             self._doubt_seconds,
         )
 
@@ -283,21 +316,24 @@ class Cycles:
         """What the pod holds, or may hold where it could not be seen."""
         if not remote.unknown:
             return set(remote.entries)
-        hidden = (path for path in self.ancestor if not remote.unknown.keys().isdisjoint((path, *folders_above(path))))
+        unseen, ancestor = remote.unknown.keys(), self.known.ancestor
+        hidden = (path for path in ancestor if not unseen.isdisjoint((path, *folders_above(path))))
         return {*remote.entries, *hidden}
 
     def _see_mounts(self) -> None:
+        here, ancestor = self.known.here.entries, self.known.ancestor
         known, mounted = set(self._journal.get("mounts", ())), mount_points.below(self._root)
-        self._unmounted = mount_points.unmounted(known, mounted, self.here.entries)
+        self._unmounted = mount_points.unmounted(known, mounted, here)
         # One that holds nothing that is kept in step need not be remembered.
-        now = {path for path in mounted if path in self.here.entries or path in self.ancestor} | self._unmounted.keys()
+        now = {path for path in mounted if path in here or path in ancestor} | self._unmounted.keys()
         if now != known:
             self._journal.put(mounts=sorted(now))
 
     def _fit(self, remote: RemoteTree, paths: Collection[str]) -> None:
         """See what the disks of both sides make of names and executable bits."""
-        self.disks.level(self.here.entries, remote.entries, self.ancestor, paths)
-        self._unfit = self.disks.unfit(self.here.entries, remote.entries, self.ancestor)
+        known = self.known
+        self.disks.level(known.here.entries, remote.entries, known.ancestor, paths)
+        self._unfit = self.disks.unfit(known.here.entries, remote.entries, known.ancestor)
 
     def _check_local(self) -> None:
         halt = identity.local_halt(self._journal, self._root, self._halts)
@@ -305,16 +341,16 @@ class Cycles:
             raise halt
 
     def _unknown(self, remote: RemoteTree) -> set[str]:
-        return {*self.here.unknown, *remote.unknown, *remote.special, *self._unfit.paths, *self._unmounted}
+        return {*self.known.here.unknown, *remote.unknown, *remote.special, *self._unfit.paths, *self._unmounted}
 
     def _freeze_unwelcome(self, remote: RemoteTree, paths: Collection[str]) -> None:
         """Where the pod's files come here: what must not be put here is frozen, whatever the pod says."""
         if self._mode is Mode.TWO_WAY_SAFE:
-            remote.unknown.update(self.unwelcome([path for path in paths if path not in self.ancestor], remote))
+            remote.unknown.update(self.unwelcome([path for path in paths if path not in self.known.ancestor], remote))
 
     def unwelcome(self, paths: Collection[str], remote: RemoteTree | None = None) -> dict[str, str]:
         """Those of *paths* on the pod that must not come here, with the reason."""
-        entries = (remote or self.remote or RemoteTree()).entries
+        entries = (remote or self.known.remote or RemoteTree()).entries
         found: dict[str, str] = {}
         for path in paths:
             entry = entries.get(path)
@@ -322,17 +358,18 @@ class Cycles:
                 continue
             if entry.kind == "symlink" and leaves_the_folder(path, entry.target):
                 found[path] = f"the link points out of the folder ({entry.target})"
-            elif path not in self.here.entries and self._rules.ignored(path, entry.kind == "dir"):
+            elif path not in self.known.here.entries and self._rules.ignored(path, entry.kind == "dir"):
                 found[path] = "an ignore rule leaves it out"
         if self._mode is not Mode.TWO_WAY_SAFE:
-            asked = {path: entries[path] for path in paths if path in entries}
-            found.update(unfit(asked, self.here.entries, self.ancestor, self._folder.abilities(), "this side's").paths)
+            asked, known = {path: entries[path] for path in paths if path in entries}, self.known
+            disk = self._folder.abilities()
+            found.update(unfit(asked, known.here.entries, known.ancestor, disk, "this side's").paths)
         return found
 
     def _remote_problems(self, remote: RemoteTree) -> dict[str, str]:
         problems = {path: f"not taken from the pod: {why}" for path, why in remote.unknown.items()}
         for path, what in remote.special.items():
-            if path in self.here.entries:
+            if path in self.known.here.entries:
                 problems[path] = f"there is a {what} at this path on the pod"
         return problems
 
@@ -346,136 +383,44 @@ class Cycles:
         exact = self._mode is Mode.ONE_WAY_REPLICA  # what is overwritten there is named by its digest
         for path in paths:
             entry = remote.entries.get(path)
-            if entry is None or entry.kind != "file" or entry.digest:
+            if entry is None or entry.kind != "file" or (entry.digest and not entry.digest.startswith(_UNREAD)):
                 continue
-            known = [self.ancestor.get(path), self.here.entries.get(path), *self._sent.get(path, ())]
+            known = [self.known.ancestor.get(path), self.known.here.entries.get(path), *self.known.sent.get(path, ())]
             sizes = {version.size for version in known if version is not None}
             if exact or entry.size in sizes:
                 wanted.append(path)
             elif sizes:
-                remote.entries[path] = entry._replace(digest=f"unread, {entry.size} bytes")
+                remote.entries[path] = entry._replace(digest=f"{_UNREAD}{entry.size} bytes")
         if exact:
             wanted = [path for path, entry in remote.entries.items() if entry.kind == "file" and not entry.digest]
-        learn_digests(link, destination, remote, wanted, self._remote_digests)
-
-    def _recognise_sent(self, remote: RemoteTree) -> None:
-        """A version that we sent and that is there was done, although its answer got lost: it is the ancestor now.
-
-        Else a file edited here again after a cut connection would look like a conflict with our own former edit.
-        """
-        self._agree(
-            {
-                path: version
-                for path, versions in self._sent.items()
-                for version in versions
-                if same(version, remote.entries.get(path))
-            }
-        )
+        learn_digests(link, destination, remote, wanted, self.known.remote_digests)
 
     def _carry_out(self, link: AgentLink, destination: Destination, plan: Plan, tally: Tally) -> None:
-        self.conflicts.update({conflict.path: conflict.reason for conflict in plan.conflicts})
-        self._agree(dict(plan.agreed))
+        self.known.conflicts.update({conflict.path: conflict.reason for conflict in plan.conflicts})
+        self.known.agree(plan.agreed)
         if not plan.actions:
             return
         self._planned = None
         self.activity = "syncing"
-        self.pending.update(action.path for action in plan.actions)
-
-        def report(results: list[Result]) -> None:
-            self._agree({result.action.path: result.action.new for result in results if result.code is None})
-            for result in results:
-                self._account(result, tally)
+        self.known.pending.update(action.path for action in plan.actions)
 
         going = [action for action in plan.actions if action.side is Side.REMOTE]
         coming = [action for action in plan.actions if action.side is Side.LOCAL]
         if going:
-            memory, before = self._memory(), self._note_sent
-            Upload(link, destination, self._root, report, self._progress, before, memory, self.throttle).run(going)
+            self._upload(link, destination, tally).run(going)
         if coming:
+            report = self._report(tally)
             Download(link, destination, self._folder, report, self._progress, self.throttle).run(coming)
             self._brakes.deleted_here(sum(action.new is None for action in coming))
             # An ignore file that came decides about others: they are looked at again.
             tally.stale |= any(action.path.rpartition("/")[2] in IGNORE_FILES for action in coming)
 
-    def _memory(self) -> Memory:
-        def stamp(path: str) -> Stamp | None:
-            known, entry = self._remote_digests.get(path), self.ancestor.get(path)
-            return known[0] if known is not None and entry is not None and known[1] == entry.digest else None
+    def _upload(self, link: AgentLink, destination: Destination, tally: Tally) -> Upload:
+        report, memory, before = self._report(tally), self.known.memory(), self.known.note_sent
+        return Upload(link, destination, self._root, report, self._progress, before, memory, self.throttle)
 
-        return Memory(self.here.contents, self._journal, self._held, stamp)
+    def _report(self, tally: Tally) -> Report:
+        def report(results: list[Result], sure: Callable[[], object] = lambda: None) -> None:
+            self.known.done(results, tally, sure)
 
-    def _held(self) -> dict[str, str]:
-        """Which path on the pod holds which content."""
-        assert self.remote is not None
-        there = self.remote.entries.items()
-        return {entry.digest: path for path, entry in there if entry.kind == "file" and entry.digest}
-
-    def _note_sent(self, actions: Sequence[Action]) -> None:
-        on_their_way = {a.path: a.new for a in actions if a.new is not None and a.new.kind != "dir"}
-        self._journal.send(on_their_way)
-        for path, entry in on_their_way.items():
-            versions = self._sent.setdefault(path, [])
-            if entry not in versions:
-                versions.append(entry)
-
-    def _account(self, result: Result, tally: Tally) -> None:
-        action = result.action
-        self.pending.discard(action.path)
-        if result.code is None:
-            (self._done_here if action.side is Side.LOCAL else self._done_there)(result, tally)
-        elif result.code in ("changed", "not-found"):
-            tally.stale = True
-            self.pending.add(action.path)
-            self._remote_digests.forget(action.path)
-        elif result.code in ("unstable", "busy"):
-            tally.deferred[action.path] = result.message
-            self.pending.add(action.path)
-        else:
-            self.problems[action.path] = result.message
-            if result.code == "no-space" and action.side is Side.REMOTE:
-                tally.no_space.append(result)
-                self.pending.add(action.path)
-
-    def _done_there(self, result: Result, tally: Tally) -> None:
-        assert self.remote is not None
-        action = result.action
-        if action.new is None:
-            tally.deleted += 1
-            self.remote.put(action.path, None)
-            self._remote_digests.forget(action.path)
-            return
-        self.remote.put(action.path, action.new)
-        tally.files += action.new.kind != "dir"
-        tally.bytes += action.new.size if action.new.kind == "file" else 0
-        if result.stamp is not None:
-            self._remote_digests.learn(action.path, result.stamp, action.new.digest)
-
-    def _done_here(self, result: Result, tally: Tally) -> None:
-        assert self.remote is not None
-        action = result.action
-        self.here.written(action.path, action.new)
-        if action.new is None:
-            tally.deleted_here += 1
-            return
-        self.remote.put(action.path, action.new)
-        tally.files_here += action.new.kind != "dir"
-        tally.bytes_here += action.new.size if action.new.kind == "file" else 0
-        if result.stamp is not None:
-            self._remote_digests.learn(action.path, result.stamp, action.new.digest)
-
-    def _agree(self, changes: dict[str, Entry | None]) -> None:
-        if not changes:
-            return
-        self._planned = None
-        self._journal.agree(changes)
-        for path, entry in changes.items():
-            self._sent.pop(path, None)
-            if entry is None:
-                self.ancestor.pop(path, None)
-            else:
-                self.ancestor[path] = entry
-
-    def save_digests(self) -> None:
-        """Remember what was hashed, so that a restart reads nothing twice."""
-        self._journal.save_digests("local", self.here.digests)
-        self._journal.save_digests("remote", self._remote_digests)
+        return report

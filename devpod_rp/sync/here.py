@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from devpod_rp.agent.files import tree
+from devpod_rp.agent.files import collector, tree
+from devpod_rp.agent.files.picture import Picture
 from devpod_rp.agent.files.tree import Contents, Entry, Snapshot
 from devpod_rp.progress import Event, Progress
 from devpod_rp.sync.ignore import IgnoreRules
@@ -32,25 +33,30 @@ class Here:
         self.unknown: dict[str, str] = {}
         self.contents = Contents()
         self.revision = 0
+        self._picture: Picture | None = None
 
-    def scan(self) -> Snapshot:
-        """Read the folder; nothing of the picture changes before :meth:`take`. Raises SyncHalted when it is gone."""
+    def begin(self) -> Look:
+        """Begin to read the folder; nothing of the picture changes before :meth:`take`."""
 
         def tell(seen: int, hashed: int) -> None:
             read = f", {hashed / 10**6:.0f} MB read" if hashed >= 10**6 else ""
             self._progress(Event("scan", f"Looking at the folder here: {seen} names{read}", seen, None, "files"))
 
-        try:
-            self.contents = Contents()
-            return tree.scan(
-                str(self._root), keep=self._rules.keep, known=self.digests, progress=tell, contents=self.contents
-            )
-        except OSError as error:
-            raise self._halts.local_missing() from error
+        self.contents = Contents()
+        walk = tree.Walk(
+            str(self._root), keep=self._rules.keep, known=self.digests, progress=tell, contents=self.contents
+        )
+        return Look(walk, self._halts)
 
-    def take(self, snapshot: Snapshot) -> None:
-        """Believe a scan."""
-        entries, unknown = _portable(snapshot)
+    def unchanged(self) -> bool:
+        """Whether everything certainly is as it was when :meth:`take` was last called; False where nobody can tell."""
+        return self._picture is not None and self._picture.holds()
+
+    def take(self, look: Look) -> None:
+        """Believe a look, which goes on until it is complete."""
+        snapshot = look.all()
+        self._picture = look.picture(str(self._root)) if self._rules.files_in(snapshot.entries) else None
+        entries, unknown = portable(snapshot)
         if entries != self.entries or unknown != self.unknown:
             self.revision += 1
         self.entries, self.unknown = entries, unknown
@@ -62,6 +68,7 @@ class Here:
     def written(self, path: str, entry: Entry | None) -> None:
         """We wrote *entry* there ourselves, or removed what was there."""
         self.revision += 1
+        self._picture = None
         self.digests.forget(path)
         if entry is None:
             self.entries.pop(path, None)
@@ -71,6 +78,7 @@ class Here:
     def look_again(self, paths: set[str]) -> set[str]:
         """Bring the picture up to date at *paths* and below; returns every path that may differ now."""
         self.revision += 1
+        self._picture = None
         seen = tree.look(str(self._root), paths, known=self.digests, contents=self.contents)
         for path in {*seen.entries, *seen.unknown, *seen.special}:
             if self._rules.ignored(path, _is_folder(seen, path)):
@@ -84,7 +92,7 @@ class Here:
                 seen.unknown.update(below.unknown)
                 seen.special.update(below.special)
                 self.digests.learn_all(below.digests())
-        found, unknown = _portable(seen)
+        found, unknown = portable(seen)
         # What was at a path or below it and was not found now is gone, or is something else.
         stale = at_or_below(paths, self.entries) | {path for path in paths if path in self.unknown}
         for path in stale - found.keys():
@@ -104,6 +112,59 @@ class Here:
             return None  # gone again: the event of that follows
 
 
+class Look:
+    """One look at the folder, which can be left and taken up again: what was found is there before the rest is.
+
+    Whatever goes on with it raises SyncHalted when the folder is gone.
+    """
+
+    def __init__(self, walk: tree.Walk, halts: Halts) -> None:
+        self._walk = walk
+        self._steps = walk.steps()
+        self._halts = halts
+        self._fresh: set[str] = set()
+        self._seen = Snapshot({}, {}, {}, {}, self._fresh)
+        self.complete = False
+
+    @property
+    def waiting(self) -> int:
+        """How many entries the next :meth:`news` would return."""
+        return self._walk.waiting
+
+    def go_on(self, enough: Callable[[], bool]) -> None:
+        """Look on until everything was seen, or it is *enough* for now."""
+        try:
+            with collector.paused():
+                for _step in self._steps:
+                    if enough():
+                        return
+        except OSError as error:
+            raise self._halts.local_missing() from error
+        self.complete = True
+
+    def news(self) -> Snapshot:
+        """What was found since the last call."""
+        found = self._walk.take()
+        entries, stamps, unknown, special, _fresh = self._seen
+        entries.update(found.entries)
+        stamps.update(found.stamps)
+        unknown.update(found.unknown)
+        special.update(found.special)
+        self._fresh.update(found.fresh)
+        return found
+
+    def all(self) -> Snapshot:
+        """Look on until the end; everything that was found from the beginning."""
+        self.go_on(lambda: False)
+        self.news()
+        return self._seen
+
+    def picture(self, root: str) -> Picture | None:
+        """How to find out later whether all of it is still the same; None where that would be no proof."""
+        picture = Picture.of(root, self._seen, self._walk.folders)
+        return picture if picture.proof and self._walk.settled else None
+
+
 def at_or_below(paths: set[str], entries: dict[str, Entry]) -> set[str]:
     """The paths of *entries* that are among *paths*, or inside a folder among them."""
     stale = {path for path in paths if path in entries}
@@ -121,7 +182,7 @@ def folders_above(path: str) -> Iterable[str]:
         cut = path.rfind("/", 0, cut)
 
 
-def _portable(snapshot: Snapshot) -> tuple[dict[str, Entry], dict[str, str]]:
+def portable(snapshot: Snapshot) -> tuple[dict[str, Entry], dict[str, str]]:
     frozen = {path: f"cannot be read here: {why}" for path, why in snapshot.unknown.items()}
     frozen.update({path: f"a {what} cannot be synchronised" for path, what in snapshot.special.items()})
     for path, entry in snapshot.entries.items():

@@ -68,4 +68,5 @@ def adopt_remote(link: AgentLink, root: str, state: str, journal: Journal, facts
     token = facts.get("token") or journal.get("token") or uuid.uuid4().hex
     adopted = link.call("root.open", root=root, state=state, adopt=token).header
     journal.put(token=token)
-    return Destination(root, state, int(adopted["ino"]), token, abilities.from_wire(adopted.get("abilities")))
+    able, empty = abilities.from_wire(adopted.get("abilities")), adopted.get("empty") is True
+    return Destination(root, state, int(adopted["ino"]), token, able, empty)

@@ -12,7 +12,7 @@ import logging
 import os
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,6 +89,11 @@ class IgnoreRules:
         """Whether *path* or a folder above it is left out; for single paths, with what the last scan has read."""
         return self.rules.ignored(path, is_folder)
 
+    def files_in(self, paths: Container[str]) -> bool:
+        """Whether every ignore file that counts is among *paths*; one may be left out itself."""
+        folders = ((".gitignore", self._git), (".devpodignore", self._devpod))
+        return all((f"{folder}/{name}" if folder else name) in paths for name, files in folders for folder in files)
+
     def explain(self, path: str, is_folder: bool) -> Explanation:
         """Name the line that decides about *path*."""
         rule = self.rules.deciding(path, is_folder)
@@ -101,12 +106,12 @@ class IgnoreRules:
             path = f"{folder}/{name}" if folder else name
             place = f"{self._root}/{path}"
             if not os.path.lexists(place):  # most folders have none: ask cheaply
-                files.pop(folder, None)
+                self._set(files, folder, None)
                 continue
             try:
                 data = Path(place).read_bytes()
             except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-                files.pop(folder, None)
+                self._set(files, folder, None)
                 continue
             except OSError as error:
                 # Rules that cannot be read must not turn into "nothing is ignored": keep what was known.
@@ -119,7 +124,16 @@ class IgnoreRules:
                 lines = data.decode("utf-8-sig", "surrogateescape").split("\n")
                 stripped = [line[:-1] if line.endswith("\r") else line for line in lines]
                 self._seen[path] = (data, RuleFile(compile_lines(stripped, path, self.problems)))
-            files[folder] = self._seen[path][1]
+            self._set(files, folder, self._seen[path][1])
+
+    def _set(self, files: dict[str, RuleFile], folder: str, file: RuleFile | None) -> None:
+        if files.get(folder) is file:
+            return
+        if file is None:
+            del files[folder]
+        else:
+            files[folder] = file
+        self.rules.refresh()
 
 
 def compile_lines(lines: Iterable[str], source: str, problems: dict[str, str] | None = None) -> list[Rule]:

@@ -12,7 +12,7 @@ import json
 import logging
 import sqlite3
 import threading
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from devpod_rp.errors import SyncError
 
 log = logging.getLogger(__name__)
 
-_VERSION = 2
+_VERSION = 3
 _LARGEST = (1 << 63) - 1
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -30,11 +30,7 @@ CREATE TABLE IF NOT EXISTS ancestor (
     path BLOB PRIMARY KEY, kind TEXT NOT NULL, size INTEGER NOT NULL, executable INTEGER NOT NULL,
     digest TEXT NOT NULL, target BLOB NOT NULL, mtime_ns INTEGER NOT NULL
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS sent (
-    path BLOB NOT NULL, kind TEXT NOT NULL, size INTEGER NOT NULL, executable INTEGER NOT NULL,
-    digest TEXT NOT NULL, target BLOB NOT NULL, mtime_ns INTEGER NOT NULL,
-    PRIMARY KEY (path, kind, digest, executable, target)
-) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS under_way (number INTEGER PRIMARY KEY, entries TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS digests (
     side TEXT NOT NULL, path BLOB NOT NULL, ino INTEGER NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
     ctime_ns INTEGER NOT NULL, mode INTEGER NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (side, path)
@@ -85,9 +81,10 @@ class Journal:
             path.replace(path.with_suffix(".sqlite3.damaged"))
             self._database = _opened(path)
         if self.get("version") != _VERSION:
-            self._write("DELETE FROM ancestor", "DELETE FROM sent", "DELETE FROM digests", "DELETE FROM meta")
+            self._write("DELETE FROM ancestor", "DELETE FROM under_way", "DELETE FROM digests", "DELETE FROM meta")
             self.put(version=_VERSION)
         self._write("DELETE FROM blocks WHERE digest NOT IN (SELECT digest FROM ancestor)")
+        self._under_way: dict[int, dict[str, Entry]] = self._unanswered()
 
     def close(self) -> None:
         with self._lock:
@@ -116,33 +113,60 @@ class Journal:
             rows = self._database.execute("SELECT * FROM ancestor").fetchall()
         return dict(_entry(row) for row in rows)
 
-    def agree(self, changes: Mapping[str, Entry | None]) -> None:
-        """Fold acknowledged results into the ancestor, all or nothing; None forgets a path."""
+    def agree(self, changes: Mapping[str, Entry | None], sure: Callable[[], object] = lambda: None) -> None:
+        """Fold acknowledged results into the ancestor, all or nothing; None forgets a path.
+
+        *sure* is waited for before anything is written, and after everything is prepared.
+        """
         gone = [(_blob(path),) for path, entry in changes.items() if entry is None]
         there = [_columns(path, entry) for path, entry in changes.items() if entry is not None]
+        sure()
         with self._writing():
             self._database.executemany("DELETE FROM ancestor WHERE path = ?", gone)
-            self._database.executemany("DELETE FROM sent WHERE path = ?", [(_blob(path),) for path in changes])
             self._database.executemany("INSERT OR REPLACE INTO ancestor VALUES (?, ?, ?, ?, ?, ?, ?)", there)
+            left = self._answered(changes)
+        self._under_way.update(left)
+        self._under_way = {number: versions for number, versions in self._under_way.items() if versions}
 
     def sent(self) -> dict[str, list[Entry]]:
         """Versions that were on their way to the pod and of which no answer is known."""
-        with self._lock:
-            rows = self._database.execute("SELECT * FROM sent").fetchall()
         found: dict[str, list[Entry]] = {}
-        for path, entry in map(_entry, rows):
-            found.setdefault(path, []).append(entry)
+        with self._lock:
+            for versions in self._under_way.values():
+                for path, entry in versions.items():
+                    found.setdefault(path, []).append(entry)
         return found
 
     def send(self, versions: Mapping[str, Entry]) -> None:
         """Note what is about to be sent, before it is."""
-        rows = [_columns(path, entry) for path, entry in versions.items()]
+        if not versions:
+            return
         with self._writing():
-            self._database.executemany("INSERT OR REPLACE INTO sent VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            # One row for all of them: they come in thousands, and seldom stay for longer than a moment.
+            row = self._database.execute("INSERT INTO under_way (entries) VALUES (?)", (_listed(versions),))
+        self._under_way[int(row.lastrowid or 0)] = dict(versions)
+
+    def _answered(self, paths: Mapping[str, Any]) -> dict[int, dict[str, Entry]]:
+        """What is left under way of the rows that are about *paths*."""
+        found: dict[int, dict[str, Entry]] = {}
+        for number, versions in self._under_way.items():
+            if versions.keys().isdisjoint(paths):
+                continue
+            left = found[number] = {path: entry for path, entry in versions.items() if path not in paths}
+            if left:
+                self._database.execute("UPDATE under_way SET entries = ? WHERE number = ?", (_listed(left), number))
+            else:
+                self._database.execute("DELETE FROM under_way WHERE number = ?", (number,))
+        return found
+
+    def _unanswered(self) -> dict[int, dict[str, Entry]]:
+        rows = self._database.execute("SELECT number, entries FROM under_way").fetchall()
+        return {number: {path: Entry(*entry) for path, *entry in json.loads(entries)} for number, entries in rows}
 
     def void(self) -> None:
         """Forget what both sides agreed on: the next cycle is a union in which nothing is deleted."""
-        self._write("DELETE FROM ancestor", "DELETE FROM sent", "DELETE FROM digests WHERE side = 'remote'")
+        self._write("DELETE FROM ancestor", "DELETE FROM under_way", "DELETE FROM digests WHERE side = 'remote'")
+        self._under_way.clear()
 
     # Digests already computed, so that an unchanged file is not read again.
 
@@ -228,6 +252,10 @@ def _columns(path: str, entry: Entry) -> tuple[bytes, str, int, bool, str, bytes
     # A time that SQLite's integers do not reach (the year 2262) decides nothing, and may be remembered as their last.
     mtime_ns = max(-_LARGEST, min(_LARGEST, entry.mtime_ns))
     return (_blob(path), entry.kind, entry.size, entry.executable, entry.digest, _blob(entry.target), mtime_ns)
+
+
+def _listed(versions: Mapping[str, Entry]) -> str:
+    return json.dumps([[path, *entry] for path, entry in versions.items()], separators=(",", ":"))
 
 
 def _row(stamp: Stamp, digest: str) -> tuple[int, int, int, int, int, str]:

@@ -11,7 +11,8 @@ from typing import Any
 
 from devpod_rp.agent.files import packing
 from devpod_rp.agent.files.abilities import PLAIN, Abilities
-from devpod_rp.agent.files.tree import Entry, Stamp, relative
+from devpod_rp.agent.files.tree import FILE, FOLDER, LINK, Entry, Stamp, relative
+from devpod_rp.agent.sync import listing
 from devpod_rp.agent.sync.rules import Rules
 from devpod_rp.errors import SyncError
 from devpod_rp.pod.link import AgentLink
@@ -25,13 +26,17 @@ _MAX_REPLY = 64 << 20
 
 @dataclass(frozen=True)
 class Destination:
-    """The synchronised folder on the pod, as the agent addresses it; *token* and *ino* say which one is meant."""
+    """The synchronised folder on the pod, as the agent addresses it; *token* and *ino* say which one is meant.
+
+    *empty*: nothing was in it when it was recognised.
+    """
 
     root: str
     state: str
     ino: int
     token: str
     abilities: Abilities = PLAIN
+    empty: bool = False
 
     def fields(self) -> dict[str, Any]:
         return {"root": self.root, "state": self.state, "ino": self.ino, "token": self.token}
@@ -45,24 +50,54 @@ class Destination:
 class RemoteTree:
     """What the pod's folder holds. A file's digest is "" until :func:`learn_digests` was asked for it.
 
-    *fingerprint* is the pod's word for what it found, *rules* those by which it looked. What is changed here since is
-    no longer what the pod found: see :meth:`put`.
+    *token* is the agent's word for its last look, by *rules*, if any later change would show. What is changed here
+    since is no longer what the pod saw: see :meth:`put`.
     """
 
     entries: dict[str, Entry] = field(default_factory=dict)
     stamps: dict[str, Stamp] = field(default_factory=dict)
     unknown: dict[str, str] = field(default_factory=dict)
     special: dict[str, str] = field(default_factory=dict)
-    fingerprint: str | None = None
+    token: str | None = None
     rules: list[Any] = field(default_factory=list)
 
-    def put(self, path: str, entry: Entry | None) -> None:
+    def put(self, path: str, entry: Entry | None, stamp: Stamp | None = None) -> None:
         """It was changed there: *path* holds *entry* now, or nothing."""
-        self.fingerprint = None
+        self.token = None
         if entry is None:
             self.entries.pop(path, None)
         else:
             self.entries[path] = entry
+        if entry is None or stamp is None:
+            self.stamps.pop(path, None)
+        else:
+            self.stamps[path] = stamp
+
+    def inside(self) -> dict[str, list[str]]:
+        """The paths in each folder; "" is the root."""
+        found: dict[str, list[str]] = {"": []}
+        for path, entry in self.entries.items():
+            found.setdefault(path.rpartition("/")[0], []).append(path)
+            if entry.kind == FOLDER:
+                found.setdefault(path, [])
+        return found
+
+    def words(self) -> dict[str, str]:
+        """The word for each folder of which all is known; see `agent.sync.listing`."""
+        return {folder: word for folder, paths in self.inside().items() if (word := self._word(paths)) is not None}
+
+    def _word(self, paths: list[str]) -> str | None:
+        children: list[listing.Child] = []
+        for path in paths:
+            entry, stamp = self.entries[path], self.stamps.get(path)
+            name = path[path.rfind("/") + 1 :]
+            if entry.kind != FILE:
+                children.append([name, entry.target if entry.kind == LINK else None])
+            elif stamp is None:
+                return None
+            else:
+                children.append([name, stamp])
+        return listing.digest(children)
 
 
 def survey(
@@ -71,34 +106,65 @@ def survey(
     rules: list[Any],
     paths: Collection[str] | None = None,
     before: RemoteTree | None = None,
+    words: Mapping[str, str] | None = None,
 ) -> RemoteTree:
     """Walk the pod's folder, or look at *paths* and what is below them.
 
-    Returns *before*, with all that was learnt of it since, when the pod says that nothing differs from it.
+    *before* is what it is believed to hold, of which only the differences are told (and *words* its words, if they
+    are known); it is returned itself, with all that was learnt of it, when there are none.
 
     Raises:
         AgentRefused: "changed", when it is no longer the folder we know.
     """
-    tree = RemoteTree(rules=rules)
-    body, fields = _request({"rules": rules, "paths": None if paths is None else sorted(paths)})
-    # What could not be seen or be taken is not in the fingerprint's power to tell.
-    if before is not None and before.rules == rules and before.fingerprint and not (before.unknown or before.special):
-        fields["unless"] = before.fingerprint
-    for frame in link.stream("files.survey", body, **destination.fields(), **fields):
+    wanted: dict[str, Any] = {"rules": rules, "paths": None if paths is None else sorted(paths)}
+    # What could not be seen or be taken is not in the power of words to tell.
+    whole = before is not None and not (before.unknown or before.special)
+    unless = before.token if before is not None and whole and before.rules == rules else None
+    if before is not None and unless is None:
+        wanted["known"] = before.words() if words is None else words
+    body, fields = _request(wanted)
+    seen, answered = RemoteTree(rules=rules), set()
+    for frame in link.stream("files.survey", body, **destination.fields(), unless=unless, **fields):
         if not frame.header["more"]:
-            tree.fingerprint = str(frame.header.get("fingerprint"))
-            if before is not None and not frame.body and tree.fingerprint == fields.get("unless"):
+            token = frame.header.get("token")
+            if before is not None and unless is not None and token == unless and not frame.body:
                 return before
-        rows = _reply(frame.body)
-        if isinstance(rows, dict):
-            tree.unknown.update(_remarks(rows.get("unknown")))
-            tree.special.update(_remarks(rows.get("special")))
+            seen.token = None if token is None else str(token)
+        told = _reply(frame.body)
+        if isinstance(told, dict):
+            seen.unknown.update(_remarks(told.get("unknown")))
+            seen.special.update(_remarks(told.get("special")))
             continue
+        folders, rows = _listed(told)
+        answered.update(folders)
         for row in rows:
             path, entry, stamp = _row(row)
-            tree.entries[path] = entry
+            seen.entries[path] = entry
             if stamp is not None:
-                tree.stamps[path] = stamp
+                seen.stamps[path] = stamp
+    if before is None or "known" not in wanted:
+        return seen
+    if whole and not answered and not seen.unknown and not seen.special:
+        before.token, before.rules = seen.token, rules
+        return before
+    return _completed(seen, answered, before)
+
+
+def _completed(seen: RemoteTree, answered: Collection[str], before: RemoteTree) -> RemoteTree:
+    """*seen* with what is in the folders that were not *answered* because they are as *before*, from the top down."""
+    tree = RemoteTree({}, {}, seen.unknown, seen.special, seen.token, seen.rules)
+    now, then = seen.inside(), before.inside()
+    folders = [""]
+    while folders:
+        folder = folders.pop()
+        source = seen if folder in answered or folder not in then else before
+        for path in (now if source is seen else then).get(folder, ()):
+            entry = source.entries[path]
+            tree.entries[path] = entry
+            if path in source.stamps:
+                tree.stamps[path] = source.stamps[path]
+            if entry.kind == FOLDER:
+                folders.append(path)
     return tree
 
 
@@ -107,7 +173,7 @@ def look_again(
 ) -> set[str]:
     """Bring *tree* up to date at *paths* and below; returns every path that may differ now."""
     seen = survey(link, destination, rules, paths)
-    tree.fingerprint = None
+    tree.token = None
     stale = at_or_below(paths, tree.entries) | {path for path in paths if path in tree.unknown or path in tree.special}
     for path in stale:
         for part in (tree.entries, tree.stamps, tree.unknown, tree.special):
@@ -144,12 +210,14 @@ def learn_digests(
             missing.discard(path)
             found = Stamp(*stamp)
             tree.stamps[path] = found
-            tree.entries[path] = _file(found, digest)
+            tree.entries[path] = file_entry(found, digest)
             if settled:
                 cache.learn(path, found, digest)
             else:
+                # Another version of this moment would look the same: the next look must read it again.
                 cache.forget(path)
-                tree.fingerprint = None  # another version of this moment would look the same
+                tree.stamps.pop(path)
+                tree.token = None
     for path in missing:
         tree.unknown[path] = "it is being written on the pod, or cannot be read there"
 
@@ -207,7 +275,7 @@ def trashed(link: AgentLink, destination: Destination) -> list[list[Any]]:
     return rows
 
 
-def _file(stamp: Stamp, digest: str) -> Entry:
+def file_entry(stamp: Stamp, digest: str) -> Entry:
     return Entry("file", stamp.size, bool(stamp.mode & 0o100), digest, "", stamp.mtime_ns)
 
 
@@ -225,6 +293,16 @@ def _reply(body: bytes) -> Any:
             raise _nonsense()
         return json.loads(raw.decode("ascii"))
     except (zlib.error, ValueError) as error:
+        raise _nonsense() from error
+
+
+def _listed(told: Any) -> tuple[list[str], list[Any]]:
+    try:
+        folders, rows = told
+        if not all(isinstance(folder, str) and (not folder or relative(folder)) for folder in folders):
+            raise _nonsense()
+        return list(folders), list(rows)
+    except (TypeError, ValueError) as error:
         raise _nonsense() from error
 
 

@@ -8,38 +8,33 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timezone
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-import filelock
-
 from devpod_rp.agent.files.abilities import Abilities
-from devpod_rp.agent.files.tree import Entry
 from devpod_rp.errors import ConfigurationError, SyncError, UnreachableError
 from devpod_rp.pod.link import AgentLink, AgentRefused
 from devpod_rp.progress import Progress, silent
-from devpod_rp.sync import identity
 from devpod_rp.sync.choices import Choices
-from devpod_rp.sync.cycle import Cycles, Tally
+from devpod_rp.sync.cycle import Cycles
 from devpod_rp.sync.disks import Disks
 from devpod_rp.sync.ignore import IGNORE_FILES, Explanation, IgnoreRules
 from devpod_rp.sync.journal import Journal
+from devpod_rp.sync.known import Tally
 from devpod_rp.sync.local import LocalFolder
+from devpod_rp.sync.meeting import Meeting
 from devpod_rp.sync.reconcile import Mode, Plan
 from devpod_rp.sync.remote import Destination, RemoteNews, ask, listen, wire
 from devpod_rp.sync.second_look import DOUBT_SECONDS
+from devpod_rp.sync.standing import Standing
 from devpod_rp.sync.status import (
-    Conflict,
     CycleResult,
     Halts,
-    Remark,
     SyncHalted,
     SyncStatus,
     VolumeFullError,
-    version,
 )
 from devpod_rp.sync.throttle import Throttle
 from devpod_rp.sync.why import Reason, why
@@ -87,13 +82,11 @@ class Session:
         self._volume_bytes = volume_bytes
         self._local_root = Path(os.path.realpath(local_root))
         self._remote_root = os.path.normpath(remote_root).replace(os.sep, "/")
-        self._remote_state = remote_state or _state_beside(self._remote_root)
         self._halts = Halts(str(self._local_root), self._remote_root)
         self._rules = IgnoreRules(self._local_root, ignore)
         self._folder = LocalFolder(self._local_root, state_dir)
         if self._mode is Mode.TWO_WAY_SAFE:
             LocalFolder.demand_support()
-        self._process_lock = filelock.FileLock(state_dir / "sync.lock", timeout=0)
         self._journal = Journal(state_dir)
         self._cycles = Cycles(
             self._local_root,
@@ -105,6 +98,11 @@ class Session:
             progress,
             Throttle(bytes_per_second),
             doubt_seconds,
+        )
+        known = self._cycles.known
+        self._standing = Standing(self._journal, known)
+        self._meeting = Meeting(
+            self._local_root, self._remote_root, remote_state, state_dir, self._journal, known, self._halts
         )
         self._cycle_lock = threading.Lock()
         self._link: AgentLink | None = None
@@ -125,16 +123,16 @@ class Session:
             LinkLost, AgentRefused: the agent does not answer, or cannot work in the folder.
         """
         with self._cycle_lock:
-            self._lock_process()
+            self._meeting.lock_process()
             self.detach()
             try:
-                self._destination = self._recognise(link, accept_fresh_remote)
+                self._destination = self._meet(link, accept_fresh_remote)
             except SyncHalted as halt:
-                self._remember(halt)
+                self._standing.halt(halt)
                 raise
             self._link = link
             self._cycles.forget_remote()
-            self._forget_halt(but=_MEANT)
+            self._standing.forget_halt(but=_MEANT)
 
     @property
     def attached(self) -> bool:
@@ -159,8 +157,9 @@ class Session:
         """Detach, and let another process attach."""
         with self._cycle_lock:
             self.detach()
+            self._cycles.known.save_digests(at_most=None)
             self._journal.close()
-            self._process_lock.release()
+            self._meeting.unlock_process()
 
     def accept(self) -> None:
         """The user has looked at the halt and wants to go on.
@@ -175,13 +174,19 @@ class Session:
 
     # Synchronising.
 
-    def look_ahead(self) -> None:
-        """Look at the folder here while the connection is still being made, so that the first cycle need not.
+    def look_ahead(self, enough: Callable[[], bool] = lambda: False) -> None:
+        """Look at the folder here while the connection is still being made, so that the first cycle need not; until
+        that is *enough* for now. The next call, or the cycle, goes on with it.
 
         For callers that hear from before this call on what changes here, and tell :meth:`synchronise`.
         """
         with self._cycle_lock:
-            self._cycles.look_ahead()
+            self._cycles.look_ahead(enough)
+
+    def rest(self) -> None:
+        """There is nothing else to do: remember what was hashed, which a cycle leaves for later when it is much."""
+        with self._cycle_lock:
+            self._cycles.known.save_digests(at_most=None)
 
     @property
     def follows_the_pod(self) -> bool:
@@ -237,23 +242,23 @@ class Session:
                 self.detach()
                 raise
             except SyncHalted as halt:
-                self._remember(halt)
+                self._standing.halt(halt)
                 raise
             except AgentRefused as refusal:
                 if refusal.code != "changed":
                     raise
                 replaced = self._halts.remote_replaced()
-                self._remember(replaced)
+                self._standing.halt(replaced)
                 raise replaced from refusal
             finally:
                 self._cycles.activity = "watching"
-                self._write_status()
+                self._standing.write()
             self._observed.clear()
-            self._forget_halt()
+            self._standing.forget_halt()
             self._journal.put(last_synced_at=datetime.now(timezone.utc).isoformat(timespec="seconds"))
             if tally.no_space:
                 raise self._volume_full(link, destination, tally)
-            return self._result(full, tally)
+            return self._standing.result(full, tally)
 
     # What the user decides; each looks at both sides first and raises as `synchronise` does.
 
@@ -283,13 +288,13 @@ class Session:
 
     def why(self, path: str) -> Reason:
         """Which rule decided about *path*; from memory when nothing is attached."""
-        cycles, explanation = self._cycles, self.explain(path)
+        known, explanation = self._cycles.known, self.explain(path)
         ignored_by = f"{explanation.rule} ({explanation.source})" if explanation.ignored else None
-        remote = cycles.remote
-        frozen = {**cycles.here.unknown, **(remote.unknown if remote else {}), **(remote.special if remote else {})}
-        here = cycles.here.entries or cycles.ancestor
+        remote = known.remote
+        frozen = {**known.here.unknown, **(remote.unknown if remote else {}), **(remote.special if remote else {})}
+        here = known.here.entries or known.ancestor
         pod = remote.entries if remote else None
-        return why(path, cycles.ancestor, here, pod, self._mode, frozen, ignored_by, connected=self.attached)
+        return why(path, known.ancestor, here, pod, self._mode, frozen, ignored_by, connected=self.attached)
 
     def _choose(self, work: Callable[[Choices, Tally], list[str]]) -> list[str]:
         self.synchronise()
@@ -303,7 +308,7 @@ class Session:
                 raise
             finally:
                 self._cycles.activity = "watching"
-                self._write_status()
+                self._standing.write()
         if tally.no_space:
             raise self._volume_full(link, destination, tally)
         self.synchronise()
@@ -319,21 +324,9 @@ class Session:
 
     def status(self) -> SyncStatus:
         """How things stand; from the journal when nothing is attached."""
-        counts = self._journal.get("counts", {})
-        halted = self._journal.get("halted")
-        state = "halted" if halted else "disconnected" if self._link is None else self._cycles.activity
-        return SyncStatus(
-            state=state,
-            mode=self._mode.value,
-            local_files=counts.get("local", 0),
-            remote_files=counts.get("remote", 0),
-            pending=len(self._cycles.pending | self._observed),
-            pod_only=counts.get("pod_only", 0),
-            conflicts=self._conflicts(),
-            problems=_remarks(self._journal.get("problems", {})),
-            last_synced_at=self._journal.get("last_synced_at"),
-            halted=halted,
-        )
+        activity = "disconnected" if self._link is None else self._cycles.activity
+        waiting = len(self._cycles.known.pending | self._observed)
+        return self._standing.status(activity, self._mode.value, waiting)
 
     # One cycle.
 
@@ -349,8 +342,8 @@ class Session:
         rules_changed = any(path.rpartition("/")[2] in IGNORE_FILES for path in paths or ())
         # While halted only a look at everything can tell that the accident is over: a quick cycle would write into an
         # emptied folder, and the next look would take what is missing there for deletions that were meant.
-        halted = self._journal.get("halted") is not None
-        full = paths is None or rules_changed or halted or self._cycles.remote is None
+        halted = self._standing.halted is not None
+        full = paths is None or rules_changed or halted or self._cycles.known.remote is None
         if not full:
             self._cycles.quick(link, destination, paths or (), remote_paths, self._observed, tally)
         for _ in range(_PASSES):
@@ -365,31 +358,6 @@ class Session:
                 break
         return full
 
-    def _result(self, full: bool, tally: Tally) -> CycleResult:
-        result = CycleResult(
-            full=full,
-            uploaded_files=tally.files,
-            uploaded_bytes=tally.bytes,
-            deleted=tally.deleted,
-            downloaded_files=tally.files_here,
-            downloaded_bytes=tally.bytes_here,
-            deleted_here=tally.deleted_here,
-            conflicts=self._conflicts(),
-            problems=_remarks(self._cycles.problems),
-            deferred=frozenset(tally.deferred),
-            seconds=time.monotonic() - tally.started,
-        )
-        log.info(
-            "sync=done full=%s files=%d bytes=%d deleted=%d conflicts=%d deferred=%d seconds=%.3f",
-            full, tally.files, tally.bytes, tally.deleted, len(result.conflicts), len(result.deferred), result.seconds,
-        )  # fmt: skip
-        return result
-
-    def _conflicts(self) -> tuple[Conflict, ...]:
-        versions = self._journal.get("versions", {})
-        found = sorted(self._journal.get("conflicts", {}).items())
-        return tuple(Conflict(path, reason, *versions.get(path, (None, None))) for path, reason in found)
-
     def _volume_full(self, link: AgentLink, destination: Destination, tally: Tally) -> VolumeFullError:
         wanted = sum(result.action.new.size for result in tally.no_space if result.action.new is not None)
         root, state = destination.root, destination.state
@@ -402,40 +370,10 @@ class Session:
             hint="Free space on the pod, or enlarge the volume; the synchronisation then goes on by itself.",
         )
 
-    def _write_status(self) -> None:
-        cycles = self._cycles
-        cycles.save_digests()
-        counts = {**self._journal.get("counts", {}), "local": files_in(cycles.here.entries)}
-        counts["pod_only"] = len(cycles.pod_only)
-        if cycles.remote is not None:
-            counts["remote"] = files_in(cycles.remote.entries)
-        theirs = cycles.remote.entries if cycles.remote is not None else {}
-        versions = {
-            path: [version(cycles.here.entries.get(path)), version(theirs.get(path))] for path in cycles.conflicts
-        }
-        self._journal.put(counts=counts, conflicts=cycles.conflicts, problems=cycles.problems, versions=versions)
-
     # Who the folders are.
 
-    def _recognise(self, link: AgentLink, accept_fresh_remote: bool) -> Destination:
-        """Compare both folders with what is remembered of them; raises SyncHalted when one is not the one we know."""
-        halt = identity.local_halt(self._journal, self._local_root, self._halts)
-        facts = identity.open_remote(link, self._remote_root, self._remote_state)
-        known = self._cycles.ancestor.keys()
-        remote = identity.remote_halt(facts, self._journal.get("token"), known, self._halts)
-        accepted = self._journal.get("accepted")
-        if halt is not None and (accepted != halt.reason or halt.reason == "local-missing"):
-            raise halt
-        # One accident on the pod shows differently to who is attached and to who attaches; a union harms in neither.
-        yes = accept_fresh_remote or (accepted or "").startswith("remote-")
-        if remote is not None and not yes:
-            raise remote
-        if halt is not None or remote is not None:
-            self._cycles.void()
-            self._journal.put(accepted=None)
-            facts = {**facts, "token": None} if remote is not None else facts
-        identity.adopt_local(self._journal, self._local_root)
-        destination = identity.adopt_remote(link, self._remote_root, self._remote_state, self._journal, facts)
+    def _meet(self, link: AgentLink, accept_fresh_remote: bool) -> Destination:
+        destination = self._meeting.recognise(link, accept_fresh_remote)
         both_ways = self._mode is Mode.TWO_WAY_SAFE
         here = self._folder.abilities() if both_ways else Abilities(keeps_executable=os.name != "nt")
         self._cycles.disks = Disks(here, destination.abilities, both_ways)
@@ -446,8 +384,8 @@ class Session:
         accepted = self._journal.get("accepted")
         if accepted is None or accepted in (*_MEANT, _OTHER_MACHINE):
             return destination
-        self._cycles.void()
-        self._destination = self._recognise(link, accept_fresh_remote=True)
+        self._cycles.known.void()
+        self._destination = self._meet(link, accept_fresh_remote=True)
         self._journal.put(accepted=None)
         return self._destination
 
@@ -456,25 +394,6 @@ class Session:
             raise SyncError("The synchronisation has no connection to the pod.", hint="devpod-rp up connects it.")
         return self._link, self._destination
 
-    def _lock_process(self) -> None:
-        try:
-            if not self._process_lock.is_locked:
-                self._process_lock.acquire()
-        except filelock.Timeout as error:
-            raise SyncError(
-                f"Another process already synchronises {self._local_root}.",
-                hint="devpod-rp sync status shows what it does.",
-            ) from error
-
-    def _remember(self, halt: SyncHalted) -> None:
-        log.warning("sync=halted reason=%s message=%s", halt.reason, halt.message)
-        self._journal.put(halted={"reason": halt.reason, "message": halt.message, "hint": halt.hint})
-
-    def _forget_halt(self, but: tuple[str, ...] = ()) -> None:
-        halted = self._journal.get("halted")
-        if halted is not None and halted["reason"] not in but:
-            self._journal.put(halted=None)
-
 
 def _supported(mode: str) -> Mode:
     try:
@@ -482,19 +401,3 @@ def _supported(mode: str) -> Mode:
     except ValueError:
         names = ", ".join(known.value for known in Mode)
         raise ConfigurationError(f"Unknown sync mode {mode!r}.", hint=f"Known modes: {names}.") from None
-
-
-def _state_beside(remote_root: str) -> str:
-    """Where the pod keeps trash and staging: at the top of the volume for a workspace on it, else beside the folder."""
-    root = PurePosixPath(remote_root)
-    if root.parts[:2] == ("/", "workspace"):
-        return "/workspace/.devpod_rp"
-    return str(root.parent / ".devpod_rp")
-
-
-def _remarks(found: dict[str, Any]) -> tuple[Remark, ...]:
-    return tuple(Remark(path, reason) for path, reason in sorted(found.items()))
-
-
-def files_in(entries: Mapping[str, Entry]) -> int:
-    return sum(entry.kind != "dir" for entry in entries.values())

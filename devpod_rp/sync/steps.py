@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from devpod_rp.agent.files.tree import Entry, Stamp
 from devpod_rp.sync.reconcile import Action
@@ -25,6 +25,12 @@ class Result:
     code: str | None = None
     message: str = ""
     stamp: Stamp | None = None
+
+
+class Report(Protocol):
+    """Takes what became of actions; it counts once *sure* returns, and what that raises makes it void."""
+
+    def __call__(self, results: list[Result], sure: Callable[[], object] = lambda: None) -> None: ...
 
 
 def item_for(action: Action) -> dict[str, Any]:
@@ -87,7 +93,7 @@ def groups(actions: Sequence[Action]) -> Iterator[list[Action]]:
     return (group for group in (clearing, folders, content, deleting) if group)
 
 
-def batches(actions: Sequence[Action], most_bytes: int, most_items: int) -> Iterator[list[Action]]:
+def batches(actions: Iterable[Action], most_bytes: int, most_items: int) -> Iterator[list[Action]]:
     """Split into runs of at most *most_items* actions and *most_bytes* of content (one larger file is a run)."""
     batch: list[Action] = []
     size = 0

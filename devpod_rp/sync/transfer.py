@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from devpod_rp.sync.large import PART_BYTES, LargeFile, Memory
 from devpod_rp.sync.reconcile import Action
 from devpod_rp.sync.remote import Destination
 from devpod_rp.sync.source import UnstableError, failed_read, read_exactly
-from devpod_rp.sync.steps import Result, answered, batches, bytes_of, carries_content, groups, item_for
+from devpod_rp.sync.steps import Report, Result, answered, batches, bytes_of, carries_content, groups, item_for
 from devpod_rp.sync.throttle import Throttle
 
 BATCH_BYTES = 512 << 10
@@ -46,7 +46,7 @@ class Upload:
         link: AgentLink,
         destination: Destination,
         local_root: Path,
-        report: Callable[[list[Result]], None],
+        report: Report,
         progress: Progress,
         before: Callable[[Sequence[Action]], None],
         memory: Memory,
@@ -84,6 +84,28 @@ class Upload:
             if self._link.alive:
                 self._settle()
 
+    def run_found(self, found: Iterable[Sequence[Action]]) -> None:
+        """Carry out creations while more of them are *found*; folders come before what is in them."""
+        large: list[Action] = []
+
+        def small() -> Iterator[Action]:
+            for actions in found:
+                self._bytes_total += sum(bytes_of(action) for action in actions)
+                self._files_total += sum(carries_content(action) for action in actions)
+                for action in actions:
+                    if bytes_of(action) > PART_BYTES:
+                        large.append(action)
+                    else:
+                        yield action
+
+        try:
+            self._run_small(small(), copies=False)
+            for action in large:
+                self._run_large(action)
+        finally:
+            if self._link.alive:
+                self._settle()
+
     def _run_group(self, group: Sequence[Action]) -> None:
         self._run_small([action for action in group if bytes_of(action) <= PART_BYTES])
         if self._not_there:
@@ -91,13 +113,16 @@ class Upload:
             self._run_small(again, copies=False)
         for action in group:
             if bytes_of(action) > PART_BYTES:
-                self._before([action])
-                large = LargeFile(
-                    self._link, self._destination, self._memory, action, self._held, self._throttle, self._show_bytes
-                )
-                self._take([large.send(f"{self._root}/{action.path}")])
+                self._run_large(action)
 
-    def _run_small(self, actions: Sequence[Action], copies: bool = True) -> None:
+    def _run_large(self, action: Action) -> None:
+        self._before([action])
+        large = LargeFile(
+            self._link, self._destination, self._memory, action, self._held, self._throttle, self._show_bytes
+        )
+        self._take([large.send(f"{self._root}/{action.path}")])
+
+    def _run_small(self, actions: Iterable[Action], copies: bool = True) -> None:
         with Conveyor(self._send, self._take, _UNDER_WAY) as conveyor:
             for some in batches(actions, BATCH_BYTES, BATCH_ITEMS):
                 self._before(some)
@@ -167,8 +192,7 @@ class Upload:
         """Report what was done, once it would survive a power cut on the pod."""
         done, self._unsettled = self._unsettled, []
         if done:
-            self._link.call("files.settle", **self._destination.fields())
-            self._report(done)
+            self._report(done, self._link.ask("files.settle", **self._destination.fields()))
         self._settle_at = time.monotonic() + _SETTLE_SECONDS
 
     def _show_bytes(self, count: int) -> None:

@@ -56,6 +56,9 @@ _HEALTH_SECONDS = 1.0
 
 _GIT_LOOK_SECONDS = 0.02
 
+_REST_SECONDS = 10.0
+"""How long the emitter sleeps when nothing happens; whoever wants something of it wakes it."""
+
 Keep = Callable[[str, bool], bool]
 """(path, is a folder) -> whether it takes part, folders above included."""
 
@@ -233,7 +236,7 @@ class TreeEmitter(EventEmitter):
 
     def queue_events(self, timeout: float) -> None:
         assert self._tree is not None
-        signs = self._tree.read(timeout)
+        signs = self._tree.read(max(timeout, _REST_SECONDS))
         asked = self._waiting()
         if asked:
             while more := self._tree.read(0):

@@ -73,3 +73,20 @@ def test_a_damaged_journal_is_set_aside_and_nothing_is_deleted_because_of_it(tmp
     assert journal.ancestor() == {}
     assert (tmp_path / "sync.sqlite3.damaged").read_bytes().startswith(b"this is no database")
     journal.close()
+
+
+def test_what_was_on_its_way_is_known_until_it_is_answered(tmp_path: Path) -> None:
+    newer = ENTRY._replace(digest="cd" * 16)
+    journal = Journal(tmp_path)
+    journal.send({"f": ENTRY, "bad\udcff": ENTRY})
+    journal.send({"f": newer})
+    journal.agree({"bad\udcff": ENTRY})
+    journal.close()
+    again = Journal(tmp_path)
+    assert again.sent() == {"f": [ENTRY, newer]}
+    again.agree({"f": newer})
+    assert again.sent() == {}
+    again.close()
+    last = Journal(tmp_path)
+    assert last.sent() == {}
+    last.close()

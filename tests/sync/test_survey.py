@@ -1,4 +1,4 @@
-"""Looking at the pod's folder: an unchanged tree is told by its fingerprint, and only where that is proof."""
+"""Looking at the pod's folder: an unchanged tree is told in a word, and only where that is proof."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from devpod_rp.agent.files.tree import Stamp
+from devpod_rp.progress import silent
+from devpod_rp.sync.ignore import IgnoreRules
+from devpod_rp.sync.known import Known as Remembered
 from devpod_rp.sync.remote import Destination, RemoteTree, learn_digests, survey
 from tests.sync.conftest import Pair
 
@@ -39,7 +42,7 @@ def look(pair: Pair, there: Destination, before: RemoteTree | None = None) -> Re
     return survey(pair.link, there, pair.session.rules(), None, before)
 
 
-def test_an_unchanged_folder_is_told_by_its_fingerprint_alone(pair: Pair, there: Destination) -> None:
+def test_an_unchanged_folder_is_told_in_a_word(pair: Pair, there: Destination) -> None:
     first = look(pair, there)
     assert look(pair, there, first) is first
 
@@ -78,3 +81,48 @@ def test_a_file_that_was_read_in_the_moment_of_its_last_change_is_read_again(pai
     seen, known = look(pair, there), Known()
     learn_digests(pair.link, there, seen, ["a"], known)
     assert ("a" in known) == (look(pair, there, seen) is seen), "a stamp that may lie is no proof of anything"
+
+
+def test_after_a_restart_only_folders_that_differ_are_told(pair: Pair) -> None:
+    files = {f"pkg{number % 5}/sub{number % 3}/m{number}.py": str(number) for number in range(60)}
+    pair.both({**files, "top.txt": "t"})
+    for path in files:
+        os.utime(pair.local.root / path, (LONG_AGO, LONG_AGO))
+    pair.synced()
+    pair.restart()
+    (pair.pod.root / "pkg1/sub1/m1.py").write_text("changed on the pod")
+    (pair.pod.root / "pkg2/sub0/m12.py").unlink()
+    (pair.pod.root / "outputs/run").mkdir(parents=True)
+    (pair.pod.root / "outputs/run/model.bin").write_text("made on the pod")
+    (pair.pod.root / "pkg3").rename(pair.pod.root / "pkg9")
+    (pair.pod.root / "pkg0/sub0").rename(pair.tmp_path / "away")
+    os.symlink("pkg1", pair.pod.root / "pkg0/sub0")
+    pair.connect()
+    there = pair.session.destination
+    assert there is not None
+    remembered = known_after_restart(pair)
+    assert {"pkg1", "top.txt"} <= remembered.entries.keys()
+    whole, merged = look(pair, there), look(pair, there, remembered)
+    assert {path: entry._replace(digest="", mtime_ns=0) for path, entry in merged.entries.items()} == {
+        path: entry._replace(digest="", mtime_ns=0) for path, entry in whole.entries.items()
+    }
+    assert merged.stamps == whole.stamps
+    assert merged.entries["pkg4/sub1/m4.py"].digest, "what did not change keeps its digest"
+    assert not merged.entries["pkg1/sub1/m1.py"].digest
+
+
+def test_after_a_restart_an_unchanged_pod_is_what_was_remembered(pair: Pair) -> None:
+    pair.both({"a/b/c.txt": "1", "d.txt": "2"})
+    for path in ("a/b/c.txt", "d.txt"):
+        os.utime(pair.local.root / path, (LONG_AGO, LONG_AGO))
+    pair.synced()
+    pair.restart()
+    pair.connect()
+    remembered = known_after_restart(pair)
+    assert pair.session.destination is not None
+    assert look(pair, pair.session.destination, remembered) is remembered
+    assert pair.sync().uploaded_files == 0
+
+
+def known_after_restart(pair: Pair) -> RemoteTree:
+    return Remembered(pair.local.root, IgnoreRules(pair.local.root), pair.session._journal, None, silent).remembered()  # type: ignore[arg-type]

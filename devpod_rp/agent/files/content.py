@@ -16,13 +16,14 @@ DIGEST_BYTES = 16
 _READ_BYTES = 4 * BLOCK_BYTES
 _STRIPE_BYTES = 8 << 20
 _WORKERS = min(4, os.cpu_count() or 1)
-_OF_BLOCKS = b"devpod_rp blocks"
+_OF_BLOCKS = b"devpod_rp blocks\0"
 
 Told = Optional[Callable[[int], None]]
 
 
 def block_digest(data: Union[bytes, memoryview]) -> bytes:
-    return hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()
+    # Processors of the last years compute it at twice the speed of blake2b, and it is what large files wait for.
+    return hashlib.sha256(data).digest()[:DIGEST_BYTES]
 
 
 def blocks(data: bytes) -> bytes:
@@ -37,7 +38,7 @@ def name(digests: bytes) -> str:
     """The digest (hex) of content whose :func:`blocks` are *digests*."""
     if len(digests) == DIGEST_BYTES:
         return digests.hex()
-    return hashlib.blake2b(digests, digest_size=DIGEST_BYTES, person=_OF_BLOCKS).hexdigest()
+    return block_digest(_OF_BLOCKS + digests).hex()
 
 
 def digest(data: bytes) -> str:

@@ -40,6 +40,9 @@ class DescriptorPlace:
     def status_of(self, entry: "os.DirEntry[str]") -> os.stat_result:
         return entry.stat(follow_symlinks=False)
 
+    def own_status(self) -> os.stat_result:
+        return os.fstat(self._descriptor)
+
     def target(self, name: str) -> str:
         return os.readlink(name, dir_fd=self._descriptor)
 
@@ -70,6 +73,9 @@ class PathPlace:
     def status_of(self, entry: "os.DirEntry[str]") -> os.stat_result:
         # On Windows, DirEntry.stat leaves out the inode, and what was listed may be older than what is on disk.
         return os.lstat(entry.path)
+
+    def own_status(self) -> os.stat_result:
+        return os.lstat(self._path)
 
     def target(self, name: str) -> str:
         return os.readlink(os.path.join(self._path, name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 import time
 from typing import (
     AbstractSet,
@@ -79,7 +80,7 @@ class Snapshot(NamedTuple):
 class Contents:
     """What a scan has just read, for whoever sends it next: small files, and the blocks' digests of large ones.
 
-    Bounded; each is taken once.
+    Bounded; each is taken once, which makes room for others. Any thread may take.
     """
 
     LARGEST = 64 << 10
@@ -90,13 +91,15 @@ class Contents:
         self._held: Dict[str, Tuple[str, bytes]] = {}
         self._blocks: Dict[str, Tuple[str, bytes]] = {}
         self._bytes = 0
+        self._lock = threading.Lock()
 
     def wants(self, size: int) -> bool:
         return size <= self.LARGEST and self._bytes + size <= self.MOST_BYTES
 
     def hold(self, path: str, data: bytes) -> str:
         """Keep the content of a file; returns its digest."""
-        self._bytes += len(data)
+        with self._lock:
+            self._bytes += len(data)
         digest = content.digest(data)
         self._held[path] = (digest, data)
         return digest
@@ -105,22 +108,26 @@ class Contents:
         """Keep the digests of a file's blocks; returns its digest."""
         digest = content.name(blocks)
         if len(blocks) >= self._LEAST_BLOCKS and self._bytes + len(blocks) <= self.MOST_BYTES:
-            self._bytes += len(blocks)
+            with self._lock:
+                self._bytes += len(blocks)
             self._blocks[path] = (digest, blocks)
         return digest
 
     def take(self, path: str, digest: str) -> Optional[bytes]:
         """The content of *path* if what was read is the version that *digest* names."""
-        return _taken(self._held, path, digest)
+        return self._taken(self._held, path, digest)
 
     def take_blocks(self, path: str, digest: str) -> Optional[bytes]:
         """The digests of its blocks, likewise."""
-        return _taken(self._blocks, path, digest)
+        return self._taken(self._blocks, path, digest)
 
-
-def _taken(held: Dict[str, Tuple[str, bytes]], path: str, digest: str) -> Optional[bytes]:
-    found = held.pop(path, None)
-    return found[1] if found is not None and found[0] == digest else None
+    def _taken(self, held: Dict[str, Tuple[str, bytes]], path: str, digest: str) -> Optional[bytes]:
+        found = held.pop(path, None)
+        if found is None:
+            return None
+        with self._lock:
+            self._bytes -= len(found[1])
+        return found[1] if found[0] == digest else None
 
 
 Known = Mapping[str, Tuple[Stamp, str]]
@@ -130,7 +137,7 @@ Progress = Callable[[int, int], None]
 _SECOND_NS = 1_000_000_000
 # Two ticks: kernels stamp with the time of the last timer interrupt (at most 10 ms apart, 16 ms on Windows), file
 # systems without fractions of a second with one or two seconds (ext3, vfat).
-_FRESH_NS = 40_000_000
+FRESH_NS = 40_000_000
 _FRESH_COARSE_NS = 4 * _SECOND_NS
 _PROGRESS_SECONDS = 0.1
 _SPECIAL = {
@@ -217,6 +224,9 @@ class Walk:
     """One scan in steps, so that what was found can be sent while the rest is still being read.
 
     With *reads* False no file is opened: those that *known* has no digest for are recorded with an empty one.
+
+    *folders* are those that were listed ("" is the root) with the inode, mtime and ctime that they had before, *listed*
+    is the last of them. *settled* says that each of them was old enough for any later change to show in these.
     """
 
     def __init__(
@@ -243,6 +253,9 @@ class Walk:
         self.seen = 0
         self.hashed_bytes = 0
         self._fresh: Set[str] = set()
+        self.folders: Dict[str, Tuple[int, int, int]] = {}
+        self.listed = ""
+        self.settled = True
         self._found = Snapshot({}, {}, {}, {}, self._fresh)
 
     def take(self) -> Snapshot:
@@ -273,8 +286,10 @@ class Walk:
         start = below + "/" if below else ""
         stack: List[Tuple[Place, str, List[str]]] = []
         try:
+            self._arrive(top, below)
             folders, files = self._list(top, start)
             stack.append((top, start, folders))
+            yield
             for name in files:
                 self._hash(top, name, start + name)
                 yield
@@ -350,6 +365,7 @@ class Walk:
             self._found.unknown[path] = reason(error)
             return None
         try:
+            self._arrive(child, path)
             below, files = self._list(child, path + "/")
         except OSError as error:
             # Half a listing is no listing: what was found of it stays, what was not is unknown, not gone.
@@ -357,6 +373,13 @@ class Walk:
             child.close()
             return None
         return child, below, files
+
+    def _arrive(self, place: Place, path: str) -> None:
+        status = place.own_status()
+        self.folders[path] = (status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
+        self.listed = path
+        if _is_fresh(status.st_ctime_ns, time.time_ns()):
+            self.settled = False
 
     def _list(self, place: Place, prefix: str) -> Tuple[List[str], List[str]]:
         """Names of the folders to enter and of the files to hash; everything else of the listing is done here."""
@@ -436,7 +459,7 @@ class Walk:
             self._found.unknown[path] = "it was written while it was read"
             return
         self._record(path, stamp, digest)
-        if stamp.ctime_ns > self._now_ns - (_FRESH_NS if stamp.ctime_ns % _SECOND_NS else _FRESH_COARSE_NS):
+        if _is_fresh(stamp.ctime_ns, self._now_ns):
             self._fresh.add(path)
 
     def _digest(self, path: str, descriptor: int, size: int) -> str:
@@ -463,6 +486,10 @@ class Walk:
         if self._progress is not None and time.monotonic() - self._told_at >= _PROGRESS_SECONDS:
             self._told_at = time.monotonic()
             self._progress(self.seen, self.hashed_bytes)
+
+
+def _is_fresh(ctime_ns: int, now_ns: int) -> bool:
+    return ctime_ns > now_ns - (FRESH_NS if ctime_ns % _SECOND_NS else _FRESH_COARSE_NS)
 
 
 def _file(stamp: Stamp, digest: str) -> Entry:

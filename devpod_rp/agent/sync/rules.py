@@ -54,6 +54,7 @@ class RuleFile:
             else:
                 self._patterns.append((position, rule.form == NAME_PATTERN, re.compile(rule.value, re.DOTALL)))
         self._by_path = [(position, pattern) for position, by_name, pattern in self._patterns if not by_name]
+        self.by_name_alone = not self._by_path
 
     def decide(self, path: str, name: str, is_folder: bool) -> Optional[Rule]:
         """The last rule that matches *path* (relative to the file's folder, its last part is *name*), or None."""
@@ -99,10 +100,22 @@ def _last_suffix(name: str) -> str:
 
 
 class Rules:
-    """Layers of rule files, strongest first; each layer maps a folder ("" is the root) to its rule file."""
+    """Layers of rule files, strongest first; each layer maps a folder ("" is the root) to its rule file.
+
+    Whoever changes a layer calls :meth:`refresh`.
+    """
 
     def __init__(self, layers: Sequence[Dict[str, RuleFile]]):
         self.layers = list(layers)
+        self._kept: Optional[Dict[Tuple[str, bool], bool]] = None
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take in that a layer was changed."""
+        # Without nested files and patterns for paths, which is the rule, the same names have the same fate everywhere.
+        top_alone = all(not layer or (len(layer) == 1 and "" in layer) for layer in self.layers)
+        files = [file for layer in self.layers for file in layer.values()]
+        self._kept = {} if top_alone and all(file.by_name_alone for file in files) else None
 
     def decide(self, path: str, is_folder: bool) -> Optional[Rule]:
         """The rule that decides *path*, whose folders are all known to be kept; None: nothing speaks about it."""
@@ -133,8 +146,18 @@ class Rules:
 
     def keep(self, path: str, is_folder: bool) -> bool:
         """Whether *path* takes part, its folders being known to."""
-        rule = self.decide(path, is_folder)
-        return rule is None or not rule.leaves_out
+        kept = self._kept
+        if kept is None:
+            rule = self.decide(path, is_folder)
+            return rule is None or not rule.leaves_out
+        name = path[path.rfind("/") + 1 :], is_folder
+        known = kept.get(name)
+        if known is None:
+            if len(kept) >= _REMEMBERED_NAMES:
+                kept.clear()
+            rule = self.decide(path, is_folder)
+            known = kept[name] = rule is None or not rule.leaves_out
+        return known
 
     def deciding(self, path: str, is_folder: bool) -> Optional[Rule]:
         """The rule that decides about *path* when nothing is known of its folders: one that leaves out a folder above

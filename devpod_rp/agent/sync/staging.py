@@ -98,6 +98,7 @@ class Staging:
     def __init__(self, path: bytes):
         self._path = path
         self._names = 0
+        self._prefix = os.path.join(path, b"%d-%d-" % (os.getpid(), time.time_ns()))
 
     def create(self, data: bytes) -> Staged:
         """Stage *data*."""
@@ -119,7 +120,7 @@ class Staging:
 
     def next_name(self) -> bytes:
         self._names += 1
-        return os.path.join(self._path, b"%d-%d-%d.new" % (os.getpid(), time.time_ns(), self._names))
+        return b"%s%d.new" % (self._prefix, self._names)
 
     def _can_be_unnamed(self) -> bool:
         """Whether this file system and kernel can do it (overlayfs, NFS and FUSE often cannot); tried once."""

@@ -6,21 +6,21 @@ only the pod has (checkpoints, data sets) is never read, however large it is.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
 import time
 import zlib
 from contextlib import suppress
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any, Container, Dict, Iterable, Iterator, List, Optional, Tuple
 
 from devpod_rp.agent.files import tree
-from devpod_rp.agent.sync import watching
+from devpod_rp.agent.files.picture import Picture
+from devpod_rp.agent.sync import listing, watching
 from devpod_rp.agent.sync.batch import inflated
 from devpod_rp.agent.sync.roots import Area, Root
 from devpod_rp.agent.sync.rules import Rules, from_wire
-from devpod_rp.agent.wire import Refusal, Request
+from devpod_rp.agent.wire import Header, Refusal, Request
 
 ROWS_PER_FRAME = 4000
 _SIGN_OF_LIFE_SECONDS = 1.0
@@ -29,70 +29,128 @@ Reply = Iterator[Tuple[Dict[str, Any], bytes]]
 
 
 def survey(request: Request) -> Reply:
-    """Op ``files.survey {root, state, ino, packed, unless}``, body: JSON ``{rules, paths}``, rules as in Rules.to_wire.
+    """Op ``files.survey {root, state, ino, packed, unless}``, body: JSON ``{rules, paths, known}``, rules as in
+    Rules.to_wire.
 
     With *paths* (relative) only these and what is below them are looked at, else everything. Answers with frames whose
-    bodies are zlib-compressed JSON lists of rows ``[path, kind, size, executable, link target, mtime_ns, stamp or
-    null]``; the last one is ``{"unknown": {path: reason}, "special": {path: what}}``, its header has a *fingerprint* of
-    it all. Who names the fingerprint of an earlier answer in *unless* gets only the header when nothing differs.
+    bodies are zlib-compressed JSON ``[folders, rows]``: rows ``[path, kind, size, executable, link target, mtime_ns,
+    stamp or null]``, and the folders of which these are all. A folder ("" is the root) whose word in *known* (see
+    `listing`) is still right is left out. The last body is ``{"unknown": {path: reason}, "special": {path: what}}``.
+
+    The last header has a *token* if any later change would show. Who names it in *unless* gets only a header with it
+    while nothing has changed.
     """
     try:
         wishes = json.loads(inflated(request).decode("ascii"))
-        rules, paths = from_wire(wishes["rules"]), wishes["paths"]
+        rules, paths, known = from_wire(wishes["rules"]), wishes["paths"], dict(wishes.get("known") or {})
     except (ValueError, TypeError, KeyError, re.error) as error:
         raise Refusal("bad-request", "not a set of ignore rules") from error
     if paths is not None and not all(isinstance(path, str) and tree.relative(path) for path in paths):
         raise Refusal("bad-request", "not a list of relative paths")
     area = Area(request.header)
-    if paths is None:
-        watching.forget()
-    unless = request.header.get("unless")
-    answer = _Answer(hold=unless is not None)
     with Root(area, request.header.get("ino")):
-        walk = tree.Walk(os.fsdecode(area.root), keep=rules.keep, reads=False)
-        for _step in walk.steps() if paths is None else _below(walk, rules, paths):
-            if walk.waiting >= ROWS_PER_FRAME:
-                yield from answer.frames(walk)
-    yield from answer.frames(walk)
-    yield from answer.last(unless)
+        if paths is None:
+            watching.forget()
+            yield from _whole(area, request.header.get("ino"), rules, wishes["rules"], known, request.header)
+        else:
+            walk = tree.Walk(os.fsdecode(area.root), keep=rules.keep, reads=False)
+            answer = _Answer()
+            for _step in _below(walk, rules, paths):
+                if walk.waiting >= ROWS_PER_FRAME:
+                    answer.take(walk.take())
+                    yield from answer.frames()
+            answer.take(walk.take())
+            yield from answer.last(None)
+
+
+def _whole(area: Area, ino: Any, rules: Rules, words: Any, known: Dict[str, str], header: Header) -> Reply:
+    subject = (area.root, ino, json.dumps(words))
+    if _last_look.holds(subject, header.get("unless")):
+        yield {"token": header["unless"]}, b""
+        return
+    walk = tree.Walk(os.fsdecode(area.root), keep=rules.keep, reads=False)
+    picture = Picture(os.fsdecode(area.root))
+    answer = _Answer()
+    for _step in walk.steps():
+        found = walk.take()
+        fresh_since_ns = time.time_ns() - tree.FRESH_NS
+        # A folder that could not be listed to its end is in there, too: what was found of it is told, and that it is
+        # not all.
+        inside: Dict[str, List[listing.Child]] = {walk.listed: []}
+        files: List[Tuple[str, tree.Stamp]] = []
+        for path, entry in found.entries.items():
+            folder, _, name = path.rpartition("/")
+            stamp = found.stamps.get(path)
+            if stamp is None:
+                child: listing.Child = [name, entry.target if entry.kind == tree.LINK else None]
+            else:
+                child = [name, stamp]
+                picture.proof = picture.proof and stamp.ctime_ns < fresh_since_ns
+                if folder == walk.listed:
+                    files.append((name, stamp))
+            inside.setdefault(folder, []).append(child)
+        picture.add(walk.listed, walk.folders[walk.listed], files)
+        picture.proof = picture.proof and not found.unknown and len(inside) == 1
+        same = {folder for folder, children in inside.items() if known.get(folder) == listing.digest(children)}
+        answer.take(found, [folder for folder in inside if folder not in same], same)
+        if answer.waiting >= ROWS_PER_FRAME:
+            yield from answer.frames()
+    answer.take(walk.take())
+    yield from answer.last(_last_look.keep(subject, picture if picture.proof and walk.settled else None))
+
+
+class _LastLook:
+    """The picture of the last look at everything, and the token under which it was told."""
+
+    def __init__(self) -> None:
+        self._subject: Any = None
+        self._picture: Optional[Picture] = None
+        self._token = ""
+
+    def keep(self, subject: Any, picture: Optional[Picture]) -> Optional[str]:
+        self._subject, self._picture, self._token = subject, picture, os.urandom(8).hex()
+        return None if picture is None else self._token
+
+    def holds(self, subject: Any, token: Any) -> bool:
+        return self._picture is not None and token == self._token and subject == self._subject and self._picture.holds()
+
+
+_last_look = _LastLook()
 
 
 class _Answer:
-    """Frames on their way; held back where perhaps none of them need be sent."""
+    """Frames on their way."""
 
-    def __init__(self, hold: bool) -> None:
-        self._hold = hold
-        self._held: List[bytes] = []
+    def __init__(self) -> None:
+        self._folders: List[str] = []
+        self._rows: List[Any] = []
         self._unknown: Dict[str, str] = {}
         self._special: Dict[str, str] = {}
-        self._fingerprint = hashlib.blake2b(digest_size=16)
 
-    def frames(self, walk: tree.Walk) -> Reply:
-        found = walk.take()
+    @property
+    def waiting(self) -> int:
+        return len(self._rows)
+
+    def take(self, found: tree.Snapshot, folders: Iterable[str] = (), same: Container[str] = ()) -> None:
+        """What was *found*, but for what is in the *same* folders; it is all that is in *folders*."""
         self._unknown.update(found.unknown)
         self._special.update(found.special)
-        raw = _encoded(
-            [
+        self._folders += folders
+        for path, entry in found.entries.items():
+            if same and path.rpartition("/")[0] in same:
+                continue
+            self._rows.append(
                 [path, entry.kind, entry.size, entry.executable, entry.target, entry.mtime_ns, found.stamps.get(path)]
-                for path, entry in found.entries.items()
-            ]
-        )
-        self._fingerprint.update(raw)
-        if not self._hold:
-            yield {}, zlib.compress(raw, 1)
-        else:
-            self._held.append(raw)
+            )
 
-    def last(self, unless: Any) -> Reply:
-        remarks = _encoded({"unknown": self._unknown, "special": self._special})
-        self._fingerprint.update(remarks)
-        fingerprint = self._fingerprint.hexdigest()
-        if fingerprint != unless:
-            for raw in self._held:
-                yield {}, zlib.compress(raw, 1)
-            yield {"fingerprint": fingerprint}, zlib.compress(remarks, 1)
-        else:
-            yield {"fingerprint": fingerprint}, b""
+    def frames(self) -> Reply:
+        folders, rows, self._folders, self._rows = self._folders, self._rows, [], []
+        yield {}, _packed([folders, rows])
+
+    def last(self, token: Optional[str]) -> Reply:
+        if self._folders or self._rows:
+            yield from self.frames()
+        yield {"token": token}, _packed({"unknown": self._unknown, "special": self._special})
 
 
 def _below(walk: tree.Walk, rules: Rules, paths: List[str]) -> Iterator[None]:
@@ -133,11 +191,7 @@ def digests(request: Request) -> Reply:
 
 
 def _packed(rows: Any) -> bytes:
-    return zlib.compress(_encoded(rows), 1)
-
-
-def _encoded(rows: Any) -> bytes:
-    return json.dumps(rows, separators=(",", ":")).encode("ascii")
+    return zlib.compress(json.dumps(rows, separators=(",", ":")).encode("ascii"), 1)
 
 
 OPERATIONS = {"files.survey": survey, "files.digests": digests}

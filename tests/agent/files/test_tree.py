@@ -29,11 +29,11 @@ def settled(root: Path) -> Snapshot:
 def digest(content: bytes) -> str:
     """As agent.content says, in other words."""
     blocks = [content[at : at + (256 << 10)] for at in range(0, len(content), 256 << 10)] or [b""]
-    each = [hashlib.blake2b(block, digest_size=16) for block in blocks]
+    each = [hashlib.sha256(block) for block in blocks]
     if len(each) == 1:
-        return each[0].hexdigest()
-    joined = b"".join(block.digest() for block in each)
-    return hashlib.blake2b(joined, digest_size=16, person=b"devpod_rp blocks").hexdigest()
+        return each[0].hexdigest()[:32]
+    joined = b"".join(block.digest()[:16] for block in each)
+    return hashlib.sha256(b"devpod_rp blocks\0" + joined).hexdigest()[:32]
 
 
 @pytest.fixture

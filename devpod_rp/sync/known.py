@@ -1,0 +1,222 @@
+"""What is known of both sides, and what became of each action: the memory that cycles work on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from devpod_rp.agent.files.tree import FILE, FOLDER, Entry, Stamp
+from devpod_rp.progress import Progress
+from devpod_rp.sync.here import Here
+from devpod_rp.sync.ignore import IgnoreRules
+from devpod_rp.sync.journal import Cache, Journal
+from devpod_rp.sync.large import Memory
+from devpod_rp.sync.reconcile import Action, Side, same
+from devpod_rp.sync.remote import RemoteTree, file_entry
+from devpod_rp.sync.status import Halts
+from devpod_rp.sync.steps import Result
+
+_FEW_DIGESTS = 500
+
+
+class Tally:
+    """What one cycle did, added up over its passes."""
+
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+        self.files = self.bytes = self.deleted = 0
+        self.files_here = self.bytes_here = self.deleted_here = 0
+        self.deferred: dict[str, str] = {}
+        self.no_space: list[Result] = []
+        self.stale = False
+
+
+class Known:
+    """The trees of both sides as last seen, and the ancestor.
+
+    *conflicts* and *problems* map paths to reasons, *pending* names what is not done, *pod_only* what only the pod has
+    or changed. While *revision* stays the same, so does the ancestor.
+    """
+
+    def __init__(
+        self, local_root: Path, rules: IgnoreRules, journal: Journal, halts: Halts, progress: Progress
+    ) -> None:
+        self._journal = journal
+        self._about_here = (local_root, rules, halts, progress)
+        self.remote: RemoteTree | None = None
+        self.conflicts: dict[str, str] = dict(journal.get("conflicts", {}))
+        self.problems: dict[str, str] = dict(journal.get("problems", {}))
+        self.pending: set[str] = set()
+        self.pod_only: set[str] = set()
+        self.revision = 0
+
+    # Read from the journal when they are first needed, which is while a connection is being made.
+
+    @cached_property
+    def ancestor(self) -> dict[str, Entry]:
+        return self._journal.ancestor()
+
+    @cached_property
+    def sent(self) -> dict[str, list[Entry]]:
+        """Versions on their way to the pod of which no answer is known, by path."""
+        return self._journal.sent()
+
+    @cached_property
+    def here(self) -> Here:
+        local_root, rules, halts, progress = self._about_here
+        return Here(local_root, rules, self._journal.digests("local"), halts, progress)
+
+    @cached_property
+    def remote_digests(self) -> Cache:
+        return self._journal.digests("remote")
+
+    def remembered(self) -> RemoteTree:
+        """What the pod held when both sides were last looked at, as far as that is remembered; to be compared."""
+        entries = self.ancestor
+        tree = RemoteTree(
+            {
+                path: entry
+                for path, entry in entries.items()
+                if (cut := path.rfind("/")) < 0 or ((above := entries.get(path[:cut])) and above.kind == FOLDER)
+            }
+        )
+        for path, (stamp, digest) in self.remote_digests.items():
+            entry = tree.entries.get(path)
+            if entry is not None and entry.kind == FILE:
+                tree.stamps[path] = stamp
+                if entry.digest != digest:
+                    tree.entries[path] = file_entry(stamp, digest)
+        return tree
+
+    @property
+    def never_met(self) -> bool:
+        """Whether nothing was ever agreed on, nor is anything on its way."""
+        return not self.ancestor and not self.sent
+
+    def void(self) -> None:
+        """Start over as if the sides had never met: the next cycle is a union, in which nothing is deleted."""
+        self._journal.void()
+        self.ancestor.clear()
+        self.sent.clear()
+        self.remote_digests.clear()
+        self.remote = None
+
+    def agree(self, changes: Mapping[str, Entry | None], sure: Callable[[], object] = lambda: None) -> None:
+        """Both sides are known to be the same there, once *sure* returns."""
+        if not changes:
+            sure()
+            return
+        self.revision += 1
+        self._journal.agree(changes, sure)
+        for path, entry in changes.items():
+            self.sent.pop(path, None)
+            if entry is None:
+                self.ancestor.pop(path, None)
+            else:
+                self.ancestor[path] = entry
+
+    # What is on its way.
+
+    def note_sent(self, actions: Sequence[Action]) -> None:
+        """These are about to be sent."""
+        noted = {
+            action.path: action.new
+            for action in actions
+            if action.new is not None and action.new.kind != FOLDER and action.new not in self.sent.get(action.path, ())
+        }
+        self._journal.send(noted)
+        for path, entry in noted.items():
+            self.sent.setdefault(path, []).append(entry)
+
+    def recognise_sent(self, remote: RemoteTree) -> None:
+        """A version that we sent and that is there was done, although its answer got lost: it is the ancestor now.
+
+        Else a file edited here again after a cut connection would look like a conflict with our own former edit.
+        """
+        self.agree(
+            {
+                path: version
+                for path, versions in self.sent.items()
+                for version in versions
+                if same(version, remote.entries.get(path))
+            }
+        )
+
+    def memory(self) -> Memory:
+        """What a transfer need not look up again."""
+
+        def stamp(path: str) -> Stamp | None:
+            known, entry = self.remote_digests.get(path), self.ancestor.get(path)
+            return known[0] if known is not None and entry is not None and known[1] == entry.digest else None
+
+        return Memory(self.here.contents, self._journal, self._held, stamp)
+
+    def _held(self) -> dict[str, str]:
+        """Which path on the pod holds which content."""
+        assert self.remote is not None
+        there = self.remote.entries.items()
+        return {entry.digest: path for path, entry in there if entry.kind == "file" and entry.digest}
+
+    # What became of it.
+
+    def done(self, results: Collection[Result], tally: Tally, sure: Callable[[], object] = lambda: None) -> None:
+        """Fold in what became of actions, once *sure* returns, and add it to *tally*."""
+        self.agree({result.action.path: result.action.new for result in results if result.code is None}, sure)
+        for result in results:
+            self._account(result, tally)
+
+    def _account(self, result: Result, tally: Tally) -> None:
+        action = result.action
+        self.pending.discard(action.path)
+        if result.code is None:
+            (self._done_here if action.side is Side.LOCAL else self._done_there)(result, tally)
+        elif result.code in ("changed", "not-found"):
+            tally.stale = True
+            self.pending.add(action.path)
+            self.remote_digests.forget(action.path)
+        elif result.code in ("unstable", "busy"):
+            tally.deferred[action.path] = result.message
+            self.pending.add(action.path)
+        else:
+            self.problems[action.path] = result.message
+            if result.code == "no-space" and action.side is Side.REMOTE:
+                tally.no_space.append(result)
+                self.pending.add(action.path)
+
+    def _done_there(self, result: Result, tally: Tally) -> None:
+        assert self.remote is not None
+        action = result.action
+        if action.new is None:
+            tally.deleted += 1
+            self.remote.put(action.path, None)
+            self.remote_digests.forget(action.path)
+            return
+        self.remote.put(action.path, action.new, result.stamp)
+        tally.files += action.new.kind != "dir"
+        tally.bytes += action.new.size if action.new.kind == "file" else 0
+        if result.stamp is not None:
+            self.remote_digests.learn(action.path, result.stamp, action.new.digest)
+
+    def _done_here(self, result: Result, tally: Tally) -> None:
+        assert self.remote is not None
+        action = result.action
+        self.here.written(action.path, action.new)
+        if action.new is None:
+            tally.deleted_here += 1
+            return
+        self.remote.put(action.path, action.new, result.stamp)
+        tally.files_here += action.new.kind != "dir"
+        tally.bytes_here += action.new.size if action.new.kind == "file" else 0
+        if result.stamp is not None:
+            self.remote_digests.learn(action.path, result.stamp, action.new.digest)
+
+    # What was hashed.
+
+    def save_digests(self, at_most: int | None = _FEW_DIGESTS) -> None:
+        """Remember what was hashed, so that a restart reads nothing twice; more than *at_most* are left for later."""
+        caches = {"local": self.here.digests, "remote": self.remote_digests} if "here" in vars(self) else {}
+        for side, cache in caches.items():
+            if at_most is None or len(cache.unsaved) <= at_most:
+                self._journal.save_digests(side, cache)

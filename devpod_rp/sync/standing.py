@@ -1,0 +1,104 @@
+"""How a synchronisation stands, told through the journal: also a process that is connected to nothing can read it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from devpod_rp.agent.files.tree import Entry
+from devpod_rp.sync.journal import Journal
+from devpod_rp.sync.known import Known, Tally
+from devpod_rp.sync.status import Conflict, CycleResult, Remark, SyncHalted, SyncStatus, version
+
+log = logging.getLogger(__name__)
+
+
+class Standing:
+    """What *known* says, written to *journal* after each cycle and read from there."""
+
+    def __init__(self, journal: Journal, known: Known) -> None:
+        self._journal = journal
+        self._known = known
+
+    def write(self) -> None:
+        known = self._known
+        known.save_digests()
+        counts = {**self._journal.get("counts", {}), "local": files_in(known.here.entries)}
+        counts["pod_only"] = len(known.pod_only)
+        if known.remote is not None:
+            counts["remote"] = files_in(known.remote.entries)
+        theirs = known.remote.entries if known.remote is not None else {}
+        versions = {
+            path: [version(known.here.entries.get(path)), version(theirs.get(path))] for path in known.conflicts
+        }
+        self._journal.put(counts=counts, conflicts=known.conflicts, problems=known.problems, versions=versions)
+
+    def status(self, activity: str, mode: str, unheeded: int) -> SyncStatus:
+        """What a person sees; *activity* is what goes on, *unheeded* how many changes wait beside the pending ones."""
+        counts = self._journal.get("counts", {})
+        halted = self.halted
+        return SyncStatus(
+            state="halted" if halted else activity,
+            mode=mode,
+            local_files=counts.get("local", 0),
+            remote_files=counts.get("remote", 0),
+            pending=unheeded,
+            pod_only=counts.get("pod_only", 0),
+            conflicts=self.conflicts(),
+            problems=_remarks(self._journal.get("problems", {})),
+            last_synced_at=self._journal.get("last_synced_at"),
+            halted=halted,
+        )
+
+    def result(self, full: bool, tally: Tally) -> CycleResult:
+        """What a cycle did."""
+        result = CycleResult(
+            full=full,
+            uploaded_files=tally.files,
+            uploaded_bytes=tally.bytes,
+            deleted=tally.deleted,
+            downloaded_files=tally.files_here,
+            downloaded_bytes=tally.bytes_here,
+            deleted_here=tally.deleted_here,
+            conflicts=self.conflicts(),
+            problems=_remarks(self._known.problems),
+            deferred=frozenset(tally.deferred),
+            seconds=time.monotonic() - tally.started,
+        )
+        log.info(
+            "sync=done full=%s files=%d bytes=%d deleted=%d conflicts=%d deferred=%d seconds=%.3f",
+            full, tally.files, tally.bytes, tally.deleted, len(result.conflicts), len(result.deferred), result.seconds,
+        )  # fmt: skip
+        return result
+
+    def conflicts(self) -> tuple[Conflict, ...]:
+        versions = self._journal.get("versions", {})
+        found = sorted(self._journal.get("conflicts", {}).items())
+        return tuple(Conflict(path, reason, *versions.get(path, (None, None))) for path, reason in found)
+
+    # Halts.
+
+    @property
+    def halted(self) -> dict[str, Any] | None:
+        """Reason, message and hint of the halt that stands, if one does."""
+        halted: dict[str, Any] | None = self._journal.get("halted")
+        return halted
+
+    def halt(self, halt: SyncHalted) -> None:
+        log.warning("sync=halted reason=%s message=%s", halt.reason, halt.message)
+        self._journal.put(halted={"reason": halt.reason, "message": halt.message, "hint": halt.hint})
+
+    def forget_halt(self, but: tuple[str, ...] = ()) -> None:
+        halted = self._journal.get("halted")
+        if halted is not None and halted["reason"] not in but:
+            self._journal.put(halted=None)
+
+
+def _remarks(found: dict[str, Any]) -> tuple[Remark, ...]:
+    return tuple(Remark(path, reason) for path, reason in sorted(found.items()))
+
+
+def files_in(entries: Mapping[str, Entry]) -> int:
+    return sum(entry.kind != "dir" for entry in entries.values())
