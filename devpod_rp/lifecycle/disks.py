@@ -199,8 +199,8 @@ def restore(
 
 
 def _tell(environment: Environment, done: PutBack, seconds: float, progress: Progress) -> None:
-    message = f"The disk of {done.disk.created_at} is back: {done.files} files, {done.bytes} bytes in {seconds:.1f} s"
-    progress(Event("restored", message))
+    amount = f"{done.files} files, {done.bytes / 1e6:.1f} MB"
+    progress(Event("restored", f"The disk of {done.disk.created_at} is back: {amount} in {seconds:.1f} s"))
     if done.left:
         progress(
             Event(

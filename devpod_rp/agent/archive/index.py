@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import zlib
@@ -75,7 +76,11 @@ class Index(NamedTuple):
 
 
 def write(directory: str, about: About, index: Index) -> None:
-    """Write both, the account last: an archive without it is not finished."""
+    """Write both, the account last: an archive without it is not finished.
+
+    Raises:
+        OSError: the index, read back, is not what was written; or it could not be.
+    """
     rows: Dict[str, Any] = {
         "version": _VERSION,
         "chunks": index.chunks,
@@ -83,7 +88,12 @@ def write(directory: str, about: About, index: Index) -> None:
         "deleted": index.deleted,
     }
     raw = json.dumps(rows, ensure_ascii=True, separators=(",", ":")).encode("ascii")
-    write_atomically(os.path.join(directory, INDEX), zlib.compress(raw, 3), mode=0o600)
+    packed = zlib.compress(raw, 3)
+    place = os.path.join(directory, INDEX)
+    write_atomically(place, packed, mode=0o600)
+    with open(place, "rb") as stream:
+        if stream.read() != packed:
+            raise OSError(errno.EIO, "the volume gave back another index than it took")
     document = {"version": _VERSION, **about._asdict()}
     write_atomically(os.path.join(directory, ABOUT), json.dumps(document, indent=1).encode("ascii"), mode=0o600)
 

@@ -131,7 +131,6 @@ class _Work:
                 os.close(descriptor)
             about = self._about(began, sum(piece.stored for piece in pieces))
             index.write(draft, about, Index(pieces, list(self._writer.entries.values()), self._delta.deleted))
-            index.read(draft)
             self._rack.publish(draft, self._name)
         except BaseException:
             # A kill leaves it under its working name until another one is proved: it may be all that is left.

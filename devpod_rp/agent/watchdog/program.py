@@ -222,27 +222,6 @@ def real_world() -> World:
     )
 
 
-def save(orders: Orders) -> Saved:
-    """Keep the disk, if that is ordered, and save what then still exists only on it.
-
-    A disk that cannot be kept does not hold the pod: what is nowhere else is saved all the same.
-
-    Raises:
-        Refusal: something would be lost, or somebody else is keeping the disk at this moment.
-    """
-    if orders.keep is not None:
-        try:
-            for _ in keep(order_of(orders.keep)):
-                pass
-        except Refusal as refusal:
-            if refusal.code == "busy":
-                raise
-            say("the container disk could not be kept: {0}".format(refusal.message))
-        except OSError as error:
-            say("the container disk could not be kept: {0}".format(error))
-    return save_all(orders.volume, NoLoss(orders.no_loss), noting=orders.noting)
-
-
 def say(text: str) -> None:
     """Tell the container's log, which outlives the container, and every terminal in it."""
     line = "devpod-rp: {0}\n".format(text)
@@ -261,6 +240,27 @@ def say(text: str) -> None:
             continue  # nobody reads there
         finally:
             os.close(descriptor)
+
+
+def save(orders: Orders, *, root: str = "/", proc: Path = Path("/proc"), tell: Callable[[str], None] = say) -> Saved:
+    """Keep the disk, if that is ordered, and save what then still exists only on it.
+
+    A disk that cannot be kept does not hold the pod: what is nowhere else is saved all the same.
+
+    Raises:
+        Refusal: something would be lost, or somebody else is keeping the disk at this moment.
+    """
+    if orders.keep is not None:
+        try:
+            for _ in keep(order_of(orders.keep), root=root, proc=proc):
+                pass
+        except Refusal as refusal:
+            if refusal.code == "busy":
+                raise
+            tell("the container disk could not be kept: {0}".format(refusal.message))
+        except OSError as error:
+            tell("the container disk could not be kept: {0}".format(error))
+    return save_all(orders.volume, NoLoss(orders.no_loss), noting=orders.noting, root=root, proc=proc)
 
 
 def _laptop_at() -> Optional[float]:
