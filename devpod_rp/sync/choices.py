@@ -101,7 +101,7 @@ class Choices:
                 raise UsageError(f"The pod has nothing new at {path}.", hint="devpod-rp sync why PATH explains.")
         wanted = {each for each in cycles.known.pod_only if not paths or any(_covers(path, each) for path in paths)}
         wanted |= {above for each in wanted for above in _folders(each)}
-        known, unwelcome = cycles.known, cycles.unwelcome(wanted)
+        known, unwelcome = cycles.known, cycles.caveats.unwelcome(wanted)
         plan = reconcile(
             known.ancestor, known.here.entries, self._theirs(), Mode.TWO_WAY_SAFE, unknown=unwelcome, paths=wanted
         )

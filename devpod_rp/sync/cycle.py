@@ -13,9 +13,9 @@ from devpod_rp.agent.files.abilities import PLAIN
 from devpod_rp.agent.files.tree import relative
 from devpod_rp.pod.link import AgentLink
 from devpod_rp.progress import Progress
-from devpod_rp.sync import identity, mount_points
+from devpod_rp.sync import identity
 from devpod_rp.sync.brakes import Brakes
-from devpod_rp.sync.disks import NOTHING, Disks, Unfit, unfit
+from devpod_rp.sync.caveats import Caveats
 from devpod_rp.sync.download import Download
 from devpod_rp.sync.first import creations
 from devpod_rp.sync.here import Look, folders_above
@@ -23,7 +23,6 @@ from devpod_rp.sync.ignore import IGNORE_FILES, IgnoreRules
 from devpod_rp.sync.journal import Journal
 from devpod_rp.sync.known import Known, Tally
 from devpod_rp.sync.lease import Lease
-from devpod_rp.sync.links import leaves_the_folder
 from devpod_rp.sync.local import LocalFolder
 from devpod_rp.sync.reconcile import Action, Mode, Plan, Side, reconcile
 from devpod_rp.sync.remote import Destination, RemoteTree, learn_digests, look_again, survey, wire
@@ -35,7 +34,6 @@ from devpod_rp.sync.throttle import Throttle
 from devpod_rp.sync.transfer import Upload
 
 _AHEAD_SECONDS = 15.0
-_UNREAD = "unread, "
 
 
 @dataclass
@@ -78,12 +76,10 @@ class Cycles:
         self._brakes = Brakes(mode, journal, halts, local_root)
         self.activity = "watching"
         self.known = Known(local_root, rules, journal, halts, progress)
+        self.caveats = Caveats(self.known, mode, rules, folder, journal, local_root)
         self._ahead: _Ahead | None = None
         self._remembered: tuple[RemoteTree, Mapping[str, str]] | None = None
         self._planned: tuple[tuple[int, int], Plan] | None = None
-        self.disks = Disks()
-        self._unfit: Unfit = NOTHING
-        self._unmounted: dict[str, str] = {}
 
     def forget_remote(self) -> None:
         """What the pod held may have changed while nobody was connected: the next cycle surveys it."""
@@ -124,7 +120,7 @@ class Cycles:
         if observed:
             self._ahead = None  # something changed since
         held = self.lease.claim(link, destination, take=take_over)
-        if self.known.never_met and destination.empty and not trusted and self.disks.there == PLAIN:
+        if self.known.never_met and destination.empty and not trusted and self.caveats.disks.there == PLAIN:
             self._first(link, destination, tally, held)
             return
         before = self._planned
@@ -161,25 +157,27 @@ class Cycles:
             raise self._halts.remote_emptied()
         if look is not None:
             self.known.here.take(look)
-        self._see_mounts()
+        self.caveats.see_mounts()
         looked_at = (self.known.here.revision, self.known.revision)
         if self._planned is not None and self._planned[0] == looked_at and remote is self.known.remote:
             return self._planned[1]  # of the same three trees as before
-        self.known.problems = {**self._rules.problems, **self.known.here.unknown, **self._unmounted}
+        self.known.problems = {**self._rules.problems, **self.known.here.unknown, **self.caveats.unmounted}
         self.known.remote = remote
-        self._freeze_unwelcome(remote, remote.entries)
+        self.caveats.freeze_unwelcome(remote, remote.entries)
         known = self.known
-        self._learn(link, destination, remote, known.here.entries.keys() | known.ancestor.keys() | known.sent.keys())
-        self._fit(remote, known.here.entries.keys() | remote.entries.keys())
+        self.caveats.learn(
+            link, destination, remote, known.here.entries.keys() | known.ancestor.keys() | known.sent.keys()
+        )
+        self.caveats.fit(remote, known.here.entries.keys() | remote.entries.keys())
         known.recognise_sent(remote)
-        known.problems.update({**self._remote_problems(remote), **self._unfit.paths})
+        known.problems.update({**self.caveats.remote_problems(remote), **self.caveats.unfit.paths})
         plan = reconcile(
             known.ancestor,
             known.here.entries,
             remote.entries,
             self._mode,
-            unknown=self._unknown(remote),
-            first=self._unfit.first,
+            unknown=self.caveats.unknown(remote),
+            first=self.caveats.unfit.first,
         )
         self._planned = ((self.known.here.revision, self.known.revision), plan)
         return plan
@@ -230,7 +228,7 @@ class Cycles:
         self._upload(link, destination, tally).run_found(found())
         self._check_local()
         known.here.take(look)
-        self._see_mounts()
+        self.caveats.see_mounts()
         known.problems.update({**self._rules.problems, **known.here.unknown})
 
     # A quick cycle.
@@ -253,7 +251,7 @@ class Cycles:
         there = {path for path in remote_paths if relative(path)}
         if there:
             moved = look_again(link, destination, wire(self._rules.rules), there, self.known.remote)
-            self._freeze_unwelcome(self.known.remote, moved)
+            self.caveats.freeze_unwelcome(self.known.remote, moved)
             changed |= moved
         for path in list(changed):
             changed.update(above for above in folders_above(path) if above not in self.known.ancestor)
@@ -262,15 +260,15 @@ class Cycles:
             raise self._halts.local_emptied()
         if was_emptied(self.known.ancestor, self.known.remote.entries):
             raise self._halts.remote_emptied()
-        self._learn(link, destination, self.known.remote, changed)
-        self._fit(self.known.remote, changed)
+        self.caveats.learn(link, destination, self.known.remote, changed)
+        self.caveats.fit(self.known.remote, changed)
         plan = reconcile(
             self.known.ancestor,
             self.known.here.entries,
             self.known.remote.entries,
             self._mode,
-            unknown=self._unknown(self.known.remote),
-            first=self._unfit.first,
+            unknown=self.caveats.unknown(self.known.remote),
+            first=self.caveats.unfit.first,
             paths=changed,
         )
         self._brakes.check(plan, self.known.ancestor, observed, trusted=False)
@@ -280,7 +278,7 @@ class Cycles:
             self.known.problems.pop(path, None)
             self.known.pod_only.discard(path)
             self.known.pending.discard(path)
-        named = {**self.known.here.unknown, **self._unfit.paths}
+        named = {**self.known.here.unknown, **self.caveats.unfit.paths}
         self.known.problems.update({path: why for path, why in named.items() if path in changed})
         self.known.pod_only |= set(plan.pod_only)
         self._carry_out(link, destination, plan, tally)
@@ -299,7 +297,7 @@ class Cycles:
         entries = self.known.remote.entries
         wanted = [path for path in paths if path in entries and entries[path].kind == "file"]
         learn_digests(link, destination, self.known.remote, wanted, self.known.remote_digests)
-        self.disks.level(self.known.here.entries, self.known.remote.entries, self.known.ancestor, wanted)
+        self.caveats.disks.level(self.known.here.entries, self.known.remote.entries, self.known.ancestor, wanted)
 
     # Shared.
 
@@ -320,80 +318,10 @@ class Cycles:
         hidden = (path for path in ancestor if not unseen.isdisjoint((path, *folders_above(path))))
         return {*remote.entries, *hidden}
 
-    def _see_mounts(self) -> None:
-        here, ancestor = self.known.here.entries, self.known.ancestor
-        known, mounted = set(self._journal.get("mounts", ())), mount_points.below(self._root)
-        self._unmounted = mount_points.unmounted(known, mounted, here)
-        # One that holds nothing that is kept in step need not be remembered.
-        now = {path for path in mounted if path in here or path in ancestor} | self._unmounted.keys()
-        if now != known:
-            self._journal.put(mounts=sorted(now))
-
-    def _fit(self, remote: RemoteTree, paths: Collection[str]) -> None:
-        """See what the disks of both sides make of names and executable bits."""
-        known = self.known
-        self.disks.level(known.here.entries, remote.entries, known.ancestor, paths)
-        self._unfit = self.disks.unfit(known.here.entries, remote.entries, known.ancestor)
-
     def _check_local(self) -> None:
         halt = identity.local_halt(self._journal, self._root, self._halts)
         if halt is not None:
             raise halt
-
-    def _unknown(self, remote: RemoteTree) -> set[str]:
-        return {*self.known.here.unknown, *remote.unknown, *remote.special, *self._unfit.paths, *self._unmounted}
-
-    def _freeze_unwelcome(self, remote: RemoteTree, paths: Collection[str]) -> None:
-        """Where the pod's files come here: what must not be put here is frozen, whatever the pod says."""
-        if self._mode is Mode.TWO_WAY_SAFE:
-            remote.unknown.update(self.unwelcome([path for path in paths if path not in self.known.ancestor], remote))
-
-    def unwelcome(self, paths: Collection[str], remote: RemoteTree | None = None) -> dict[str, str]:
-        """Those of *paths* on the pod that must not come here, with the reason."""
-        entries = (remote or self.known.remote or RemoteTree()).entries
-        found: dict[str, str] = {}
-        for path in paths:
-            entry = entries.get(path)
-            if entry is None:
-                continue
-            if entry.kind == "symlink" and leaves_the_folder(path, entry.target):
-                found[path] = f"the link points out of the folder ({entry.target})"
-            elif path not in self.known.here.entries and self._rules.ignored(path, entry.kind == "dir"):
-                found[path] = "an ignore rule leaves it out"
-        if self._mode is not Mode.TWO_WAY_SAFE:
-            asked, known = {path: entries[path] for path in paths if path in entries}, self.known
-            disk = self._folder.abilities()
-            found.update(unfit(asked, known.here.entries, known.ancestor, disk, "this side's").paths)
-        return found
-
-    def _remote_problems(self, remote: RemoteTree) -> dict[str, str]:
-        problems = {path: f"not taken from the pod: {why}" for path, why in remote.unknown.items()}
-        for path, what in remote.special.items():
-            if path in self.known.here.entries:
-                problems[path] = f"there is a {what} at this path on the pod"
-        return problems
-
-    def _learn(self, link: AgentLink, destination: Destination, remote: RemoteTree, paths: Collection[str]) -> None:
-        """Learn the digests that the decision needs.
-
-        A file whose size is neither the ancestor's nor ours is certainly another version, so a growing log or a
-        checkpoint at a known path is never read on the pod just to find that out.
-        """
-        wanted: list[str] = []
-        exact = self._mode is Mode.ONE_WAY_REPLICA  # what is overwritten there is named by its digest
-        for path in paths:
-            entry = remote.entries.get(path)
-            if entry is None or entry.kind != "file" or (entry.digest and not entry.digest.startswith(_UNREAD)):
-                continue
-            known = [self.known.ancestor.get(path), self.known.here.entries.get(path), *self.known.sent.get(path, ())]
-            sizes = {version.size for version in known if version is not None}
-            if exact or entry.size in sizes:
-                wanted.append(path)
-            elif sizes:
-                remote.entries[path] = entry._replace(digest=f"{_UNREAD}{entry.size} bytes")
-        if exact:
-            wanted = [path for path, entry in remote.entries.items() if entry.kind == "file" and not entry.digest]
-        learn_digests(link, destination, remote, wanted, self.known.remote_digests)
 
     def _carry_out(self, link: AgentLink, destination: Destination, plan: Plan, tally: Tally) -> None:
         self.known.conflicts.update({conflict.path: conflict.reason for conflict in plan.conflicts})

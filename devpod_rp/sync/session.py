@@ -376,7 +376,7 @@ class Session:
         destination = self._meeting.recognise(link, accept_fresh_remote)
         both_ways = self._mode is Mode.TWO_WAY_SAFE
         here = self._folder.abilities() if both_ways else Abilities(keeps_executable=os.name != "nt")
-        self._cycles.disks = Disks(here, destination.abilities, both_ways)
+        self._cycles.caveats.disks = Disks(here, destination.abilities, both_ways)
         return destination
 
     def _joined(self, link: AgentLink, destination: Destination) -> Destination:
