@@ -58,6 +58,11 @@ class Caveats:
         """The paths about which nothing may be decided."""
         return {*self._known.here.unknown, *remote.unknown, *remote.special, *self.unfit.paths, *self.unmounted}
 
+    def frozen(self) -> dict[str, str]:
+        """The same, as far as both sides were seen, with the reasons."""
+        there = self._known.remote or RemoteTree()
+        return {**self._known.here.unknown, **there.unknown, **there.special, **self.unfit.paths, **self.unmounted}
+
     def freeze_unwelcome(self, remote: RemoteTree, paths: Collection[str]) -> None:
         """Where the pod's files come here: what must not be put here is frozen, whatever the pod says."""
         if self._mode is Mode.TWO_WAY_SAFE:

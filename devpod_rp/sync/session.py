@@ -291,9 +291,9 @@ class Session:
         known, explanation = self._cycles.known, self.explain(path)
         ignored_by = f"{explanation.rule} ({explanation.source})" if explanation.ignored else None
         remote = known.remote
-        frozen = {**known.here.unknown, **(remote.unknown if remote else {}), **(remote.special if remote else {})}
         here = known.here.entries or known.ancestor
         pod = remote.entries if remote else None
+        frozen = self._cycles.caveats.frozen()
         return why(path, known.ancestor, here, pod, self._mode, frozen, ignored_by, connected=self.attached)
 
     def _choose(self, work: Callable[[Choices, Tally], list[str]]) -> list[str]:

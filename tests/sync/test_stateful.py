@@ -190,6 +190,12 @@ class OneWay(Lives):
             assert self.pair.local.files() == before, "one-way never touches this side by itself"
 
 
+class Replica(OneWay):
+    """The pod's own versions go, but to the trash, and never more than the user was asked about."""
+
+    mode = "one-way-replica"
+
+
 class Settling(Lives):
     """After quiet and two full cycles both sides are equal, but for the conflicts."""
 
@@ -215,7 +221,7 @@ class Settling(Lives):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("machine", [Lives, OneWay, Settling])
+@pytest.mark.parametrize("machine", [Lives, OneWay, Replica, Settling])
 def test_no_history_loses_a_version(machine: type[Lives]) -> None:
     examples = int(os.environ.get("DEVPOD_RP_HISTORIES", "25"))
     run_state_machine_as_test(
