@@ -151,10 +151,11 @@ def _tell_kept(kept: KeptDisk) -> None:
     """Say what of the container disk is on the volume."""
     amount = f"{ui.files(kept.files)}, {ui.size(kept.size)}, {ui.size(kept.stored)} packed"
     if not kept.fresh:
-        click.echo(f"The container disk is as it was kept at {kept.created_at} ({amount}).")
+        click.echo(f"What is kept of the container disk is as it was at {kept.created_at} ({amount}).")
         return
-    click.echo(f"Kept the container disk: {amount}, in {kept.seconds:.1f} s; up brings it back.")
-    if not kept.base_known:
+    what = "the container disk" if kept.whole else "what [persist] archives of the container disk"
+    click.echo(f"Kept {what}: {amount}, in {kept.seconds:.1f} s; up brings it back.")
+    if kept.whole and not kept.base_known:
         click.echo("  What was deleted of the image is not noted: the disk was not to be kept when the pod started.")
     for path, reason in (kept.failed or {}).items():
         click.echo(f"  not kept: {printable(path)}: {reason}")

@@ -118,8 +118,8 @@ def keep(link: AgentLink, order: Order, rules: Rules, progress: Progress = silen
         for frame in link.stream("disk.keep", json.dumps(order.as_wire(rules)).encode("ascii")):
             header, body = frame.header, frame.body
             if "phase" in header:
-                doing = "Proving" if header["phase"] == "proving" else "Keeping"
-                message = f"{doing} the container disk: {header['files']} files"
+                proving = header["phase"] == "proving"
+                message = "Reading back what was kept" if proving else "Keeping the container disk on the volume"
                 progress(Event("keep", message, int(header["bytes"]), int(header["total"]), "bytes"))
     except AgentRefused as refused:
         raise KeepingFailed(
@@ -175,8 +175,7 @@ def put_back(
         ):
             header, body = frame.header, frame.body
             if "name" not in header:
-                message = f"Putting the kept disk back: {header['files']} files"
-                progress(Event("restore", message, int(header["bytes"]), None, "bytes"))
+                progress(Event("restore", "Putting the kept disk back", int(header["bytes"]), None, "bytes"))
     except AgentRefused as refused:
         raise NotPutBack(
             f"The kept disk was not put back completely: {refused.message}.",

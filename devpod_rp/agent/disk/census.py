@@ -6,6 +6,7 @@ anybody say later which names were deleted, and whether another image brings the
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import stat
@@ -13,7 +14,7 @@ import time
 import zlib
 from typing import Any, Collection, Dict, FrozenSet, List, NamedTuple, Optional
 
-from devpod_rp.agent.archive.signature import FILE, Signature, signature
+from devpod_rp.agent.archive.signature import FILE, LINK, Signature, signature
 from devpod_rp.agent.exposure.baseline import DIRECTORY, Baseline
 from devpod_rp.agent.files.atomic import write_atomically
 from devpod_rp.agent.files.changes import Change, Stamp, changed_since
@@ -59,6 +60,8 @@ def take(
             budget -= found.size
             if budget > 0:
                 found = found._replace(digest=_digest(prefix + path, stamp_of(status)))
+        elif found.kind == LINK and is_new:
+            found = found._replace(digest=_digest_of_target(prefix + path))
         names[path] = found
 
     # No change is so new: this walk is for its witness.
@@ -122,6 +125,14 @@ def _is_boots(path: str, status: os.stat_result, boot: Optional[Baseline]) -> bo
     if boot is None or stat.S_ISDIR(status.st_mode):
         return False
     return boot.covers(Change(path, stamp_of(status), status.st_dev, status.st_nlink, None))
+
+
+def _digest_of_target(physical: str) -> str:
+    try:
+        target = os.fsencode(os.readlink(physical))
+    except OSError:
+        return ""
+    return hashlib.blake2b(target, digest_size=32).hexdigest()
 
 
 def _digest(physical: str, stamp: Stamp) -> str:

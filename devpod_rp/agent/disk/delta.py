@@ -17,6 +17,8 @@ from devpod_rp.agent.machine.mounts import lies_below
 from devpod_rp.agent.rescue.keepsakes import NoLoss
 
 _VENV = "/pyvenv.cfg"
+# What a start makes and removes by itself; that it is gone is nobody's wish.
+_PASSING = ("/dev/", "/run/", "/tmp/", "/var/run/", "/var/tmp/")  # noqa: S108 - looked at, not written to
 _STAGES = ("on_create", "update_content", "post_create")
 ALSO = tuple("/run/devpod_rp/hooks/" + stage for stage in _STAGES)
 """Marks of what was done to this disk once; with the disk they come back, and it is not done again."""
@@ -121,7 +123,7 @@ def _deleted(gone: Mapping[str, Signature], known: Census, exposure: Exposure, k
     points = exposure.survey.roles
     found = {}
     for path, before in gone.items():
-        if not keep.wants(path) or censuses.hidden(path, points, known.points):
+        if path.startswith(_PASSING) or not keep.wants(path) or censuses.hidden(path, points, known.points):
             continue
         if any(path == place or lies_below(path, place) for place in unseen):
             continue  # nobody could look
