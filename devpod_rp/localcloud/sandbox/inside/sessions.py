@@ -19,7 +19,7 @@ import asyncssh
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CHUNK = 256 * 1024
 # How long output that is already on its way may take after a terminal's first process has ended.
-_LAST_WORDS_SECONDS = 0.1
+_LAST_WORDS_SECONDS = 0.5
 # RFC 4254 section 8 and RFC 8160: opcode -> (index in the list of termios.tcgetattr, flag).
 _TERMINAL_FLAGS = {
     36: (0, termios.ICRNL),
@@ -143,6 +143,9 @@ class Child:
             ended.cancel()
             if not reading.done():
                 await asyncio.wait({reading}, timeout=_LAST_WORDS_SECONDS)
+                # On a busy machine the time may be over in the very turn of the loop that brings them.
+                for _ in range(3):
+                    await asyncio.sleep(0)
             if not reading.done():
                 reading.cancel()
                 return b""
