@@ -24,7 +24,8 @@ def gc(yes: bool, cloud: str | None, as_json: bool) -> None:
     A pod that was never handed over is terminated; one whose record is lost becomes an environment again. Pods that
     this installation did not make are never touched.
     """
-    from devpod_rp.lifecycle import clouds, leftovers
+    from devpod_rp.lifecycle import leftovers
+    from devpod_rp.lifecycle.account import clouds
 
     where = clouds.choose(cloud)
     with clouds.client(where) as client, ui.progress() as progress:
@@ -68,7 +69,9 @@ def _proposal(leftover: Leftover) -> str:
 @json_option
 def track(pod_id: str, name: str | None, folder: Path | None, cloud: str | None, as_json: bool) -> None:
     """Make an environment of a pod that exists already; it is not changed."""
-    from devpod_rp.lifecycle import clouds, hosts, overview
+    from devpod_rp.lifecycle import overview
+    from devpod_rp.lifecycle.account import clouds
+    from devpod_rp.lifecycle.reach import hosts
     from devpod_rp.lifecycle.track import track as adopt
 
     where = clouds.choose(cloud)

@@ -10,7 +10,7 @@ from devpod_rp.cli import render, ui
 from devpod_rp.cli.options import cloud_option, json_option, template_names
 
 if TYPE_CHECKING:
-    from devpod_rp.lifecycle.clouds import Cloud
+    from devpod_rp.lifecycle.account.clouds import Cloud
     from devpod_rp.runpod.client import RunPod
 
 
@@ -176,7 +176,7 @@ def show_template(name: str, as_json: bool) -> None:
 
 
 def _client(cloud: str | None) -> tuple[Cloud, RunPod]:
-    from devpod_rp.lifecycle import clouds
+    from devpod_rp.lifecycle.account import clouds
 
     where = clouds.choose(cloud)
     return where, clouds.client(where)

@@ -63,7 +63,7 @@ def schema() -> None:
 
 def _rows(loaded: Loaded, known: Environment | None) -> list[tuple[str, Any, str, str | None]]:
     """Key, value, kind of source and place of every value."""
-    from devpod_rp.lifecycle.clouds import default_name
+    from devpod_rp.lifecycle.account.clouds import default_name
 
     spec = loaded.spec.model_dump(mode="json")
     rows: list[tuple[str, Any, str, str | None]] = []

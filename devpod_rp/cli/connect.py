@@ -104,7 +104,7 @@ def _meant(words: tuple[str, ...], behind: tuple[str, ...] | None) -> tuple[str 
 def logs(name: str | None, keeper: bool, tail: int, follow: bool, as_json: bool) -> None:
     """The container's log, or the keeper's."""
     from devpod_rp.control import keeper_log_file
-    from devpod_rp.lifecycle import clouds
+    from devpod_rp.lifecycle.account import clouds
 
     environment = pick.environment(name, as_json=as_json)
     if keeper:

@@ -19,7 +19,8 @@ def cost(days: int, cloud: str | None, as_json: bool) -> None:
 
     From the cloud's bills, and from our own ledger for the last hour or two that are not billed yet.
     """
-    from devpod_rp.lifecycle import bills, clouds
+    from devpod_rp.lifecycle.account import clouds
+    from devpod_rp.lifecycle.money import bills
 
     where = clouds.choose(cloud)
     with clouds.client(where) as client:

@@ -16,7 +16,7 @@ from devpod_rp.errors import printable
 if TYPE_CHECKING:
     from devpod_rp.environments import Environment
     from devpod_rp.guard.report import Report
-    from devpod_rp.lifecycle.decision import Decide, Decision
+    from devpod_rp.lifecycle.risk.decision import Decide, Decision
 
 _LISTED_ONE_BY_ONE = 40
 
@@ -29,7 +29,7 @@ def decider(
     With *save* they go to the volume, with *folder* here; with both, here goes what the volume did not take. Flags are
     not tried again on the very files that they left at risk.
     """
-    from devpod_rp.lifecycle import decision
+    from devpod_rp.lifecycle.risk import decision
 
     # What dies with the pod saves nothing.
     outlives = environment.volume.kind == "network" or (environment.volume.kind == "disk" and end == "stop")
@@ -56,7 +56,7 @@ def decider(
 
 def _ask(environment: Environment, report: Report, end: str, *, can_rescue: bool, again: bool) -> Decision:
     """Ask the person; *again* when these are what an earlier answer left at risk."""
-    from devpod_rp.lifecycle import decision
+    from devpod_rp.lifecycle.risk import decision
 
     choices: list[tuple[str, str]] = []
     if report.sole_copies:

@@ -24,7 +24,8 @@ def disk() -> None:
 @json_option
 def list_(name: str | None, as_json: bool) -> None:
     """The kept disks on the volume, oldest first; the last two stay."""
-    from devpod_rp.lifecycle import disks, overview
+    from devpod_rp.lifecycle import overview
+    from devpod_rp.lifecycle.furnishing import disks
 
     found = disks.kept(overview.look_at(pick.environment(name, as_json=as_json)))
     if as_json:
@@ -70,7 +71,8 @@ def restore(
     exit code is 7.
     """
     from devpod_rp.errors import ExitCode
-    from devpod_rp.lifecycle import disks, overview
+    from devpod_rp.lifecycle import overview
+    from devpod_rp.lifecycle.furnishing import disks
 
     environment = overview.look_at(pick.environment(name, as_json=as_json))
     with ui.progress() as progress:

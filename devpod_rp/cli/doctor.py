@@ -14,7 +14,7 @@ from devpod_rp.errors import ExitCode
 @json_option
 def doctor(cloud: str | None, as_json: bool) -> int:
     """Check this machine and say how to fix it; exit code 3 if something is wrong."""
-    from devpod_rp.lifecycle.health import examine
+    from devpod_rp.lifecycle.doctor.health import examine
 
     findings = examine(cloud)
     well = all(each.ok for each in findings)

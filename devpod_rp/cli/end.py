@@ -13,7 +13,7 @@ from devpod_rp.errors import printable
 
 if TYPE_CHECKING:
     from devpod_rp.guard.kept_disk import KeptDisk
-    from devpod_rp.lifecycle.look import Guarded
+    from devpod_rp.lifecycle.risk.look import Guarded
 
 rescue_option = click.option("--rescue", "save", is_flag=True, help="Copy what would be lost to the volume first.")
 force_option = click.option("--force", is_flag=True, help="Go on even if something is lost.")
@@ -127,7 +127,8 @@ def delete(name: str | None, save: bool, folder: Path | None, force: bool, yes: 
 def check(name: str | None, volume: bool, strict: bool, as_json: bool) -> int:
     """Say what a stop would destroy: files that exist only on the container disk."""
     from devpod_rp.errors import ExitCode
-    from devpod_rp.lifecycle import look, overview
+    from devpod_rp.lifecycle import overview
+    from devpod_rp.lifecycle.risk import look
 
     environment = overview.look_at(pick.environment(name, as_json=as_json))
     with ui.progress() as progress:

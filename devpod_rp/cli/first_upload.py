@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from devpod_rp.cli import ui
 
 if TYPE_CHECKING:
-    from devpod_rp.lifecycle.plan import Plan
+    from devpod_rp.lifecycle.market.plan import Plan
     from devpod_rp.sync.preview import Preview
 
 _NAMED = 3

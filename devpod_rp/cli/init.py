@@ -100,7 +100,7 @@ def _chosen_template(fitting: str) -> str:
 
 
 def _chosen_size(volume: Mapping[str, Any]) -> int:
-    from devpod_rp.lifecycle.prices import volume_per_month
+    from devpod_rp.lifecycle.money.prices import volume_per_month
 
     kind = str(volume.get("kind", "disk"))
     choices = [
@@ -124,7 +124,7 @@ def _spoken_modes() -> list[tuple[str, str]]:
 
 
 def _chosen_gpu(cloud: str | None) -> str:
-    from devpod_rp.lifecycle import clouds
+    from devpod_rp.lifecycle.account import clouds
 
     where = clouds.choose(cloud)
     with clouds.client(where) as client:

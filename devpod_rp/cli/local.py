@@ -19,7 +19,7 @@ def local() -> None:
 @json_option
 def status(as_json: bool) -> None:
     """Whether it runs, its pods, and whether this machine can run any."""
-    from devpod_rp.lifecycle import localcloud
+    from devpod_rp.lifecycle.reach import localcloud
 
     found = localcloud.status()
     if as_json:
@@ -39,7 +39,7 @@ def status(as_json: bool) -> None:
 @json_option
 def start(as_json: bool) -> None:
     """Start it; pods that ran when it ended come back on their disks."""
-    from devpod_rp.lifecycle import localcloud
+    from devpod_rp.lifecycle.reach import localcloud
 
     found = localcloud.start()
     if as_json:
@@ -52,7 +52,7 @@ def start(as_json: bool) -> None:
 @json_option
 def stop(as_json: bool) -> None:
     """End its process, and with it what runs in its pods; disks and volumes stay."""
-    from devpod_rp.lifecycle import localcloud
+    from devpod_rp.lifecycle.reach import localcloud
 
     was_running = localcloud.stop()
     if as_json:
@@ -67,7 +67,7 @@ def stop(as_json: bool) -> None:
 def reset(yes: bool, as_json: bool) -> None:
     """Terminate every local pod, delete every local volume, forget their environments."""
     from devpod_rp.errors import InterruptedByUserError
-    from devpod_rp.lifecycle import localcloud
+    from devpod_rp.lifecycle.reach import localcloud
 
     if not yes:
         if not ui.interactive(as_json):
@@ -88,7 +88,7 @@ def reset(yes: bool, as_json: bool) -> None:
 def fault(faults: str | None, as_json: bool) -> None:
     """Show the faults in force, or replace them: fault '{"start": "not-enough-gpus"}'; '{}' clears them."""
     from devpod_rp.errors import UsageError
-    from devpod_rp.lifecycle import localcloud
+    from devpod_rp.lifecycle.reach import localcloud
 
     try:
         wanted = None if faults is None else json.loads(faults)
@@ -106,7 +106,7 @@ def fault(faults: str | None, as_json: bool) -> None:
 @json_option
 def preempt(name: str, as_json: bool) -> None:
     """Let somebody outbid the spot pod of environment NAME: SIGTERM, five seconds later SIGKILL, as on RunPod."""
-    from devpod_rp.lifecycle import localcloud
+    from devpod_rp.lifecycle.reach import localcloud
 
     ended = localcloud.preempt(name)
     if as_json:

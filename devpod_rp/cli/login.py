@@ -23,7 +23,7 @@ def login(with_token: bool, as_json: bool) -> None:
     Without a keyring it goes into a file that only you can read. A key is looked for in RUNPOD_API_KEY, then in what
     login stored, then in runpodctl's ~/.runpod/config.toml.
     """
-    from devpod_rp.lifecycle import api_key, clouds
+    from devpod_rp.lifecycle.account import api_key, clouds
     from devpod_rp.runpod.errors import Unauthorized
 
     key = _typed(with_token, as_json)
@@ -53,7 +53,7 @@ def login(with_token: bool, as_json: bool) -> None:
 @json_option
 def logout(as_json: bool) -> None:
     """Remove the API key that login stored; pods and environments stay as they are."""
-    from devpod_rp.lifecycle import api_key
+    from devpod_rp.lifecycle.account import api_key
 
     removed = api_key.forget()
     left = api_key.find()

@@ -39,9 +39,9 @@ def move(
     """
     from devpod_rp import environments
     from devpod_rp.cli.up import document, read, summary
-    from devpod_rp.lifecycle import clouds
+    from devpod_rp.lifecycle.account import clouds
+    from devpod_rp.lifecycle.market.plan import make_plan
     from devpod_rp.lifecycle.move import move as carry
-    from devpod_rp.lifecycle.plan import make_plan
     from devpod_rp.lifecycle.up import up
     from devpod_rp.spec.durations import seconds
     from devpod_rp.spec.sources import load
@@ -69,8 +69,8 @@ def move(
 def _agree(environment: Environment, spec: EnvironmentSpec, yes: bool, as_json: bool) -> None:
     """Say what the new pod would cost, and ask."""
     from devpod_rp.errors import InterruptedByUserError
-    from devpod_rp.lifecycle import clouds
-    from devpod_rp.lifecycle.plan import rank
+    from devpod_rp.lifecycle.account import clouds
+    from devpod_rp.lifecycle.market.plan import rank
 
     if yes:
         return

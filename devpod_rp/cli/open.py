@@ -75,7 +75,7 @@ def _open_in_browser(environment: Environment, ide: str, no_browser: bool, as_js
 def _open_desktop_editor(environment: Environment, ide: str, path: str | None, as_json: bool) -> None:
     from devpod_rp.editors.model import Target
     from devpod_rp.editors.registry import editors
-    from devpod_rp.lifecycle import extensions
+    from devpod_rp.lifecycle.furnishing import extensions
 
     chosen = editors()[ide]
     ssh = environment.ssh

@@ -10,9 +10,9 @@ from devpod_rp.cli import pick, render, ui
 from devpod_rp.cli.options import cloud_option, json_option, name_argument
 
 if TYPE_CHECKING:
-    from devpod_rp.lifecycle.bills import Cost
+    from devpod_rp.lifecycle.money.bills import Cost
+    from devpod_rp.lifecycle.money.runway import Runway
     from devpod_rp.lifecycle.overview import Overview
-    from devpod_rp.lifecycle.runway import Runway
 
 
 @click.command("list")
@@ -152,7 +152,7 @@ def _overview(cloud: str | None, *, everything: bool = False) -> Overview:
 
 
 def _show(seen: Overview) -> None:
-    from devpod_rp.lifecycle import bills
+    from devpod_rp.lifecycle.money import bills
 
     if seen.environments:
         render.table(

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from devpod_rp.cli import first_upload, render, ui
 
 if TYPE_CHECKING:
-    from devpod_rp.lifecycle.placement import Candidate
-    from devpod_rp.lifecycle.plan import Plan
-    from devpod_rp.lifecycle.volumes import VolumePlan
+    from devpod_rp.lifecycle.market.placement import Candidate
+    from devpod_rp.lifecycle.market.plan import Plan
+    from devpod_rp.lifecycle.market.volumes import VolumePlan
     from devpod_rp.sync.preview import Preview
 
 _SHOWN_CANDIDATES = 8

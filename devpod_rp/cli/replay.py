@@ -12,7 +12,7 @@ from devpod_rp.errors import printable
 
 if TYPE_CHECKING:
     from devpod_rp.guard.replay import Offer, Replayed
-    from devpod_rp.lifecycle.replay import Decide, Reply
+    from devpod_rp.lifecycle.furnishing.replay import Decide, Reply
 
 _COMMANDS = 12
 _COMMAND = 140
@@ -23,7 +23,7 @@ def decider(as_json: bool) -> Decide:
     """Shows the commands and asks, where there is a terminal."""
 
     def decide(offer: Offer) -> Reply | None:
-        from devpod_rp.lifecycle.replay import Reply
+        from devpod_rp.lifecycle.furnishing.replay import Reply
 
         if not ui.interactive(as_json):
             return None

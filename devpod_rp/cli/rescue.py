@@ -42,7 +42,8 @@ def rescue() -> None:
 def save(name: str | None, folder: Path | None, volume: bool, as_json: bool) -> int:
     """Copy what a stop would destroy to the volume, or with --download to a folder here, verified."""
     from devpod_rp.errors import ExitCode, UsageError
-    from devpod_rp.lifecycle import look, overview
+    from devpod_rp.lifecycle import overview
+    from devpod_rp.lifecycle.risk import look
 
     if volume and folder is None:
         raise UsageError("What is only on the volume cannot be rescued to it.", hint="add --download DIR.")
@@ -62,7 +63,7 @@ def save(name: str | None, folder: Path | None, volume: bool, as_json: bool) -> 
 
 def _download(environment: Environment, folder: Path, *, volume: bool, as_json: bool) -> int:
     from devpod_rp.errors import ExitCode
-    from devpod_rp.lifecycle import look
+    from devpod_rp.lifecycle.risk import look
 
     with notice.when_long(f"rescue {environment.name}", notice.threshold(environment)), ui.progress() as progress:
         report = look.check_volume(environment, progress) if volume else look.check(environment, progress)
@@ -86,7 +87,7 @@ def _download(environment: Environment, folder: Path, *, volume: bool, as_json: 
 def list_(name: str | None, as_json: bool) -> None:
     """What was rescued to the volume, oldest first."""
     from devpod_rp.lifecycle import overview
-    from devpod_rp.lifecycle.restore import rescues
+    from devpod_rp.lifecycle.risk.restore import rescues
 
     found = rescues(overview.look_at(pick.environment(name, as_json=as_json)))
     if as_json:
@@ -120,7 +121,7 @@ def restore(
     """
     from devpod_rp.errors import ExitCode, UsageError
     from devpod_rp.lifecycle import overview
-    from devpod_rp.lifecycle.restore import restore as put_back
+    from devpod_rp.lifecycle.risk.restore import restore as put_back
 
     if moment and every:
         raise UsageError("--from and --all exclude each other.")

@@ -44,7 +44,7 @@ def show(as_json: bool) -> None:
 def remove(as_json: bool) -> None:
     """Take everything of ours out again; the next up writes it anew."""
     from devpod_rp import paths
-    from devpod_rp.lifecycle import hosts
+    from devpod_rp.lifecycle.reach import hosts
 
     removed = hosts.remove_ssh_config()
     if as_json:

@@ -15,7 +15,7 @@ from devpod_rp.cli.options import cloud_option, json_option, name_argument, temp
 if TYPE_CHECKING:
     from devpod_rp.environments import Environment
     from devpod_rp.errors import InterruptedByUserError
-    from devpod_rp.lifecycle.plan import Plan
+    from devpod_rp.lifecycle.market.plan import Plan
     from devpod_rp.lifecycle.refused import StartRefused
     from devpod_rp.lifecycle.up import Ready
     from devpod_rp.spec.sources import Loaded
@@ -194,8 +194,8 @@ def _known(name: str | None, folder: Path) -> Environment | None:
 
 def _planned(name: str | None, known: Environment | None, loaded: Loaded, folder: Path, cloud: str | None) -> Plan:
     from devpod_rp import environments
-    from devpod_rp.lifecycle import clouds
-    from devpod_rp.lifecycle.plan import make_plan
+    from devpod_rp.lifecycle.account import clouds
+    from devpod_rp.lifecycle.market.plan import make_plan
     from devpod_rp.spec.names import validate_name
 
     chosen = validate_name(name, "NAME") if name else known.name if known else loaded.name

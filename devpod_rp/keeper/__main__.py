@@ -27,7 +27,7 @@ from devpod_rp.keeper.parts import Parts
 from devpod_rp.keeper.service import Keeper
 
 if TYPE_CHECKING:
-    from devpod_rp.lifecycle.runway import Runway
+    from devpod_rp.lifecycle.money.runway import Runway
     from devpod_rp.pod.link import AgentLink
 
 _LOG_BYTES = 1_000_000
@@ -84,9 +84,9 @@ def real_parts() -> Parts:
     """The cloud, SSH, the session and the watcher as they are; imported here, so that tests need none of them."""
     from devpod_rp.desktop import notify
     from devpod_rp.lifecycle import limits
-    from devpod_rp.lifecycle.connect import open_link
-    from devpod_rp.lifecycle.stakes import stake
-    from devpod_rp.lifecycle.syncing import open_session
+    from devpod_rp.lifecycle.reach.connect import open_link
+    from devpod_rp.lifecycle.reach.syncing import open_session
+    from devpod_rp.lifecycle.risk.stakes import stake
     from devpod_rp.sync.watch import Watcher
 
     oversight = Oversight(
@@ -117,7 +117,7 @@ def _bring_up(environment: Environment, link: AgentLink, forward: Forward, say: 
 
 
 def _credentials(environment: Environment, question: Mapping[str, str]) -> dict[str, str]:
-    from devpod_rp.lifecycle import git_credentials
+    from devpod_rp.lifecycle.furnishing import git_credentials
 
     return git_credentials.answer(question, environment.spec["git_credentials"], Path(environment.folder))
 
@@ -130,7 +130,8 @@ def _deliver(environment: Environment, link: AgentLink) -> None:
 
 
 def _runway_of(environment: Environment) -> Runway:
-    from devpod_rp.lifecycle import bills, clouds
+    from devpod_rp.lifecycle.account import clouds
+    from devpod_rp.lifecycle.money import bills
 
     _leave_alone(environment)
     with clouds.client_of(environment) as client:
@@ -158,7 +159,7 @@ def _done_by_command(name: str, words: list[str], said_in: str) -> str | None:
 
 def _refresh(environment: Environment) -> Environment:
     """Where the pod is now."""
-    from devpod_rp.lifecycle import address
+    from devpod_rp.lifecycle.reach import address
 
     _leave_alone(environment)
     return address.refresh(environment)
@@ -172,7 +173,7 @@ def _revive(environment: Environment) -> Environment:
 
 def _leave_alone(environment: Environment) -> None:
     """A local cloud that does not run is left alone: starting it would start pods."""
-    from devpod_rp.lifecycle import clouds
+    from devpod_rp.lifecycle.account import clouds
 
     if environment.cloud == "local" and clouds.local_cloud_running() is None:
         raise UnreachableError("the local cloud does not run")

@@ -1,4 +1,4 @@
-"""Answering git on the pod, which asks for credentials of this machine; see ``lifecycle/git_credentials.py``."""
+"""Answering git on the pod, which asks for credentials of this machine (``furnishing/git_credentials.py``)."""
 
 from __future__ import annotations
 

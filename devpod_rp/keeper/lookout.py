@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from devpod_rp.environments import Environment
-from devpod_rp.lifecycle.stakes import Stake
+from devpod_rp.lifecycle.risk.stakes import Stake
 
 if TYPE_CHECKING:
     from devpod_rp.pod.link import AgentLink

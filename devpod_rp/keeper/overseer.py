@@ -23,8 +23,8 @@ from devpod_rp.keeper.purse import Purse
 from devpod_rp.lifecycle.limits import last_word_file
 
 if TYPE_CHECKING:
-    from devpod_rp.lifecycle.runway import Runway
-    from devpod_rp.lifecycle.stakes import Stake
+    from devpod_rp.lifecycle.money.runway import Runway
+    from devpod_rp.lifecycle.risk.stakes import Stake
     from devpod_rp.pod.link import AgentLink
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from devpod_rp.agent.watchdog.limits import spoken
 from devpod_rp.environments import Environment
-from devpod_rp.lifecycle.runway import ALARM_HOURS, Runway, alarm
+from devpod_rp.lifecycle.money.runway import ALARM_HOURS, Runway, alarm
 
 if TYPE_CHECKING:
     from devpod_rp.pod.link import AgentLink

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from devpod_rp import control, environments
 from devpod_rp.environments import Environment
 from devpod_rp.errors import WouldLoseDataError
-from devpod_rp.lifecycle import address, clouds, hosts, look, provision
-from devpod_rp.lifecycle.decision import Decide
+from devpod_rp.lifecycle.account import clouds, provision
+from devpod_rp.lifecycle.reach import address, hosts
+from devpod_rp.lifecycle.risk import look
+from devpod_rp.lifecycle.risk.decision import Decide
 from devpod_rp.lifecycle.stop import flush, terminate
 from devpod_rp.progress import Event, Progress
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from devpod_rp.agent.files.atomic import write_atomically
 from devpod_rp.errors import ConfigurationError
-from devpod_rp.lifecycle import syncing
+from devpod_rp.lifecycle.reach import syncing
 
 if TYPE_CHECKING:
-    from devpod_rp.lifecycle.plan import Plan
+    from devpod_rp.lifecycle.market.plan import Plan
     from devpod_rp.sync.preview import Preview
 
 _IGNORE_FILE = ".devpodignore"

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from devpod_rp import control, environments
 from devpod_rp.environments import Environment
-from devpod_rp.lifecycle import clouds, hosts, ownership, provision, track
+from devpod_rp.lifecycle import track
+from devpod_rp.lifecycle.account import clouds, ownership, provision
+from devpod_rp.lifecycle.reach import hosts
 from devpod_rp.progress import Event, Progress
 
 if TYPE_CHECKING:

@@ -17,7 +17,10 @@ from devpod_rp import environments, paths
 from devpod_rp.agent.files.atomic import write_atomically
 from devpod_rp.agent.watchdog.limits import STOP, Limits
 from devpod_rp.environments import Environment
-from devpod_rp.lifecycle import clouds, disks, look, prices
+from devpod_rp.lifecycle.account import clouds
+from devpod_rp.lifecycle.furnishing import disks
+from devpod_rp.lifecycle.money import prices
+from devpod_rp.lifecycle.risk import look
 from devpod_rp.spec import durations
 
 if TYPE_CHECKING:
@@ -177,7 +180,7 @@ def deliver_again(name: str) -> Watch:
     Raises:
         UnreachableError: the pod cannot be reached; the keeper delivers them when it can.
     """
-    from devpod_rp.lifecycle import connect
+    from devpod_rp.lifecycle.reach import connect
 
     environment = environments.load(name)
     with connect.open_link(environment) as link:

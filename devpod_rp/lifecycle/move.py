@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING
 from devpod_rp import control, environments
 from devpod_rp.environments import Environment
 from devpod_rp.errors import DevpodError, UnreachableError, UsageError
-from devpod_rp.lifecycle import address, boot, clouds, connect, disks, hosts, provision, syncing
-from devpod_rp.lifecycle.plan import make_plan
-from devpod_rp.lifecycle.request import caches
+from devpod_rp.lifecycle.account import clouds, provision
+from devpod_rp.lifecycle.furnishing import disks
+from devpod_rp.lifecycle.making import boot
+from devpod_rp.lifecycle.making.request import caches
+from devpod_rp.lifecycle.market.plan import make_plan
+from devpod_rp.lifecycle.reach import address, connect, hosts, syncing
 from devpod_rp.lifecycle.up import up
 from devpod_rp.progress import Event, Progress
 

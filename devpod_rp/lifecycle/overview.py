@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any
 from devpod_rp import control, environments, paths
 from devpod_rp.environments import Environment
 from devpod_rp.errors import DevpodError
-from devpod_rp.lifecycle import address, bills, clouds, disks, hosts, limits, ownership, provision, syncing
-from devpod_rp.lifecycle import runway as runways
+from devpod_rp.lifecycle import limits
+from devpod_rp.lifecycle.account import clouds, ownership, provision
+from devpod_rp.lifecycle.furnishing import disks
+from devpod_rp.lifecycle.money import bills
+from devpod_rp.lifecycle.money import runway as runways
+from devpod_rp.lifecycle.reach import address, hosts, syncing
 from devpod_rp.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from devpod_rp.lifecycle.bills import Cost
-    from devpod_rp.lifecycle.runway import Runway
+    from devpod_rp.lifecycle.money.bills import Cost
+    from devpod_rp.lifecycle.money.runway import Runway
     from devpod_rp.runpod.client import RunPod
     from devpod_rp.runpod.model import Pod
 

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 from devpod_rp import environments
 from devpod_rp.environments import Environment
 from devpod_rp.errors import UnreachableError
-from devpod_rp.lifecycle import boot, clouds, hooks, hosts, replay
+from devpod_rp.lifecycle.account import clouds
+from devpod_rp.lifecycle.furnishing import hooks, replay
+from devpod_rp.lifecycle.making import boot
+from devpod_rp.lifecycle.reach import hosts
 from devpod_rp.progress import Event, Progress, silent
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from devpod_rp.environments import Environment
 from devpod_rp.errors import NoCapacityError
-from devpod_rp.lifecycle.plan import rank
+from devpod_rp.lifecycle.market.plan import rank
 
 if TYPE_CHECKING:
     from devpod_rp.runpod.client import RunPod

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 from devpod_rp import control, environments
 from devpod_rp.environments import Environment
 from devpod_rp.errors import DevpodError, UnreachableError, UsageError
-from devpod_rp.lifecycle import address, clouds, disks, hosts, look, provision
-from devpod_rp.lifecycle.decision import Decide
+from devpod_rp.lifecycle.account import clouds, provision
+from devpod_rp.lifecycle.furnishing import disks
+from devpod_rp.lifecycle.reach import address, hosts
+from devpod_rp.lifecycle.risk import look
+from devpod_rp.lifecycle.risk.decision import Decide
 from devpod_rp.progress import Event, Progress
 
 if TYPE_CHECKING:

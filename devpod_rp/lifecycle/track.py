@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from devpod_rp import environments
 from devpod_rp.environments import Environment, VolumeRecord
 from devpod_rp.errors import UsageError
-from devpod_rp.lifecycle import address, clouds, connect, provision
+from devpod_rp.lifecycle.account import clouds, provision
+from devpod_rp.lifecycle.reach import address, connect
 from devpod_rp.progress import Progress
 
 if TYPE_CHECKING:

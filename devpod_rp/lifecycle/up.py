@@ -12,28 +12,16 @@ from typing import TYPE_CHECKING, Any
 from devpod_rp import control, environments
 from devpod_rp.environments import Environment, VolumeRecord, pauses
 from devpod_rp.errors import DevpodError, NoCapacityError, UsageError
-from devpod_rp.lifecycle import (
-    boot,
-    clouds,
-    connect,
-    disks,
-    git_identity,
-    hooks,
-    hostkeys,
-    hosts,
-    limits,
-    persist,
-    placement,
-    provision,
-    replay,
-    sessions,
-    syncing,
-    volumes,
-)
-from devpod_rp.lifecycle.acquire import Search
-from devpod_rp.lifecycle.furnish import furnish
-from devpod_rp.lifecycle.placement import Ranking
-from devpod_rp.lifecycle.plan import Plan, make_plan, rank
+from devpod_rp.lifecycle import limits
+from devpod_rp.lifecycle.account import clouds, provision
+from devpod_rp.lifecycle.furnishing import disks, git_identity, hooks, hostkeys, persist, replay, sessions
+from devpod_rp.lifecycle.furnishing.furnish import furnish
+from devpod_rp.lifecycle.making import boot
+from devpod_rp.lifecycle.making.acquire import Search
+from devpod_rp.lifecycle.market import placement, volumes
+from devpod_rp.lifecycle.market.placement import Ranking
+from devpod_rp.lifecycle.market.plan import Plan, make_plan, rank
+from devpod_rp.lifecycle.reach import connect, hosts, syncing
 from devpod_rp.lifecycle.refused import StartRefused, choices
 from devpod_rp.progress import Event, Progress
 

@@ -53,7 +53,7 @@ class Http:
         if not re.fullmatch(r"[!-~]+", key):
             raise AuthenticationError(
                 "The API key holds characters that no key has, such as blanks or line breaks.",
-                hint="copy it again, whole and without blanks: console.runpod.io, Settings, API keys.",
+                hint="copy it again, whole (console.runpod.io, Settings, API keys); if RUNPOD_API_KEY is set, there.",
             )
         self._sleep = sleep
         self._client = httpx.Client(

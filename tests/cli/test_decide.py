@@ -11,7 +11,7 @@ from devpod_rp.cli.decide import decider
 from devpod_rp.environments import Environment, VolumeRecord
 from devpod_rp.guard.classify import Risk
 from devpod_rp.guard.report import Report
-from devpod_rp.lifecycle.decision import CANCEL, RESCUE, Decision, download_to
+from devpod_rp.lifecycle.risk.decision import CANCEL, RESCUE, Decision, download_to
 
 HERE = Path("/here")
 OLD = Risk("/root/b", 9, "code", "x", other_names=("/root/link",), mtime_ns=5)

@@ -12,8 +12,8 @@ from devpod_rp.environments import Environment, VolumeRecord
 from devpod_rp.errors import UnreachableError
 from devpod_rp.keeper.lookout import Lookout
 from devpod_rp.keeper.purse import Purse
-from devpod_rp.lifecycle import runway
-from devpod_rp.lifecycle.stakes import Stake
+from devpod_rp.lifecycle.money import runway
+from devpod_rp.lifecycle.risk.stakes import Stake
 
 
 class Terminals:

@@ -12,7 +12,7 @@ import pytest
 
 from devpod_rp import environments
 from devpod_rp.environments import Environment, Intent, VolumeRecord
-from devpod_rp.lifecycle import clouds
+from devpod_rp.lifecycle.account import clouds
 from devpod_rp.runpod.client import RunPod
 from tests.localcloud.conftest import LocalCloud
 from tests.localcloud.owned import owned_cloud

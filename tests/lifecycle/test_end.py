@@ -10,8 +10,8 @@ import pytest
 from devpod_rp import environments
 from devpod_rp.environments import Environment, SshEndpoint
 from devpod_rp.errors import UnreachableError, WouldLoseDataError
-from devpod_rp.lifecycle.decision import Decision
 from devpod_rp.lifecycle.delete import delete
+from devpod_rp.lifecycle.risk.decision import Decision
 from devpod_rp.lifecycle.stop import stop
 from devpod_rp.progress import Event, silent
 from devpod_rp.runpod.errors import Unauthorized

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 from devpod_rp import environments
-from devpod_rp.lifecycle import leftovers, ownership, provision
-from devpod_rp.lifecycle.clouds import choose
+from devpod_rp.lifecycle import leftovers
+from devpod_rp.lifecycle.account import ownership, provision
+from devpod_rp.lifecycle.account.clouds import choose
 from devpod_rp.progress import silent
 from tests.lifecycle.conftest import announce, record
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from devpod_rp.errors import DevpodError
-from devpod_rp.lifecycle.clouds import Cloud
+from devpod_rp.lifecycle.account.clouds import Cloud
 from devpod_rp.runpod.model import CreatePodRequest, Pod, UpdatePodRequest
 from tests.runpod.scripted import KEY, Scripted, pod, problem
 

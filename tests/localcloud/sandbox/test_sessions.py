@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from devpod_rp.lifecycle import sessions
+from devpod_rp.lifecycle.furnishing import sessions
 from devpod_rp.localcloud import sandbox
 from devpod_rp.progress import silent
 from tests.localcloud.sandbox.conftest import AWKWARD, MakePod, Pod

@@ -1,0 +1,1 @@
+"""What makes a new container its user's own: kept paths, keys, variables, hooks, dotfiles, packages."""

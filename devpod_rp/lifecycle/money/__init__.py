@@ -1,0 +1,1 @@
+"""What things cost, what was spent, and when the money ends."""
