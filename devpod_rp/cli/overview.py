@@ -105,6 +105,8 @@ def sync_line(sync: dict[str, Any]) -> str:
     if sync["state"] == "disabled":
         return "disabled"
     parts = [f"{sync['state']}, {sync['local_files']} files"]
+    if sync.get("branch"):
+        parts.append(f"branch {sync['branch']}")
     if sync["pending"]:
         parts.append(f"{sync['pending']} pending")
     if sync.get("reason"):

@@ -9,6 +9,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from devpod_rp.agent.files.abilities import Abilities
 from devpod_rp.errors import ConfigurationError, SyncError, UnreachableError
 from devpod_rp.pod.link import AgentLink, AgentRefused
 from devpod_rp.progress import Progress, silent
+from devpod_rp.sync.branch import branch
 from devpod_rp.sync.choices import Choices
 from devpod_rp.sync.cycle import Cycles
 from devpod_rp.sync.disks import Disks
@@ -326,7 +328,8 @@ class Session:
         """How things stand; from the journal when nothing is attached."""
         activity = "disconnected" if self._link is None else self._cycles.activity
         waiting = len(self._cycles.known.pending | self._observed)
-        return self._standing.status(activity, self._mode.value, waiting)
+        here = branch(self._local_root) if self._rules.ignored(".git", True) else None
+        return replace(self._standing.status(activity, self._mode.value, waiting), branch=here)
 
     # One cycle.
 

@@ -55,7 +55,8 @@ class SyncStatus:
 
     *state* is watching, scanning, syncing, disconnected or halted ("paused" is the keeper's to say). *pending* counts
     changes here that are known and not yet on the pod. *pod_only* counts what only the pod has or changed, which
-    one-way-safe leaves alone. *halted* is the reason of a halt with its way out.
+    one-way-safe leaves alone. *halted* is the reason of a halt with its way out. *branch* is the git branch that
+    is checked out here, where its repository stays here.
     """
 
     state: str
@@ -68,6 +69,7 @@ class SyncStatus:
     problems: tuple[Remark, ...]
     last_synced_at: str | None
     halted: Mapping[str, str] | None = None
+    branch: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -81,6 +83,7 @@ class SyncStatus:
             "problems": [{"path": remark.path, "reason": remark.reason} for remark in self.problems],
             "last_synced_at": self.last_synced_at,
             "halted": dict(self.halted) if self.halted else None,
+            "branch": self.branch,
         }
 
 
