@@ -218,12 +218,13 @@ class Batch:
         Whatever was there at that instant lies in the trash, also if somebody put it there since it was looked at.
         """
         kept = self._trash_place(path, found)
+        ours = _times(os.fstat(staged.descriptor))
         if not staged.exchange(kept, folder, name):
             return False
         if _times(os.lstat(kept)) != _times(found.status):
-            # Theirs goes back, ours is refused.
+            # Theirs goes back, ours is refused; unless somebody wrote into ours, too.
             libc.exchange(kept, name, folder)
-            if os.lstat(kept).st_ino == os.fstat(staged.descriptor).st_ino:
+            if _times(os.lstat(kept)) == ours:
                 os.unlink(kept)
             raise Refusal("changed", "changed on the pod meanwhile")
         # The last thing that watchers of the folder are told is that the old version left; the name is still there.

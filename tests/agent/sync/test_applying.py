@@ -259,6 +259,7 @@ def test_what_is_saved_in_the_very_moment_of_the_replacement_is_never_lost(pod: 
     if not libc.exchange(*_two_files(pod.volume)):
         pytest.skip("this kernel or file system cannot exchange two names")
     pod.put("f", b"ours 0")
+    pod.fields["more_follows"] = True  # what a power cut would do is no matter here, and waiting for the disk slow
     folder = os.open(pod.root, os.O_RDONLY)
     written: set[bytes] = set()
     taken: set[bytes] = set()
@@ -286,7 +287,7 @@ def test_what_is_saved_in_the_very_moment_of_the_replacement_is_never_lost(pod: 
         os.close(folder)
     kept = set(_all_trash(pod)) | taken | {(pod.root / "f").read_bytes()}
     assert written <= kept
-    assert replaced, "the two met at all"
+    assert replaced, "one of theirs was replaced at all"
     assert pod.litter() == []
 
 
