@@ -18,6 +18,8 @@ from devpod_rp.agent.files import zstd
 from devpod_rp.agent.files.copying import CopyDiffers
 
 CHUNK = 4 << 20
+"""A chunk has at least so many bytes, but for the last one."""
+
 _MOST_THREADS = 8
 _PROBE_BYTES = 64 << 10
 _WORTH = 0.95
@@ -62,7 +64,8 @@ class Packer:
         self._descriptor = descriptor
         self._packing = packing
         self._room = room
-        self._buffer = bytearray()
+        self._pieces: List[bytes] = []
+        self._held = 0
         self._pool = ThreadPoolExecutor(_threads(), "packing")
         self._under_way: Deque["Future[Tuple[bytes, int, str]]"] = deque()
         self._chunks: List[Chunk] = []
@@ -70,17 +73,16 @@ class Packer:
         self.stored = 0
 
     def write(self, data: bytes) -> None:
-        self._buffer += data
+        self._pieces.append(data)
+        self._held += len(data)
         self.at += len(data)
-        while len(self._buffer) >= CHUNK:
-            self._hand_over(bytes(self._buffer[:CHUNK]))
-            del self._buffer[:CHUNK]
+        if self._held >= CHUNK:
+            self._hand_over()
 
     def close(self) -> List[Chunk]:
         """Write the rest and see that all of it is on disk; where the chunks are."""
-        if self._buffer:
-            self._hand_over(bytes(self._buffer))
-            self._buffer.clear()
+        if self._pieces:
+            self._hand_over()
         while self._under_way:
             self._put(self._under_way.popleft())
         self._pool.shutdown()
@@ -92,7 +94,9 @@ class Packer:
             each.cancel()
         self._pool.shutdown()
 
-    def _hand_over(self, raw: bytes) -> None:
+    def _hand_over(self) -> None:
+        raw = b"".join(self._pieces)
+        self._pieces, self._held = [], 0
         self._under_way.append(self._pool.submit(_packed, self._packing, raw))
         while len(self._under_way) > _threads() + 1:
             self._put(self._under_way.popleft())

@@ -96,6 +96,14 @@ class Rack:
         shutil.rmtree(draft)
 
 
+def release(archive: Archive) -> None:
+    """It may be pruned again: all of it is on a disk."""
+    try:
+        os.unlink(os.path.join(archive.directory, _HELD))
+    except FileNotFoundError:
+        return
+
+
 def store_of(volume: str, environment: str) -> str:
     """Where the archives of *environment* lie.
 

@@ -57,13 +57,15 @@ def load(root: str = "/") -> Optional[Restored]:
 class Log:
     """The note while it is written, line by line, so that whatever ends the work leaves what was done until then."""
 
-    def __init__(self, archive: str, root: str = "/") -> None:
+    def __init__(self, archive: str, root: str = "/", *, goes_on: bool = False) -> None:
+        """Begin the note of *archive*, or, with *goes_on*, add to the one that is there."""
         path = root.rstrip("/") + _FILE
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         _mend(path)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._stream = os.fdopen(descriptor, "w", encoding="ascii")
-        self._write({"archive": archive})
+        if not goes_on:
+            self._write({"archive": archive})
         self._stream.flush()
 
     def put_back(self, path: str, stamp: Stamp) -> None:

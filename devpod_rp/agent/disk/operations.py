@@ -122,14 +122,13 @@ def _restore(root: str, proc: Path, request: Request) -> Replies:
     a body of conflicts; ``{name: null}`` where there is nothing to put back."""
     header = request.header
     store = store_of(_text(request, "volume"), _text(request, "environment"))
-    archive = _chosen(Rack(root.rstrip("/") + store), header.get("name"))
+    rack = Rack(root.rstrip("/") + store)
+    archive = _begun(rack, store, root) if header.get("if_begun") is True else _chosen(rack, header.get("name"))
     only = json.loads(request.body)
     if not isinstance(only, list) or not all(isinstance(path, str) and path.startswith("/") for path in only):
         raise Refusal("bad-request", "not a list of paths")
     directory = "{0}/{1}".format(store, archive.name) if archive is not None else ""
-    spared = header.get("unless_done") is True and not is_due(directory, root)
-    spared = spared or (header.get("if_begun") is True and restored.load(root) is None)
-    if archive is None or spared:
+    if archive is None or (header.get("unless_done") is True and not is_due(directory, root)):
         yield {"name": None}, b"{}"
         return
     wish = Wish(
@@ -160,6 +159,14 @@ def _restore(root: str, proc: Path, request: Request) -> Replies:
         "left": done.left,
     }
     yield summary, json.dumps(done.conflicts).encode("ascii")
+
+
+def _begun(rack: Rack, store: str, root: str) -> "Archive | None":
+    """The archive whose putting back on this disk was cut off."""
+    note = restored.load(root)
+    if note is None or note.done or os.path.dirname(note.archive) != store:
+        return None
+    return rack.find(os.path.basename(note.archive))
 
 
 def _chosen(rack: Rack, name: Any) -> "Archive | None":

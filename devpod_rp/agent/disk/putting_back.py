@@ -13,18 +13,19 @@ import stat
 from pathlib import Path
 from typing import Callable, Dict, Generator, List, NamedTuple, Optional, Sequence
 
-from devpod_rp.agent.archive import chunks, index, restored
+from devpod_rp.agent.archive import chunks, index, racks, restored
 from devpod_rp.agent.archive.index import Entry
 from devpod_rp.agent.archive.racks import Archive
-from devpod_rp.agent.archive.signature import FILE, FOLDER, LINK, Signature, signature
+from devpod_rp.agent.archive.signature import FOLDER, LINK, Signature, signature
 from devpod_rp.agent.disk import census
 from devpod_rp.agent.disk.census import Census
+from devpod_rp.agent.disk.dressing import dress, dress_name, set_time
 from devpod_rp.agent.disk.folders import Folders, InTheWay
-from devpod_rp.agent.disk.traits import write_traits
+from devpod_rp.agent.disk.judging import Judge
 from devpod_rp.agent.exposure import baseline as baselines
 from devpod_rp.agent.exposure.baseline import Baseline
 from devpod_rp.agent.exposure.examine import since_ns
-from devpod_rp.agent.files.changes import Change, Stamp
+from devpod_rp.agent.files.changes import Stamp
 from devpod_rp.agent.files.copying import CopyDiffers, blocks
 from devpod_rp.agent.files.digests import ChangedWhileRead, stamp_of
 from devpod_rp.agent.files.versions import READ
@@ -32,8 +33,6 @@ from devpod_rp.agent.machine.mounts import lies_below
 from devpod_rp.agent.wire import Refusal
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-# What a container cannot keep (an owner that its user namespace does not know) is no reason to leave a file out.
-_NOT_KEPT = (errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 _PART = ".devpod-restore.part"
 _BESIDE = ".devpod-kept"
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -114,15 +113,20 @@ def put_back(
     descriptor = os.open(index.data_file(archive.directory, archive.about), os.O_RDONLY | os.O_CLOEXEC)
     try:
         work = _Work(archive, wish, boot, here, before, root=root, proc=proc)
-        log = restored.Log(directory, root)
+        # A part of an archive changes nothing about what is known of this disk; of another one it is not noted at all.
+        log = None if wish.only and before is None else restored.Log(directory, root, goes_on=bool(wish.only))
         reader = chunks.Unpacker(descriptor, packing, held.chunks)
         try:
             yield from work.run(held, reader, log)
         finally:
             reader.close()
-            log.close()
+            if log is not None:
+                log.close()
             work.close()
-        return work.outcome()
+        done = work.outcome()
+        if not (wish.only or done.left):
+            racks.release(archive)
+        return done
     except CopyDiffers as error:
         raise Refusal("unexpected", "the kept disk {0} is damaged: {1}".format(directory, error)) from error
     except OSError as error:
@@ -145,15 +149,21 @@ class _Work:
         root: str,
         proc: Path,
     ) -> None:
-        self._about = archive.about
         self._wish = wish
         self._same_image = archive.about.image == wish.image
-        self._boot = boot
-        self._here = here
+        self._knows_image = here is not None
         self._stamps: Dict[str, Stamp] = before.stamps if before is not None else {}
         self._goes_on = before is not None and not before.done
         self._prefix = root.rstrip("/")
-        self._since_ns = since_ns(boot, proc)
+        self._judge = Judge(
+            archive.about,
+            here,
+            boot,
+            since_ns(boot, proc),
+            self._stamps,
+            same_image=self._same_image,
+            overwrite=wish.overwrite,
+        )
         self._folders = Folders(self._prefix or "/")
         self._placed: Dict[str, str] = {}  # path in the archive -> where it was put
         self._made: List[Entry] = []
@@ -171,7 +181,9 @@ class _Work:
     def outcome(self) -> PutBack:
         return PutBack(self._files, self._bytes, self._present, self._deleted, self._conflicts, self._left)
 
-    def run(self, held: index.Index, reader: chunks.Unpacker, log: restored.Log) -> Generator[Step, None, None]:
+    def run(
+        self, held: index.Index, reader: chunks.Unpacker, log: Optional[restored.Log]
+    ) -> Generator[Step, None, None]:
         wanted = [entry for entry in held.entries if self._is_wanted(entry.path)]
         self._delete(held)
         for entry in wanted:
@@ -182,14 +194,14 @@ class _Work:
         for number, entry in enumerate(contents + rest):
             self._guarded(entry, lambda each: self._place(each, reader))
             self._note(entry.path, log)
-            if number % _LOGGED_EVERY == 0:
+            if log is not None and number % _LOGGED_EVERY == 0:
                 log.flush()
             yield Step(self._files, self._bytes)
         self._settle_folders()
         # A second name changes what is noted of the first one: once more, when all have theirs.
         for path in list(self._placed):
             self._note(path, log)
-        if not self._wish.only:
+        if log is not None and not self._wish.only:
             is_exact = not (self._conflicts or self._left)
             log.done(exact=is_exact, left=self._left)
 
@@ -220,7 +232,7 @@ class _Work:
     # What was deleted.
 
     def _delete(self, held: index.Index) -> None:
-        if not (self._same_image or self._wish.everything) or self._here is None:
+        if not (self._same_image or self._wish.everything) or not self._knows_image:
             self._left += len(held.deleted)
             return
         # Deepest first, so that a folder is empty when its turn comes.
@@ -238,9 +250,7 @@ class _Work:
         folder, name = os.path.split(path)
         place = self._enter(folder)
         status = os.stat(name, dir_fd=place, follow_symlinks=False)
-        assert self._here is not None
-        brought = self._here.names.get(path)
-        if brought is None or not brought.agrees(before) or not self._is_original(path, status):
+        if not self._judge.may_delete(path, before, status):
             self._conflicts[path] = "not deleted: it is another one here"
             return
         if before.kind == FOLDER:
@@ -261,14 +271,13 @@ class _Work:
             self._made.append(entry)
             return
         if not stat.S_ISDIR(status.st_mode):
-            if not self._may_replace(entry, status):
+            if not self._judge.may_replace(entry, status):
                 raise InTheWay(entry.path)
             os.unlink(name, dir_fd=place)
             os.mkdir(name, 0o700, dir_fd=place)
             self._made.append(entry)
             return
-        brought = self._here.names.get(entry.path) if self._here is not None else None
-        if brought is None or entry.base is None or entry.base.attributes == brought.attributes:
+        if self._judge.may_dress(entry):
             self._made.append(entry)
         elif signature(status).attributes != (entry.mode, entry.uid, entry.gid):
             self._conflicts[entry.path] = "its mode and owner stay: this image brings the folder with others"
@@ -277,7 +286,7 @@ class _Work:
         """The descriptor of a folder in which something is about to be changed."""
         place = self._folders.at(folder, make=make)
         if folder not in self._times:
-            brought = self._here.names.get(folder) if self._goes_on and self._here is not None else None
+            brought = self._judge.brought(folder) if self._goes_on else None
             # A try that was cut off has moved the folder's time already.
             self._times[folder] = os.fstat(place).st_mtime_ns if brought is None else brought.mtime_ns
         return place
@@ -292,9 +301,9 @@ class _Work:
                 continue  # named already, with what lies in it; or deleted
             entry = made.get(path)
             if entry is not None:
-                _dress(descriptor, entry)
+                dress(descriptor, entry)
             else:
-                _set_time(descriptor, self._times[path])
+                set_time(descriptor, self._times[path])
 
     # Files and links.
 
@@ -307,12 +316,12 @@ class _Work:
             if entry.path in self._stamps and not self._wish.overwrite:
                 return  # it was put back before, and somebody deleted it since
         elif self._is_same(entry, place, name, status):
-            if self._is_ours(entry, status):
-                _dress_name(place, name, entry)
+            if self._judge.is_ours(entry, status):
+                dress_name(place, name, entry)
             self._placed[entry.path] = entry.path
             self._present += 1
             return
-        elif not self._makes_room(entry, place, name, status) and not self._may_replace(entry, status):
+        elif not self._makes_room(entry, place, name, status) and not self._judge.may_replace(entry, status):
             beside = self._beside(entry, place, name)
             if beside is None:
                 return
@@ -325,7 +334,7 @@ class _Work:
         """Remove the image's folder that a file or link took the place of, if nothing but the image's was in it."""
         if not stat.S_ISDIR(status.st_mode) or entry.base is None or entry.base.kind != FOLDER:
             return False
-        if not self._is_original(entry.path, status):
+        if not self._judge.is_original(entry.path, status):
             return False
         try:
             os.rmdir(name, dir_fd=place)
@@ -356,7 +365,7 @@ class _Work:
         try:
             if entry.kind == LINK:
                 os.symlink(entry.target or "", _PART, dir_fd=place)
-                _dress_name(place, _PART, entry)
+                dress_name(place, _PART, entry)
             elif entry.twin is not None:
                 self._link(entry, place)
             else:
@@ -379,7 +388,7 @@ class _Work:
                     self._bytes += len(piece)
                 at += size
             os.ftruncate(descriptor, entry.stamp.size)
-            _dress(descriptor, entry)
+            dress(descriptor, entry)
         finally:
             os.close(descriptor)
 
@@ -394,34 +403,6 @@ class _Work:
             os.link(name, _PART, src_dir_fd=other.at(folder), dst_dir_fd=place, follow_symlinks=False)
         finally:
             other.close()
-
-    # Judging what is there.
-
-    def _may_replace(self, entry: Entry, status: os.stat_result) -> bool:
-        if self._wish.overwrite and not stat.S_ISDIR(status.st_mode):
-            return True
-        if stat.S_ISDIR(status.st_mode) or not self._is_original(entry.path, status):
-            return False
-        brought = self._here.names.get(entry.path) if self._here is not None else None
-        if entry.base is None or brought is None:
-            # Nobody can say what the old image brought, or what this one did: only the same image is the same base.
-            return self._same_image and not self._about.base_known
-        return entry.base.agrees(brought)
-
-    def _is_original(self, path: str, status: os.stat_result) -> bool:
-        """Whether the image or the boot made this, rather than somebody since."""
-        if status.st_ctime_ns < self._since_ns:
-            return True
-        if stat.S_ISDIR(status.st_mode):
-            brought = self._here.names.get(path) if self._here is not None else None
-            return brought is not None and brought.attributes == signature(status).attributes
-        if self._boot is None:
-            return False
-        return self._boot.covers(Change(path, stamp_of(status), status.st_dev, status.st_nlink, None))
-
-    def _is_ours(self, entry: Entry, status: os.stat_result) -> bool:
-        """Whether this is what an earlier try put there, or the image: then its mode and times are to be as kept."""
-        return self._is_original(entry.path, status) or self._stamps.get(entry.path) in (None, stamp_of(status))
 
     def _is_same(self, entry: Entry, place: int, name: str, status: os.stat_result) -> bool:
         if entry.kind == LINK:
@@ -440,9 +421,9 @@ class _Work:
         there = os.lstat(self._prefix + first)
         return (there.st_dev, there.st_ino) == (status.st_dev, status.st_ino)
 
-    def _note(self, path: str, log: restored.Log) -> None:
+    def _note(self, path: str, log: Optional[restored.Log]) -> None:
         placed = self._placed.get(path)
-        if placed is not None:
+        if placed is not None and log is not None:
             log.put_back(placed, stamp_of(os.lstat(self._prefix + placed)))
 
 
@@ -474,37 +455,3 @@ def _write_all(descriptor: int, data: bytes, offset: int) -> None:
         written = os.pwrite(descriptor, rest, offset)
         rest = rest[written:]
         offset += written
-
-
-def _dress(descriptor: int, entry: Entry) -> None:
-    """Give an open file or folder the owner, mode, attributes and times that were kept."""
-    _as_far_as_possible(lambda: os.fchown(descriptor, entry.uid, entry.gid))
-    # After fchown, which clears setuid, setgid and capabilities.
-    _as_far_as_possible(lambda: os.fchmod(descriptor, entry.mode))
-    write_traits(descriptor, entry.traits)
-    _set_time(descriptor, entry.stamp.mtime_ns)
-
-
-def _set_time(descriptor: int, time_ns: int) -> None:
-    _as_far_as_possible(lambda: os.utime(descriptor, ns=(time_ns, time_ns)))
-
-
-def _dress_name(place: int, name: str, entry: Entry) -> None:
-    mtime = entry.stamp.mtime_ns
-    if entry.kind == FILE:
-        descriptor = os.open(name, READ, dir_fd=place)
-        try:
-            _dress(descriptor, entry)
-        finally:
-            os.close(descriptor)
-        return
-    _as_far_as_possible(lambda: os.chown(name, entry.uid, entry.gid, dir_fd=place, follow_symlinks=False))
-    _as_far_as_possible(lambda: os.utime(name, ns=(mtime, mtime), dir_fd=place, follow_symlinks=False))
-
-
-def _as_far_as_possible(act: Callable[[], None]) -> None:
-    try:
-        act()
-    except OSError as error:
-        if error.errno not in _NOT_KEPT:
-            raise

@@ -203,6 +203,22 @@ def test_what_a_person_deleted_after_it_was_put_back_stays_deleted(old, new):
     assert not pod.path("/opt/own/run.sh").exists()
 
 
+def test_a_part_of_an_older_one_changes_nothing_about_the_rest(old, new):
+    old.write("/opt/a", "first")
+    first = old.keep()["name"]
+    old.write("/opt/a", "second")
+    old.write("/opt/b", "b")
+    old.keep()
+    pod = new()
+    pod.restore()
+    os.unlink(pod.path("/opt/b"))
+    assert pod.restore("/opt/a", name=first, overwrite=True)["files"] == 1
+    assert pod.path("/opt/a").read_text() == "first"
+    assert _saved(pod, ["/opt/a"]) == set(), "of another archive than the one that is watched over"
+    assert pod.restore(unless_done=True, if_begun=True)["name"] is None
+    assert not pod.path("/opt/b").exists()
+
+
 def test_another_image_gets_what_people_own_and_not_its_system(old, new):
     work_in(old)
     old.write("/data/set.csv", "1,2")
@@ -230,6 +246,10 @@ def test_an_archive_that_could_not_be_put_back_is_never_pruned(old, new):
     names = [each["name"] for each in pod.archives()]
     assert first in names
     assert len(names) == 3
+    assert pod.restore(name=first, everything=True)["left"] == 0
+    pod.write("/opt/turn", "last")
+    pod.keep()
+    assert len(pod.archives()) == 2
 
 
 def test_a_symlink_on_the_way_is_never_followed(old, new, tmp_path):
@@ -462,6 +482,7 @@ def test_chunks_are_read_from_any_place_and_proved(tmp_path, packing):
         pytest.skip("no zstd here")
     descriptor = os.open(tmp_path / "data", os.O_RDWR | os.O_CREAT)
     content = os.urandom(5 << 20) + b"same " * (2 << 20)
+    assert len(content) > 3 * chunks.CHUNK
     packer = chunks.Packer(descriptor, chunks.named(packing), 1 << 30)
     for start in range(0, len(content), 700_001):
         packer.write(content[start : start + 700_001])
