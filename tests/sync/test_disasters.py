@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -146,7 +147,8 @@ def test_the_folder_here_is_untouched(stage: Stage, disaster: Callable[[Stage], 
         assert list((stage.volume / "empty").iterdir()) == []
     # A reconnection, which is what mostly follows, is no way around it.
     for connection in list(rig.pod.connections):
-        connection.close()
+        for channel in connection.channels:
+            channel.signal(signal.SIGKILL)
     with contextlib.suppress(Exception):
         rig.ask("flush", everything=True)
     assert stage.local.files() == {**before, "saved afterwards.txt": "a save must not end a halt"}

@@ -142,7 +142,9 @@ def _live(mode: Mode, steps: list[tuple[object, ...]]) -> None:
         if same(here.get(path), there.get(path)):
             continue
         near = any(_below(path, each) or _below(each, path) for each in disputed)
-        the_pods = mode is Mode.ONE_WAY_SAFE and not same(there.get(path), world.ancestor.get(path))
+        # What the pod alone has or changed stays there, in the folder it is in.
+        changed = (each for each in there.keys() | {path} if not same(there.get(each), world.ancestor.get(each)))
+        the_pods = mode is Mode.ONE_WAY_SAFE and any(_below(each, path) for each in changed)
         assert near or the_pods, f"{path} differs: {here.get(path)}, {there.get(path)}"
     if mode is Mode.ONE_WAY_REPLICA:
         assert not disputed

@@ -11,7 +11,7 @@ from devpod_rp.progress import Event
 from tests.sync.adversarial.scene import Scene, settled
 from tests.sync.conftest import Pair
 
-SIZE = 24 << 20
+SIZE = 12 << 20
 STAGES = (0.1, 0.5, 0.99)
 
 
