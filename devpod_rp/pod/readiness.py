@@ -36,10 +36,10 @@ def wait_for_ssh(
         Unreachable: the time is over; the message says what was missing last.
     """
     deadline = clock() + timeout
-    missing = "it has no public address yet"
+    missing = ""
     seconds = _FIRST_PAUSE_SECONDS
     while True:
-        progress(Event("boot", f"Waiting for SSH: {missing}"))
+        progress(Event("boot", f"Waiting for SSH: {missing}" if missing else "Waiting for SSH"))
         address = get_address()
         left = deadline - clock()
         if address is None:
@@ -52,6 +52,7 @@ def wait_for_ssh(
                 log.debug("event=ssh-not-ready address=%s reason=%r", address, missing)
             else:
                 log.debug("event=ssh-ready address=%s server=%r", address, identification)
+                progress(Event("boot", "SSH answers"))
                 return address
         left = deadline - clock()
         if left <= 0:

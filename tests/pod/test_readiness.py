@@ -77,4 +77,5 @@ def test_it_says_what_it_waits_for() -> None:
     with pytest.raises(Unreachable):
         wait_for_ssh(lambda: None, timeout=1, progress=told.append, clock=clock, pause=clock.pause)
     assert {event.stage for event in told} == {"boot"}
-    assert "no public address" in told[0].message
+    assert told[0].message == "Waiting for SSH", "nobody has looked yet"
+    assert "no public address" in told[1].message
