@@ -72,7 +72,7 @@ class AgentLink:
         self._newest = 0
         self._end: UnreachableError | None = None
         self._greeted = False
-        self._noise = b""
+        self._noise = bytearray()
         self._reader = threading.Thread(target=self._read, name="agent-link-reader", daemon=True)
 
     @property

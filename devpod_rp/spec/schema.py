@@ -106,6 +106,7 @@ def _forms() -> dict[str, Schema]:
         "volume.path": path,
         "guard.precious": {"items": guarded},
         "persist.paths": {"items": kept},
+        "persist.archive": {"items": kept},
         "guard.ignore": {"items": {**guarded, "not": {"pattern": f"({guarded['not']['pattern']})|^[/*~]*$"}}},
         "idle_stop": duration,
         "max_runtime": duration,
