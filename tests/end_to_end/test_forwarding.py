@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.conftest import World
+from tests.end_to_end.conftest import World, eventually
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -29,6 +29,7 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         key = folder / "key"
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "mine", "-f", str(key)], check=True)
         environ = {**os.environ, "SSH_AUTH_SOCK": socket}
+        eventually(lambda: os.path.exists(socket), "the agent listens")
         subprocess.run(["ssh-add", "-q", str(key)], env=environ, check=True)
         yield socket
     finally:

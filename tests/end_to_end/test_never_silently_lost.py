@@ -22,7 +22,7 @@ KILL_AGENTS = (
 )
 EVERYTHING = (
     "cd /root/run && (find . -printf '%p %y %m %u %s %l\\n' | sort; find . -type f -printf '%p %T@\\n' | sort;"
-    " find . -type f -print0 | sort -z | xargs -0 sha256sum) | grep -av '^[.] d' | sha256sum"
+    " find . -type f -print0 | sort -z | xargs -0 sha256sum) | grep -av '^[.] d' | cat -v"
 )
 WRITER = (
     "mkdir -p /root/live; (i=0; while [ -e /root/live ]; do i=$((i+1)); echo live $i > /root/live/$i; sleep 0.1; done)"
@@ -186,7 +186,7 @@ def test_then_a_stop_that_ends_well_has_left_nothing_behind(pod: World) -> None:
     restored = pod.run("rescue", "restore", "--all", "--json")
     assert restored.exit_code == 0, restored.stdout
     assert pod.ssh("find / -xdev -name '*.devpod-restore*'").stdout == ""
-    assert pod.ssh(EVERYTHING).stdout == held.stdout
+    assert pod.ssh(EVERYTHING).stdout.splitlines() == held.stdout.splitlines()
 
 
 def test_an_agent_that_cannot_look_holds_the_pod_unless_it_is_forced(pod: World) -> None:
