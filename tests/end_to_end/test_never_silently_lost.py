@@ -168,7 +168,8 @@ def test_a_cloud_that_fails_at_the_stop_is_no_success(pod: World) -> None:
 
 
 def test_then_a_stop_that_ends_well_has_left_nothing_behind(pod: World) -> None:
-    assert pod.ssh("rm -f /root/run/[12][ac].pt").exit_code == 0  # only there to be killed in
+    only_to_be_killed_in = "rm -f /root/run/[12][ac].pt"
+    assert pod.ssh(only_to_be_killed_in).exit_code == 0
     held = pod.ssh(EVERYTHING)
     stopped = pod.run("stop", "--rescue", "--json")
     assert stopped.exit_code == 0, stopped.stdout
@@ -186,6 +187,8 @@ def test_then_a_stop_that_ends_well_has_left_nothing_behind(pod: World) -> None:
     restored = pod.run("rescue", "restore", "--all", "--json")
     assert restored.exit_code == 0, restored.stdout
     assert pod.ssh("find / -xdev -name '*.devpod-restore*'").stdout == ""
+    # A rescue that was done before its agent was killed holds them, and a restore brings back all that was rescued.
+    assert pod.ssh(only_to_be_killed_in).exit_code == 0
     assert pod.ssh(EVERYTHING).stdout.splitlines() == held.stdout.splitlines()
 
 
