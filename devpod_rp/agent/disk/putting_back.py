@@ -7,7 +7,6 @@ never replaces what somebody made since this container began. What it may not re
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import stat
 from pathlib import Path
@@ -26,9 +25,8 @@ from devpod_rp.agent.exposure import baseline as baselines
 from devpod_rp.agent.exposure.baseline import Baseline
 from devpod_rp.agent.exposure.examine import since_ns
 from devpod_rp.agent.files.changes import Stamp
-from devpod_rp.agent.files.copying import CopyDiffers, blocks
+from devpod_rp.agent.files.copying import CopyDiffers, content, write_all
 from devpod_rp.agent.files.digests import ChangedWhileRead, stamp_of
-from devpod_rp.agent.files.versions import READ
 from devpod_rp.agent.machine.mounts import lies_below
 from devpod_rp.agent.wire import Refusal
 
@@ -383,7 +381,7 @@ class _Work:
             at = entry.content.at
             for start, size in entry.content.segments:
                 for piece in reader.read(at, size):
-                    _write_all(descriptor, piece, start)
+                    write_all(descriptor, piece, start)
                     start += len(piece)
                     self._bytes += len(piece)
                 at += size
@@ -411,7 +409,7 @@ class _Work:
             return False
         if self._stamps.get(entry.path) == stamp_of(status):
             return True
-        return self._twin_fits(entry, status) and _digest(place, name, status.st_size) == entry.digest
+        return self._twin_fits(entry, status) and content(name, status.st_size, place) == entry.digest
 
     def _twin_fits(self, entry: Entry, status: os.stat_result) -> bool:
         """Whether a second name is one of the very file that the first one is."""
@@ -436,22 +434,3 @@ def _status(place: int, name: str) -> Optional[os.stat_result]:
         return os.stat(name, dir_fd=place, follow_symlinks=False)
     except FileNotFoundError:
         return None
-
-
-def _digest(place: int, name: str, size: int) -> str:
-    descriptor = os.open(name, READ, dir_fd=place)
-    try:
-        digest = hashlib.blake2b(digest_size=32)
-        for block, _is_hole in blocks(descriptor, size):
-            digest.update(block)
-        return digest.hexdigest()
-    finally:
-        os.close(descriptor)
-
-
-def _write_all(descriptor: int, data: bytes, offset: int) -> None:
-    rest = memoryview(data)
-    while rest:
-        written = os.pwrite(descriptor, rest, offset)
-        rest = rest[written:]
-        offset += written

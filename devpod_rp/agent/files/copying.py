@@ -78,14 +78,14 @@ def set_attributes(path: str, uid: int, gid: int, mode: int, mtime_ns: int, atim
         _unless_not_kept(error)
 
 
-def content(path: str, size: int) -> str:
-    """blake2b of the first *size* bytes, holes skipped rather than read.
+def content(path: str, size: int, place: Optional[int] = None) -> str:
+    """blake2b of the first *size* bytes, holes skipped rather than read; *path* is relative to the open folder *place*.
 
     Raises:
         ChangedWhileRead: there are fewer bytes.
         OSError: it cannot be read.
     """
-    descriptor = os.open(path, READ)
+    descriptor = os.open(path, READ, dir_fd=place)
     try:
         digest = hashlib.blake2b(digest_size=32)
         for block, _is_hole in blocks(descriptor, size):
@@ -105,7 +105,7 @@ def _write(source: int, size: int, part: str, *, resume: bool, durable: bool) ->
             digest.update(block)
             # Comparing costs less than writing, and trusts nothing of what an interrupted copy left.
             if not is_hole and not (offset < there and os.pread(descriptor, len(block), offset) == block):
-                _write_all(descriptor, block, offset)
+                write_all(descriptor, block, offset)
             offset += len(block)
             yield len(block)
         target.truncate(size)
@@ -114,7 +114,8 @@ def _write(source: int, size: int, part: str, *, resume: bool, durable: bool) ->
     return digest.hexdigest()
 
 
-def _write_all(descriptor: int, block: bytes, offset: int) -> None:
+def write_all(descriptor: int, block: bytes, offset: int) -> None:
+    """Write all of *block* at *offset*, however little the system takes at a time."""
     rest = memoryview(block)
     while rest:
         written = os.pwrite(descriptor, rest, offset)
