@@ -47,7 +47,7 @@ if [ ! -x $server/bin/code-server ]; then
 fi
 if [ ! -e $state.pid ] || ! kill -0 $(cat $state.pid) 2> /dev/null; then
   echo secret > $state.token
-  rm -f $state.log
+  : > $state.log  # before there is a writer: the loop below may be faster than it
   nohup $server/bin/code-server --start-server --host=127.0.0.1 --port=0 --connection-token-file $state.token \\
     --accept-server-license-terms --telemetry-level off > $state.log 2>&1 < /dev/null &
   echo $! > $state.pid

@@ -49,7 +49,11 @@ def wiped(stage: Stage) -> None:
 
 
 def wiped_in_place(stage: Stage) -> None:
-    subprocess.run(["find", str(stage.pod.root), "-mindepth", "1", "-delete"], check=True)
+    """Deletes all that was there, whatever a synchronisation puts back meanwhile."""
+    there = list(stage.pod.root.rglob("*"))
+    for path in reversed(there):
+        with contextlib.suppress(OSError):
+            path.rmdir() if path.is_dir() else path.unlink()
 
 
 def wiped_file_by_file(stage: Stage) -> None:
