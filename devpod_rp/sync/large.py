@@ -115,7 +115,8 @@ class LargeFile:
         if found:
             raw = json.dumps([[piece.to, piece.at, piece.size] for piece in found]).encode("ascii")
             body, fields = packing.pack(raw, reads_zstd=self._link.hello.zstd)
-            self._ask("files.reuse", body, **fields, path=where, staged=self._staged)()
+            replaced = where == self._action.path
+            self._ask("files.reuse", body, **fields, path=where, staged=self._staged, replaced=replaced)()
         return found
 
     def _in_hand(self, source: Source) -> tuple[str, list[Piece]]:

@@ -36,14 +36,16 @@ def blocks(request: Request) -> Replies:
 
 
 def reuse(request: Request) -> Replies:
-    """Op ``files.reuse {root, state, ino, path, staged, packed}``, body: a JSON list of [offset there, offset here,
-    size]: copy these pieces of the file at *path* into the part. What comes of it is verified when it is applied."""
+    """Op ``files.reuse {root, state, ino, path, staged, packed, replaced}``, body: a JSON list of [offset there, offset
+    here, size]: copy these pieces of the file at *path* into the part, which is to take its place if *replaced*. What
+    comes of it is verified when it is applied."""
     try:
         pieces = [(int(to), int(at), int(size)) for to, at, size in json.loads(inflated(request).decode("ascii"))]
     except (ValueError, TypeError) as error:
         raise Refusal("bad-request", "not a list of pieces") from error
     if any(min(piece) < 0 for piece in pieces):
         raise Refusal("bad-request", "not a list of pieces")
+    replaced = request.header.get("replaced") is True
     part = PARTS.open(Area(request.header), request.header.get("staged"))
     with _source(request, staged=False) as descriptor, ThreadPoolExecutor(_WORKERS) as pool:
 
@@ -52,6 +54,10 @@ def reuse(request: Request) -> Replies:
             data = os.pread(descriptor, size, at)
             if len(data) < size:
                 raise Refusal("changed", "the file on the pod became shorter meanwhile")
+            if replaced:
+                # What the cache held of it makes room for the new version: a pod's limit counts both, and in a virtual
+                # machine memory that was never used costs more than the copying.
+                os.posix_fadvise(descriptor, at, size, os.POSIX_FADV_DONTNEED)
             part.write(to, data)
 
         for number, _done in enumerate(pool.map(copy, _runs(pieces))):
