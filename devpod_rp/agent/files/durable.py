@@ -13,6 +13,9 @@ _SECOND_NS = 1000 * 1000 * 1000
 SETTLED_NS = 20 * 1000 * 1000
 """Two ticks of the slowest kernel clock: a younger ctime may hide a second write in the same tick (racy git)."""
 
+SETTLING_SECONDS = 2 * SETTLED_NS / 1e9
+"""After so long a ctime is older than that, also by a clock that is a tick behind the one it was taken from."""
+
 COARSE_NS = 4 * 1000 * 1000 * 1000
 """Two ticks of the coarsest file system (vfat)."""
 

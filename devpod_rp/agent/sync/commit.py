@@ -36,6 +36,9 @@ _CODES = {
 LARGEST_COPY = 1 << 20
 """A larger file is copied piece by piece (``files.reuse``)."""
 
+_WORTH_WAITING = 64 << 20
+"""A file of this size is hashed again in more time than its stamp takes to settle (see `durable.stamp_row`)."""
+
 Result = Dict[str, Any]
 
 
@@ -67,6 +70,8 @@ class Batch:
             results = [failures.get(number) or self._guarded(number, item) for number, item in enumerate(self._items)]
             if self._durable_at_once:
                 self._sync_folders(item for number, item in enumerate(self._items) if results[number]["ok"])
+            if any(status.st_size >= _WORTH_WAITING for status in self._written.values()):
+                time.sleep(durable.SETTLING_SECONDS)
             now_ns = self._area.now_ns() if self._written else 0
             for number, status in self._written.items():
                 results[number]["stamp"] = durable.stamp_row(status, now_ns)

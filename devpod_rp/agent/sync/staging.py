@@ -50,6 +50,9 @@ class Staged:
             if error.errno not in NO_LINKS:
                 raise
             self.replace(folder, name)
+        else:
+            os.unlink(self.path)  # at once: it sets another ctime, and the file must stay as it is told and noted now
+            self.path = None
 
     def replace(self, folder: int, name: bytes) -> None:
         """Become *name* in the open *folder* in one step, whatever was there before."""

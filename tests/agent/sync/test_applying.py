@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from devpod_rp.agent.files import libc
-from devpod_rp.agent.sync import applying, roots
+from devpod_rp.agent.sync import applying, reuse, roots
 from devpod_rp.agent.sync.batch import packed
+from devpod_rp.agent.sync.own import OWN
 from devpod_rp.agent.sync.staging import Staging
 from devpod_rp.agent.wire import Refusal, Request
 
@@ -332,6 +333,35 @@ def test_a_large_file_arrives_in_parts_in_any_order(pod: Pod) -> None:
     assert pod.apply(file("big", content, staged="ab" * 16))[0]["ok"]
     assert (pod.root / "big").read_bytes() == content
     assert pod.litter() == []
+
+
+@pytest.mark.parametrize("old", [None, b"old"], ids=["new", "replaced"])
+def test_a_large_file_need_not_be_hashed_again_once_it_is_there(pod: Pod, old: bytes | None) -> None:
+    content = bytes(64 << 20)
+    if old is not None:
+        pod.put("big", old)
+    list(applying.stage(Request({**pod.fields, "staged": "ab" * 16, "offset": 0}, content)))
+    expected = None if old is None else version(old)
+    (result,) = pod.apply(file("big", content, expected, staged="ab" * 16, mtime_ns=time.time_ns()))
+    found = os.lstat(pod.root / "big")
+    *stamp, settled = result["stamp"]
+    assert stamp == [found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_mode]
+    assert settled, "any later write shows in its stamp"
+    assert OWN.explain(os.fsencode(pod.root / "big")), "its events are no news"
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_pieces_of_another_version_are_copied_on_the_pod(pod: Pod, replaced: bool) -> None:
+    old = os.urandom(6 << 20)
+    pod.put("big", old)
+    front, kept = b"front" * 1000, json.dumps([[5000, 0, len(old)]]).encode()
+    header = {**pod.fields, "staged": "ab" * 16}
+    list(reuse.reuse(Request({**header, "path": "big", "replaced": replaced}, kept)))
+    list(applying.stage(Request({**header, "offset": 0}, front)))
+    assert (pod.root / "big").read_bytes() == old
+    assert pod.apply(file("big", front + old, version(old), staged="ab" * 16))[0]["ok"]
+    assert (pod.root / "big").read_bytes() == front + old
+    assert pod.trash() == {"big": old}
 
 
 def test_an_upload_that_was_given_up_leaves_nothing(pod: Pod) -> None:
