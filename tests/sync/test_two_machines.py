@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from devpod_rp.agent.sync.lease import EXPIRES_SECONDS
+from devpod_rp.agent.sync.leases import EXPIRES_SECONDS
 from devpod_rp.sync.status import SyncHalted
 from tests.sync.conftest import Pair
 

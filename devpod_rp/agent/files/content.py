@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import Callable, Iterator, List, Optional, Union
 
 BLOCK_BYTES = 256 << 10
@@ -56,6 +55,9 @@ def blocks_of(descriptor: int, size: int, told: Told = None) -> bytes:
     if size < 2 * _STRIPE_BYTES or not hasattr(os, "pread"):
         os.lseek(descriptor, 0, os.SEEK_SET)
         return _whole(descriptor, size, told)
+    # It takes as long to load as all of this room, and most agents never see a large file.
+    from concurrent.futures import ThreadPoolExecutor
+
     found: List[bytes] = []
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="devpod-rp-hash") as pool:
         for digests in pool.map(lambda at: _stripe(descriptor, at, size), range(0, size, _STRIPE_BYTES)):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from pathlib import Path
-from typing import Collection, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Collection, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 _NANOSECONDS = 1_000_000_000
 _START_TIME_FIELD = 22  # of /proc/PID/stat, proc(5): clock ticks after boot
@@ -21,8 +20,10 @@ _ENDLESS = (("sleep", "infinity"), ("tail", "-f", "/dev/null"))
 AGENT_MARK = "devpod_rp-agent"
 """An argument in the command line of every agent, by which they know each other."""
 
+Proc = Union[str, "os.PathLike[str]"]
 
-def started_at_ns(proc: Path = Path("/proc")) -> int:
+
+def started_at_ns(proc: Proc = "/proc") -> int:
     """When PID 1 of this container began, in nanoseconds of the real-time clock (the clock of ctime).
 
     Exact to one clock tick (10 ms). Computed from the boot clock rather than from ``btime`` of /proc/stat, which is
@@ -31,24 +32,22 @@ def started_at_ns(proc: Path = Path("/proc")) -> int:
     Raises:
         OSError: /proc cannot be read; without it nobody can say which files are newer than the container.
     """
-    ticks = int(
-        _stat_fields((proc / "1" / "stat").read_bytes().decode("utf-8", "surrogateescape"))[_START_TIME_FIELD - 3]
-    )
+    ticks = int(_stat_fields(proc, "1")[_START_TIME_FIELD - 3])
     after_boot_ns = ticks * _NANOSECONDS // os.sysconf("SC_CLK_TCK")
     return time.time_ns() - (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - after_boot_ns)
 
 
-def identity(proc: Path = Path("/proc")) -> str:
+def identity(proc: Proc = "/proc") -> str:
     """What tells one run of a container from the next, of which the disk is another; empty where /proc does not."""
     try:
-        boot = (proc / "sys" / "kernel" / "random" / "boot_id").read_text("ascii").strip()
+        boot = _read(proc, "sys", "kernel", "random", "boot_id").decode("ascii").strip()
     except OSError:
         boot = ""
     try:
-        stat = (proc / "1" / "stat").read_bytes().decode("utf-8", "surrogateescape")
+        began = _stat_fields(proc, "1")[_START_TIME_FIELD - 3]
     except OSError:
         return ""
-    return "{0}:{1}".format(boot, _stat_fields(stat)[_START_TIME_FIELD - 3])
+    return "{0}:{1}".format(boot, began)
 
 
 class Process(NamedTuple):
@@ -68,15 +67,15 @@ def boot_is_over(running: Sequence[Process]) -> bool:
     return any(_bare(process.command) in _ENDLESS for process in running)
 
 
-def processes(proc: Path = Path("/proc")) -> List[Process]:
+def processes(proc: Proc = "/proc") -> List[Process]:
     """Every process of the container that has a command line; kernel threads have none, and some end meanwhile."""
     found = []
-    for name in os.listdir(str(proc)):
+    for name in os.listdir(proc):
         if not name.isdigit():
             continue
         try:
-            fields = _stat_fields((proc / name / "stat").read_bytes().decode("utf-8", "surrogateescape"))
-            raw = (proc / name / "cmdline").read_bytes()
+            fields = _stat_fields(proc, name)
+            raw = _read(proc, name, "cmdline")
         except OSError:
             continue  # it ended, or it is another user's under hidepid: then it is not ours to name
         if raw:
@@ -86,19 +85,19 @@ def processes(proc: Path = Path("/proc")) -> List[Process]:
     return sorted(found)
 
 
-def beginning(pid: int, proc: Path = Path("/proc")) -> Optional[int]:
+def beginning(pid: int, proc: Proc = "/proc") -> Optional[int]:
     """When process *pid* began (clock ticks after boot); None if it has ended. It may be in the middle of an exec."""
     try:
-        fields = _stat_fields((proc / str(pid) / "stat").read_bytes().decode("utf-8", "surrogateescape"))
+        fields = _stat_fields(proc, str(pid))
     except OSError:
         return None
     return None if fields[0] in ("Z", "X") else int(fields[_START_TIME_FIELD - 3])
 
 
-def cpu_seconds(pid: int, proc: Path = Path("/proc")) -> Optional[float]:
+def cpu_seconds(pid: int, proc: Proc = "/proc") -> Optional[float]:
     """What process *pid* and its children that ended have computed, in processor seconds; None if it is gone."""
     try:
-        fields = _stat_fields((proc / str(pid) / "stat").read_bytes().decode("utf-8", "surrogateescape"))
+        fields = _stat_fields(proc, str(pid))
     except OSError:
         return None
     return sum(int(each) for each in fields[_CPU_FIELDS]) / os.sysconf("SC_CLK_TCK")
@@ -125,10 +124,10 @@ def running_work(running: Sequence[Process], at_boot: Collection[Tuple[int, int]
 class Seals:
     """Tells a directory that nobody in this container can write to from one that merely this process may not read."""
 
-    def __init__(self, proc: Path = Path("/proc")) -> None:
+    def __init__(self, proc: Proc = "/proc") -> None:
         self._searches_everywhere = bool(_effective_capabilities(proc) & _CAP_DAC_READ_SEARCH)
-        self._nobody = _number(proc / "sys" / "kernel" / "overflowuid")
-        self._nogroup = _number(proc / "sys" / "kernel" / "overflowgid")
+        self._nobody = _number(proc, "overflowuid")
+        self._nogroup = _number(proc, "overflowgid")
 
     def sealed(self, status: os.stat_result) -> bool:
         """Whether the refused directory of this *status* can hold nothing that this container made.
@@ -154,21 +153,27 @@ def _bare(command: Sequence[str]) -> Tuple[str, ...]:
     return (os.path.basename(command[0]), *command[1:])
 
 
-def _stat_fields(text: str) -> List[str]:
+def _stat_fields(proc: Proc, pid: str) -> List[str]:
+    text = _read(proc, pid, "stat").decode("utf-8", "surrogateescape")
     # The second field is the command in parentheses and may itself hold spaces and parentheses: count from the last.
     return text[text.rindex(")") + 2 :].split()
 
 
-def _effective_capabilities(proc: Path) -> int:
+def _effective_capabilities(proc: Proc) -> int:
     try:
-        lines = (proc / "self" / "status").read_text().splitlines()
+        lines = _read(proc, "self", "status").decode("utf-8", "surrogateescape").splitlines()
     except OSError:
         return 0
     return next((int(line.split()[1], 16) for line in lines if line.startswith("CapEff:")), 0)
 
 
-def _number(path: Path) -> int:
+def _number(proc: Proc, name: str) -> int:
     try:
-        return int(path.read_text())
+        return int(_read(proc, "sys", "kernel", name))
     except OSError:
         return 65534
+
+
+def _read(proc: Proc, *names: str) -> bytes:
+    with open(os.path.join(proc, *names), "rb") as stream:
+        return stream.read()

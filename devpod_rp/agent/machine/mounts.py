@@ -7,9 +7,8 @@ source super-options``, with space, tab, newline and backslash as octal escapes.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
-from typing import Dict, FrozenSet, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 # Where RunPod mounts a volume when nobody says otherwise (pods, serverless).
 USUAL_VOLUME_PATHS = ("/workspace", "/runpod-volume")
@@ -49,8 +48,7 @@ class Role(Enum):
     READ_ONLY = "read-only"  # the host's or the image's, nobody in the pod can have changed it
 
 
-@dataclass(frozen=True)
-class Mount:
+class Mount(NamedTuple):
     identifier: int
     parent: int
     device: str
@@ -62,8 +60,7 @@ class Mount:
     super_options: FrozenSet[str]
 
 
-@dataclass(frozen=True)
-class Survey:
+class Survey(NamedTuple):
     """Every visible mount point and its role; *disguised* says why a declared volume path is none (path -> reason)."""
 
     roles: Mapping[str, Role]

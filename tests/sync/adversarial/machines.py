@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from devpod_rp.agent.sync.lease import EXPIRES_SECONDS
+from devpod_rp.agent.sync.leases import EXPIRES_SECONDS
 from devpod_rp.agent.wire import Frame
 from devpod_rp.errors import DevpodError, UnreachableError
 from devpod_rp.pod.link import AgentLink
