@@ -14,6 +14,9 @@ class Sources:
     def __init__(self, sources: Dict[str, str]) -> None:
         self._sources = sources
 
+    def add(self, sources: Dict[str, str]) -> None:
+        self._sources.update(sources)
+
     def find_spec(self, name: str, _path: Any = None, _target: Any = None) -> Optional[ModuleSpec]:
         if name not in self._sources:
             return None
@@ -32,6 +35,8 @@ class Sources:
         return self._sources.get(name)
 
 
-def install(sources: Dict[str, str]) -> None:
+def install(sources: Dict[str, str]) -> Sources:
     """Make *sources* (module name -> source) importable, before anything that lies on the pod's disk."""
-    sys.meta_path.insert(0, Sources(sources))
+    sent = Sources(sources)
+    sys.meta_path.insert(0, sent)
+    return sent

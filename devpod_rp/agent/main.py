@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import errno
 import gc
+import json
 import os
 import queue
-import socket
 import sys
 import threading
-import traceback
-from typing import Any, BinaryIO, Callable, Iterator, Mapping, Optional, Tuple
+import zlib
+from typing import Any, BinaryIO, Callable, Dict, Iterator, Mapping, Optional, Tuple
 
 from devpod_rp.agent import operations
 from devpod_rp.agent.files import packing
 from devpod_rp.agent.machine import container
-from devpod_rp.agent.sync import lease
+from devpod_rp.agent.sync.leases import LEASES
 from devpod_rp.agent.wire import (
     PROTOCOL,
     Frame,
@@ -32,6 +32,9 @@ from devpod_rp.agent.wire import (
     read_frame,
     write_frame,
 )
+
+Learn = Callable[[Dict[str, str]], None]
+"""Makes modules (name -> source) importable."""
 
 PING, HELLO = "ping", "system.hello"
 # How long the step in hand may take to end once nobody waits for it; after that it ends with the process.
@@ -59,7 +62,7 @@ def hello(_request: Request) -> Iterator[Tuple[Header, bytes]]:
             "protocol": PROTOCOL,
             "python": "{0}.{1}.{2}".format(*sys.version_info),
             "executable": sys.executable,
-            "hostname": socket.gethostname(),
+            "hostname": os.uname().nodename,
             "pid": os.getpid(),
             "boot_id": _boot_id(),
             "container_started_at": _container_started_at(),
@@ -74,16 +77,20 @@ def serve(
     sink: BinaryIO,
     carried_out: Mapping[str, Handler] = operations.ONE_BY_ONE,
     *,
+    learn: Learn = lambda _sources: None,
     give_up: Callable[[], None] = lambda: os._exit(1),
 ) -> None:
-    """Answer the requests in *source* on *sink* until *source* ends; *give_up* is called when a step then hangs."""
-    service = _Service(source, sink, carried_out, give_up)
+    """Answer the requests in *source* on *sink* until *source* ends; *give_up* is called when a step then hangs.
+
+    *learn* is given the sources that come later.
+    """
+    service = _Service(source, sink, carried_out, learn, give_up)
     threading.Thread(target=service.read, name="agent-reader", daemon=True).start()
     threading.Thread(target=service.watch_parent, name="agent-parent", daemon=True).start()
     service.work()
 
 
-def main(source: BinaryIO, greeting: bytes) -> None:
+def main(source: BinaryIO, greeting: bytes, learn: Learn) -> None:
     """Run as the agent's process: *source* replaces standard input, *greeting* goes out before the first frame."""
     # Standard output is the protocol. Whatever else is printed here, or by a child, must not end up between frames.
     sink = os.fdopen(os.dup(1), "wb")
@@ -97,8 +104,8 @@ def main(source: BinaryIO, greeting: bytes) -> None:
     gc.set_threshold(50_000, 20, 50)
     sink.write(greeting)
     sink.flush()
-    serve(source, sink)
-    lease.LEASES.release_all()
+    serve(source, sink, learn=learn)
+    LEASES.release_all()
 
 
 class _Disconnected(Exception):
@@ -107,12 +114,19 @@ class _Disconnected(Exception):
 
 class _Service:
     def __init__(
-        self, source: BinaryIO, sink: BinaryIO, carried_out: Mapping[str, Handler], give_up: Callable[[], None]
+        self,
+        source: BinaryIO,
+        sink: BinaryIO,
+        carried_out: Mapping[str, Handler],
+        learn: Learn,
+        give_up: Callable[[], None],
     ) -> None:
         self._source = source
         self._sink = sink
         self._carried_out = carried_out
+        self._learn = learn
         self._give_up = give_up
+        self._ahead = list(operations.ASKED_FOR_FIRST)
         self._requests: "queue.Queue[Optional[Request]]" = queue.Queue()
         self._writing = threading.Lock()
         self._closing = threading.Event()
@@ -126,9 +140,11 @@ class _Service:
                 frame = read_frame(self._source)
                 if frame is None:
                     break
-                lease.LEASES.heard()
+                LEASES.heard()
                 if frame.header.get("op") == PING:
                     self._send(frame.header.get("id"), {}, b"", more=False)
+                elif frame.header.get("op") == operations.SOURCES:
+                    self._learn(json.loads(zlib.decompress(frame.body)))
                 elif _stands(frame.header.get("op")):
                     request = Request(frame.header, frame.body)
                     threading.Thread(target=self._stand, args=(request,), name="agent-standing", daemon=True).start()
@@ -162,10 +178,16 @@ class _Service:
                 if request is None or self._closing.is_set():
                     return
                 self._answer(request)
+                self._load_ahead()
         except _Disconnected as error:
             _complain(str(error))
         finally:
             self._done.set()
+
+    def _load_ahead(self) -> None:
+        # Between the first answer and the next request the launcher gets ready, and this end has nothing else to do.
+        while self._ahead and self._requests.empty():
+            operations.load(self._ahead.pop(0))
 
     def _stand(self, request: Request) -> None:
         try:
@@ -184,6 +206,8 @@ class _Service:
         except _Disconnected:
             raise
         except Exception as error:  # noqa: BLE001 - one request's defect must not take the others down
+            import traceback  # loading it takes as long as all of the start that is ours
+
             _complain(traceback.format_exc())
             self._refuse(number, "unexpected", _describe(error))
 

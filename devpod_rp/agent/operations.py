@@ -1,15 +1,26 @@
 """Which operations there are and which module carries each of them out, loaded when one of its is first asked for.
 
 The sources come over the wire and are compiled on the pod. All of them take a third of a second there, while a
-connection seldom needs half of them.
+connection seldom needs half of them: an agent starts with those of a synchronisation, and gets the others when one of
+their operations is first asked for.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import Dict, Generic, Iterator, Mapping, Tuple, TypeVar
+from types import ModuleType
+from typing import Dict, Generic, Iterator, Mapping, Optional, Tuple, TypeVar
 
 from devpod_rp.agent.wire import Handler, Standing
+
+ROOMS_AT_THE_START = ("sync", "files", "machine")
+"""Those that an agent starts with: what synchronises, and all that it is built on."""
+
+SOURCES = "system.sources"
+"""What brings the sources of all other rooms, as zlib-compressed JSON (module name -> source). It has no answer."""
+
+ASKED_FOR_FIRST = ("sync.roots", "sync.lease", "sync.survey", "sync.watching")
+"""The modules with which a synchronisation begins."""
 
 _Carried = TypeVar("_Carried")
 
@@ -47,9 +58,13 @@ class Operations(Mapping[str, _Carried], Generic[_Carried]):
         self._table = table
         self._loaded: Dict[str, _Carried] = {}
 
+    def room(self, name: str) -> Optional[str]:
+        """In which room *name* is carried out; None: nowhere."""
+        return self._module_of[name].partition(".")[0] if name in self else None
+
     def __getitem__(self, name: str) -> _Carried:
         if name not in self._loaded:
-            module = importlib.import_module("devpod_rp.agent." + self._module_of[name])
+            module = load(self._module_of[name])
             self._loaded[name] = getattr(module, self._table)[name]
         return self._loaded[name]
 
@@ -65,3 +80,12 @@ class Operations(Mapping[str, _Carried], Generic[_Carried]):
 
 ONE_BY_ONE: Operations[Handler] = Operations(_ONE_BY_ONE, "OPERATIONS")
 STANDING: Operations[Standing] = Operations(_STANDING, "STANDING")
+
+
+def needs_all_rooms(name: str) -> bool:
+    """Whether *name* is carried out with more than what an agent starts with."""
+    return (ONE_BY_ONE.room(name) or STANDING.room(name)) not in ROOMS_AT_THE_START
+
+
+def load(module: str) -> ModuleType:
+    return importlib.import_module("devpod_rp.agent." + module)

@@ -7,11 +7,14 @@ current folder, user packages and sitecustomize; ``-X utf8`` makes names the sam
 from __future__ import annotations
 
 import functools
+import json
 import shlex
 import zlib
+from collections.abc import Container
 from importlib import resources
 
 from devpod_rp.agent.machine.container import AGENT_MARK
+from devpod_rp.agent.operations import ROOMS_AT_THE_START
 
 _AGENT = "devpod_rp.agent"
 
@@ -52,9 +55,19 @@ def command(payload_bytes: int) -> str:
 
 
 def payload(nonce: str) -> bytes:
-    """What the command reads first: the loader, all of the agent's sources, and the call that starts it."""
-    start = f"from devpod_rp.agent.main import main\nmain(stream, {greeting(nonce)!r})\n"
-    return zlib.compress((_program() + start).encode("utf-8"), 6)
+    """What the command reads first: the loader, the sources that the agent starts with, and the call that starts it."""
+    start = f"from devpod_rp.agent.main import main\nmain(stream, {greeting(nonce)!r}, sent.add)\n"
+    common, compressor = _common_to_all_payloads()
+    compressor = compressor.copy()
+    return common + compressor.compress(start.encode("ascii")) + compressor.flush()
+
+
+@functools.lru_cache(maxsize=1)
+def other_rooms() -> bytes:
+    """The sources that `payload` does not have, as the agent takes them; see `agent.operations.SOURCES`."""
+    known = _sources(_AGENT, ROOMS_AT_THE_START)
+    others = {name: source for name, source in _sources(_AGENT, None).items() if name not in known}
+    return zlib.compress(json.dumps(others).encode("ascii"), 6)
 
 
 def watchdog_program() -> bytes:
@@ -77,19 +90,27 @@ def emergency_program() -> bytes:
 
 
 @functools.lru_cache(maxsize=1)
-def _program() -> str:
-    sources = {"devpod_rp": "", **_sources(_AGENT)}
+def _common_to_all_payloads() -> tuple[bytes, zlib._Compress]:
+    """What all payloads begin with, compressed, and the state in which another end can be added to it."""
+    compressor = zlib.compressobj(6)
+    return compressor.compress(_program(ROOMS_AT_THE_START).encode("utf-8")), compressor
+
+
+@functools.lru_cache(maxsize=2)
+def _program(rooms: tuple[str, ...] | None = None) -> str:
+    """The loader with the agent's sources: those of *rooms* (None: of all) and of what lies in no room."""
+    sources = {"devpod_rp": "", **_sources(_AGENT, rooms)}
     loader = sources.pop(f"{_AGENT}.loader")
-    return f"{loader}\ninstall({sources!r})\n"
+    return f"{loader}\nsent = install({sources!r})\n"
 
 
-def _sources(package: str) -> dict[str, str]:
-    """Module name -> source, of *package* and all below it."""
+def _sources(package: str, rooms: Container[str] | None) -> dict[str, str]:
+    """Module name -> source, of *package* and those of its *rooms* (None: all of them) with everything in them."""
     found: dict[str, str] = {}
     for entry in resources.files(package).iterdir():
         name, dot, suffix = entry.name.rpartition(".")
         if dot and suffix == "py":
             found[package if name == "__init__" else f"{package}.{name}"] = entry.read_text(encoding="utf-8")
-        elif entry.is_dir() and entry.name != "__pycache__":
-            found.update(_sources(f"{package}.{entry.name}"))
+        elif entry.is_dir() and entry.name != "__pycache__" and (rooms is None or entry.name in rooms):
+            found.update(_sources(f"{package}.{entry.name}", None))
     return found

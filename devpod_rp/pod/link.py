@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from devpod_rp.agent.operations import SOURCES, needs_all_rooms
 from devpod_rp.agent.wire import Frame, WireError, read_frame, write_frame
 from devpod_rp.errors import DevpodError, UnreachableError
 from devpod_rp.pod import bootstrap
@@ -70,6 +71,7 @@ class AgentLink:
         self._state = threading.Lock()  # between enlisting and the end: no waiter is forgotten
         self._waiters: dict[int, _Waiter] = {}
         self._newest = 0
+        self._has_all_rooms = False
         self._end: UnreachableError | None = None
         self._greeted = False
         self._noise = bytearray()
@@ -228,6 +230,9 @@ class AgentLink:
 
     def _send(self, frame: Frame) -> None:
         with self._sending:
+            if not self._has_all_rooms and needs_all_rooms(frame.header["op"]):
+                self._write(Frame({"op": SOURCES}, bootstrap.other_rooms()))
+                self._has_all_rooms = True
             self._write(frame)
 
     def _write(self, frame: Frame, before: bytes = b"") -> None:

@@ -29,6 +29,11 @@ def test_what_the_modules_offer_is_what_can_be_asked_for(table: str) -> None:
 def test_an_agent_that_is_asked_nothing_loads_little() -> None:
     code = "import sys, devpod_rp.agent.main; print([m for m in sys.modules if m.startswith('devpod_rp.agent.')])"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert "devpod_rp.agent.sync.lease" in loaded
-    for room in ("exposure", "rescue", "servers", "watchdog"):
-        assert f"devpod_rp.agent.{room}" not in loaded
+    assert "devpod_rp.agent.sync.leases" in loaded
+    for module in ("sync.roots", "exposure", "rescue", "servers", "watchdog"):
+        assert f"devpod_rp.agent.{module}" not in loaded
+
+
+def test_what_comes_first_is_among_what_an_agent_starts_with() -> None:
+    for module in operations.ASKED_FOR_FIRST:
+        assert module.partition(".")[0] in operations.ROOMS_AT_THE_START

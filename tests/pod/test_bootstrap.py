@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import pkgutil
 import shlex
+import subprocess
 import sys
 import zlib
 from pathlib import Path
 
 import pytest
 
+import devpod_rp.agent
+from devpod_rp.agent import operations
+from devpod_rp.pod import bootstrap
 from devpod_rp.pod.link import AgentLink, AgentStartFailed
 from tests.pod.conftest import Open
 from tests.pod.local import LocalConnection
@@ -140,6 +145,22 @@ def test_nothing_is_written_on_the_pod(tmp_path: Path, opened: Open) -> None:
     places = {**os.environ, "HOME": str(home), "TMPDIR": str(temporary)}
     opened(LocalConnection(places, folder=folder)).ping()
     assert [path for path in tmp_path.rglob("*") if path not in (home, folder, temporary)] == []
+
+
+def test_the_rooms_that_an_agent_starts_with_need_no_other() -> None:
+    program, _, _ = zlib.decompress(bootstrap.payload("0" * 16)).decode().rpartition("from ")
+    every = [each.name for each in pkgutil.walk_packages(devpod_rp.agent.__path__, "devpod_rp.agent.")]
+    at_once = [name for name in every if name.split(".")[2] in operations.ROOMS_AT_THE_START]
+    assert len(at_once) > 30
+    subprocess.run(
+        [sys.executable, "-I", "-S", "-"], input=f"{program}\nimport {', '.join(at_once)}\n", text=True, check=True
+    )
+
+
+def test_an_operation_of_another_room_is_carried_out_as_well(opened: Open, tmp_path: Path) -> None:
+    link = opened(LocalConnection())
+    for _ in range(2):
+        assert json.loads(link.call("rescue.list", volume=str(tmp_path)).body) == []
 
 
 def test_a_shell_that_never_starts_the_agent_is_given_up_after_the_timeout(tmp_path: Path) -> None:
