@@ -41,6 +41,14 @@ class Memory:
     held: Callable[[], Mapping[str, str]]
     stamp: Callable[[str], Stamp | None]
 
+    def item_for(self, action: Action) -> dict[str, Any]:
+        """The action in the words of ``files.apply``; a large version that goes need not be hashed before it does."""
+        item, old = item_for(action), action.old
+        stamp = self.stamp(action.path) if old is not None and old.size > PART_BYTES else None
+        if stamp is not None:
+            item["old"]["stamp"] = list(stamp)
+        return item
+
 
 class LargeFile:
     """One *action* on its way. *held* is what the pod held before; *show* is told of bytes that are there, sent or not.
@@ -95,10 +103,7 @@ class LargeFile:
         return result
 
     def _appear(self) -> Result:
-        item = {**item_for(self._action), "staged": self._staged}
-        stamp = self._memory.stamp(self._action.path)
-        if item["old"] is not None and stamp is not None:
-            item["old"]["stamp"] = list(stamp)
+        item = {**self._memory.item_for(self._action), "staged": self._staged}
         answer = self._ask("files.apply", batch.packed([item], []), more_follows=True)()
         return answered(self._action, json.loads(answer.body)[0])
 

@@ -18,7 +18,7 @@ from devpod_rp.sync.large import PART_BYTES, LargeFile, Memory
 from devpod_rp.sync.reconcile import Action
 from devpod_rp.sync.remote import Destination
 from devpod_rp.sync.source import UnstableError, failed_read, read_exactly
-from devpod_rp.sync.steps import Report, Result, answered, batches, bytes_of, carries_content, groups, item_for
+from devpod_rp.sync.steps import Report, Result, answered, batches, bytes_of, carries_content, groups
 from devpod_rp.sync.throttle import Throttle
 
 BATCH_BYTES = 512 << 10
@@ -140,7 +140,7 @@ class Upload:
         contents: list[bytes] = []
         results: list[Result] = []
         for action in actions:
-            item = item_for(action)
+            item = self._memory.item_for(action)
             there = self._copy_of(action) if copies and item["do"] == "file" else None
             if there is not None:
                 item["copy"] = there

@@ -6,6 +6,7 @@ import io
 import os
 import random
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -78,6 +79,25 @@ def test_a_large_file_that_was_edited_renamed_and_copied_arrives(pair: Pair) -> 
     pair.sync()
     assert pair.pod.files() == pair.local.files()
     assert pair.litter() == []
+
+
+def test_the_pod_reads_no_large_file_that_is_deleted_or_that_just_arrived(pair: Pair) -> None:
+    pair.local.write("big.bin", OLD)
+    os.utime(pair.local.root / "big.bin", (1, 1))
+    pair.sync()
+    before = bytes_read(pair)
+    pair.sync()
+    pair.local.delete("big.bin")
+    pair.sync()
+    assert not (pair.pod.root / "big.bin").exists()
+    assert bytes_read(pair) - before < len(OLD)
+
+
+def bytes_read(pair: Pair) -> int:
+    """What the agent has read so far."""
+    assert pair.machine.pipe is not None
+    shell = psutil.Process(pair.machine.pipe.process.pid)
+    return sum(int(process.io_counters().read_chars) for process in (shell, *shell.children(recursive=True)))
 
 
 def test_an_upload_that_was_cut_goes_on_where_it_was(pair: Pair) -> None:
