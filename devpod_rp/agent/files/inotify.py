@@ -160,7 +160,7 @@ class TreeWatch:
 
     def _watch(self, folder: str, mask: int) -> bool:
         try:
-            number = self._calls.add(self._descriptor, os.fsencode(os.path.join(self._root, folder)), mask)
+            number = self._calls.add(self._descriptor, os.fsencode(self._root + "/" + folder), mask)
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 self._exhausted = True
@@ -178,16 +178,17 @@ class TreeWatch:
         return True
 
     def _watch_below(self, folder: str) -> None:
+        keep, numbers = self._keep, self._numbers
         pending = [folder]
         while pending and not self._exhausted:
             above = pending.pop()
-            with suppress(OSError), os.scandir(os.path.join(self._root, above)) as entries:
+            prefix = above + "/" if above else ""
+            with suppress(OSError), os.scandir(self._root + "/" + above) as entries:
                 for entry in entries:
-                    if not entry.is_dir(follow_symlinks=False):
-                        continue
-                    path = above + "/" + entry.name if above else entry.name
-                    if self._keep(path, True) and (path in self._numbers or self._watch(path, _MASK)):
-                        pending.append(path)
+                    if entry.is_dir(follow_symlinks=False):
+                        path = prefix + entry.name
+                        if keep(path, True) and (path in numbers or self._watch(path, _MASK)):
+                            pending.append(path)
 
     def _forget(self, folder: str) -> None:
         """A folder that went elsewhere must not report under its former name."""

@@ -55,6 +55,9 @@ class RuleFile:
                 self._patterns.append((position, rule.form == NAME_PATTERN, re.compile(rule.value, re.DOTALL)))
         self._by_path = [(position, pattern) for position, by_name, pattern in self._patterns if not by_name]
         self.by_name_alone = not self._by_path
+        # Nearly all names match none of the patterns, which one expression tells at the price of one of them.
+        names = [rule.value for rule in self.rules if rule.form == NAME_PATTERN]
+        self._any_name = re.compile("|".join("(?:{0})".format(value) for value in names), re.DOTALL) if names else None
 
     def decide(self, path: str, name: str, is_folder: bool) -> Optional[Rule]:
         """The last rule that matches *path* (relative to the file's folder, its last part is *name*), or None."""
@@ -80,18 +83,20 @@ class RuleFile:
             if is_folder or not self.rules[position].folders_only:
                 best = position
                 break
-        if "." in name:
+        if self._suffixes and "." in name:
             for position in self._suffixes.get(_last_suffix(name), ()):
                 rule = self.rules[position]
                 if position > best and name.endswith(rule.value) and (is_folder or not rule.folders_only):
                     best = position
                     break
-        for position, by_name, pattern in self._patterns:
-            if position < best:
-                break
-            if by_name and pattern.fullmatch(name + "/" if is_folder else name):
-                best = position
-                break
+        whole = name + "/" if is_folder else name
+        if self._any_name is not None and self._any_name.fullmatch(whole):
+            for position, by_name, pattern in self._patterns:
+                if position < best:
+                    break
+                if by_name and pattern.fullmatch(whole):
+                    best = position
+                    break
         return best
 
 
@@ -172,8 +177,12 @@ class Rules:
 
     def ignored(self, path: str, is_folder: bool) -> bool:
         """Whether *path* or a folder above it is left out."""
-        rule = self.deciding(path, is_folder)
-        return rule is not None and rule.leaves_out
+        cut = path.find("/")
+        while cut > 0:
+            if not self.keep(path[:cut], True):
+                return True
+            cut = path.find("/", cut + 1)
+        return not self.keep(path, is_folder)
 
     def to_wire(self) -> List[List[List[Any]]]:
         """Plain lists for a frame's header: layers of [folder, [rule, …]]."""
