@@ -47,7 +47,7 @@ class Meeting:
     def recognise(self, link: AgentLink, accept_fresh_remote: bool) -> Destination:
         """Compare both folders with what is remembered of them; raises SyncHalted when one is not the one we know."""
         halt = identity.local_halt(self._journal, self._local_root, self._halts)
-        facts = identity.open_remote(link, self._remote_root, self._remote_state)
+        facts = identity.open_remote(link, self._remote_root, self._remote_state, self._journal.get("token"))
         known = self._known.ancestor.keys()
         remote = identity.remote_halt(facts, self._journal.get("token"), known, self._halts)
         accepted = self._journal.get("accepted")
@@ -60,7 +60,7 @@ class Meeting:
         if halt is not None or remote is not None:
             self._known.void()
             self._journal.put(accepted=None)
-            facts = {**facts, "token": None} if remote is not None else facts
+            facts = {} if remote is not None else facts
         identity.adopt_local(self._journal, self._local_root)
         return identity.adopt_remote(link, self._remote_root, self._remote_state, self._journal, facts)
 
