@@ -44,7 +44,12 @@ class Here:
 
         self.contents = Contents()
         walk = tree.Walk(
-            str(self._root), keep=self._rules.keep, known=self.digests, progress=tell, contents=self.contents
+            str(self._root),
+            keep=self._rules.keep,
+            arrive=self._rules.arrive,
+            known=self.digests,
+            progress=tell,
+            contents=self.contents,
         )
         return Look(walk, self._halts)
 
@@ -105,9 +110,9 @@ class Here:
         return stale | found.keys() | unknown.keys() | paths
 
     def _scan_below(self, folder: str) -> Snapshot | None:
-        self._rules.keep(folder, True)  # reads the folder's own ignore files
+        rules = self._rules
         try:
-            return tree.scan(str(self._root), keep=self._rules.keep, known=self.digests, below=folder)
+            return tree.scan(str(self._root), keep=rules.keep, arrive=rules.arrive, known=self.digests, below=folder)
         except OSError:
             return None  # gone again: the event of that follows
 

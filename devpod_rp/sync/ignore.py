@@ -58,7 +58,7 @@ class Explanation:
 class IgnoreRules:
     """The rules of one folder, read while it is walked.
 
-    :meth:`keep` is made for a scan: it is asked top-down, and reads the ignore files of each folder it keeps.
+    :meth:`keep` and :meth:`arrive` are made for a scan, which asks top-down.
     """
 
     def __init__(self, root: Path, ignore: Sequence[str] = ()) -> None:
@@ -74,16 +74,18 @@ class IgnoreRules:
         self.reload()
 
     def reload(self) -> None:
-        """Read the root's ignore files again; a scan then reads those of every folder it keeps."""
-        self._read("")
+        """Read the root's ignore files again; a scan then reads those of every folder it arrives at."""
+        self._read("", {name for name in IGNORE_FILES if os.path.lexists(f"{self._root}/{name}")})
+
+    def arrive(self, folder: str, names: Container[str]) -> None:
+        """Read the ignore files of *folder*, which holds *names*. Those of the root stay as they are until
+        :meth:`reload`: the pod was told of them already."""
+        if folder:
+            self._read(folder, names)
 
     def keep(self, path: str, is_folder: bool) -> bool:
-        """Whether *path*, whose folders are all kept, takes part."""
-        if not self.rules.keep(path, is_folder):
-            return False
-        if is_folder:
-            self._read(path)
-        return True
+        """Whether *path*, whose folders are all kept and were arrived at, takes part."""
+        return self.rules.keep(path, is_folder)
 
     def ignored(self, path: str, is_folder: bool) -> bool:
         """Whether *path* or a folder above it is left out; for single paths, with what the last scan has read."""
@@ -101,15 +103,14 @@ class IgnoreRules:
             return Explanation(path, False, None, "no rule speaks about it")
         return Explanation(path, rule.leaves_out, rule.line, rule.source)
 
-    def _read(self, folder: str) -> None:
+    def _read(self, folder: str, names: Container[str]) -> None:
         for name, files in ((".gitignore", self._git), (".devpodignore", self._devpod)):
-            path = f"{folder}/{name}" if folder else name
-            place = f"{self._root}/{path}"
-            if not os.path.lexists(place):  # most folders have none: ask cheaply
+            if name not in names:
                 self._set(files, folder, None)
                 continue
+            path = f"{folder}/{name}" if folder else name
             try:
-                data = Path(place).read_bytes()
+                data = Path(f"{self._root}/{path}").read_bytes()
             except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
                 self._set(files, folder, None)
                 continue

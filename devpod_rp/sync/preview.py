@@ -61,7 +61,8 @@ def preview(folder: Path, ignore: Sequence[str] = ()) -> Preview:
     Raises:
         ConfigurationError: the folder cannot be read.
     """
-    walk = Walk(str(folder), keep=IgnoreRules(folder, ignore).keep, reads=False)
+    rules = IgnoreRules(folder, ignore)
+    walk = Walk(str(folder), keep=rules.keep, arrive=rules.arrive, reads=False)
     try:
         for _step in walk.steps():
             pass

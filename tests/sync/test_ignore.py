@@ -26,7 +26,9 @@ def kept(root: Path, rules: IgnoreRules) -> set[str]:
     found: set[str] = set()
 
     def walk(folder: str) -> None:
-        for entry in os.scandir(root / folder if folder else root):
+        listed = list(os.scandir(root / folder if folder else root))
+        rules.arrive(folder, {entry.name for entry in listed})
+        for entry in listed:
             path = f"{folder}/{entry.name}" if folder else entry.name
             is_folder = entry.is_dir(follow_symlinks=False)
             if rules.keep(path, is_folder):
@@ -112,7 +114,7 @@ def test_names_with_newlines_and_broken_bytes_are_judged_like_any_other(tmp_path
 def test_the_pod_decides_exactly_as_this_side(tmp_path: Path) -> None:
     write(tmp_path, {".gitignore": "*.log\n!keep.log\n/build/**/x?\n", "sub/.gitignore": "a[0-9]/\n"})
     rules = IgnoreRules(tmp_path, ignore=["*.tmp"])
-    rules.keep("sub", True)
+    rules.arrive("sub", {".gitignore"})
     there = from_wire(rules.rules.to_wire())
     for path in ("a.log", "keep.log", "build/q/xy", "build/q/xyz", "sub/a1", "sub/ab", "x.tmp", ".git", "sub/keep.log"):
         for is_folder in (True, False):

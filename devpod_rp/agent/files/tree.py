@@ -132,6 +132,7 @@ class Contents:
 
 Known = Mapping[str, Tuple[Stamp, str]]
 Keep = Callable[[str, bool], bool]
+Arrive = Callable[[str, AbstractSet[str]], None]
 Progress = Callable[[int, int], None]
 
 _SECOND_NS = 1_000_000_000
@@ -154,6 +155,7 @@ def scan(
     root: str,
     *,
     keep: Optional[Keep] = None,
+    arrive: Optional[Arrive] = None,
     prune_names: FrozenSet[str] = frozenset(),
     known: Optional[Known] = None,
     progress: Optional[Progress] = None,
@@ -162,7 +164,8 @@ def scan(
     contents: Optional[Contents] = None,
 ) -> Snapshot:
     """Everything below *root* that *keep* (path, is_folder) and *prune_names* let in; a pruned folder is not entered.
-    With *below* only what is in that folder of it; paths stay relative to *root*.
+    With *below* only what is in that folder of it; paths stay relative to *root*. *arrive* (folder, the names in it) is
+    told of each folder before *keep* is asked about what is in it.
 
     Digests are taken from *known* (`Snapshot.digests` of an earlier scan) where the stamp is the same. *progress* is
     told entries seen and bytes hashed, at most ten times a second. *contents* gets what was read. *now_ns* is the file
@@ -173,7 +176,14 @@ def scan(
         OSError: *root* is no folder or cannot be listed; then nothing is known of the tree.
     """
     walk = Walk(
-        root, keep=keep, prune_names=prune_names, known=known, progress=progress, now_ns=now_ns, contents=contents
+        root,
+        keep=keep,
+        arrive=arrive,
+        prune_names=prune_names,
+        known=known,
+        progress=progress,
+        now_ns=now_ns,
+        contents=contents,
     )
     with collector.paused():
         for _step in walk.steps(below):
@@ -234,6 +244,7 @@ class Walk:
         root: str,
         *,
         keep: Optional[Keep] = None,
+        arrive: Optional[Arrive] = None,
         prune_names: FrozenSet[str] = frozenset(),
         known: Optional[Known] = None,
         progress: Optional[Progress] = None,
@@ -243,6 +254,7 @@ class Walk:
     ) -> None:
         self._root = root
         self._keep = keep
+        self._arrive_at = arrive
         self._prune_names = prune_names
         self._known: Known = {} if known is None else known
         self._progress = progress
@@ -391,7 +403,7 @@ class Walk:
         folders: List[str] = []
         files: List[str] = []
         with place.listing() as listing:
-            for entry in listing:
+            for entry in self._arrived(prefix, listing):
                 name = entry.name
                 if name in prune_names:
                     continue
@@ -422,6 +434,13 @@ class Walk:
                     unknown[path] = reason(error)
         self._tell(len(entries) - count + len(files))
         return folders, files
+
+    def _arrived(self, prefix: str, listing: "Iterator[os.DirEntry[str]]") -> "Iterable[os.DirEntry[str]]":
+        if self._arrive_at is None:
+            return listing
+        entries = list(listing)
+        self._arrive_at(prefix[:-1], {entry.name for entry in entries})
+        return entries
 
     def _judge(self, place: Place, name: str, path: str, status: os.stat_result) -> bool:
         """Record what is neither folder nor known file; True: it is a file whose content must be read."""

@@ -67,7 +67,7 @@ class RuleFile:
         if best is None:
             if len(self._by_name) >= _REMEMBERED_NAMES:
                 self._by_name.clear()
-            best = self._by_name[name, is_folder] = self._decide_name(name, is_folder)
+            best = self._by_name[name, is_folder] = self.decide_name(name, is_folder)
         for position, pattern in self._by_path:
             if position < best:
                 break
@@ -76,7 +76,7 @@ class RuleFile:
                 break
         return self.rules[best] if best >= 0 else None
 
-    def _decide_name(self, name: str, is_folder: bool) -> int:
+    def decide_name(self, name: str, is_folder: bool) -> int:
         """The position of the last rule that decides by the name alone, or -1."""
         best = -1
         for position in self._names.get(name, ()):
@@ -121,6 +121,7 @@ class Rules:
         top_alone = all(not layer or (len(layer) == 1 and "" in layer) for layer in self.layers)
         files = [file for layer in self.layers for file in layer.values()]
         self._kept = {} if top_alone and all(file.by_name_alone for file in files) else None
+        self._files = [file for file in files if file.rules]
 
     def decide(self, path: str, is_folder: bool) -> Optional[Rule]:
         """The rule that decides *path*, whose folders are all known to be kept; None: nothing speaks about it."""
@@ -160,9 +161,15 @@ class Rules:
         if known is None:
             if len(kept) >= _REMEMBERED_NAMES:
                 kept.clear()
-            rule = self.decide(path, is_folder)
-            known = kept[name] = rule is None or not rule.leaves_out
+            known = kept[name] = self._keep_name(*name)
         return known
+
+    def _keep_name(self, name: str, is_folder: bool) -> bool:
+        for file in self._files:
+            position = file.decide_name(name, is_folder)
+            if position >= 0:
+                return not file.rules[position].leaves_out
+        return True
 
     def deciding(self, path: str, is_folder: bool) -> Optional[Rule]:
         """The rule that decides about *path* when nothing is known of its folders: one that leaves out a folder above

@@ -207,6 +207,22 @@ def test_a_link_to_a_folder_is_judged_as_a_file_by_keep(tmp_path: Path) -> None:
     assert judged == {"folder": True, "link": False}
 
 
+def test_a_folder_is_told_of_with_the_names_in_it_before_any_of_them_is_judged(tmp_path: Path) -> None:
+    for folder in ("a/b", "left"):
+        (tmp_path / folder).mkdir(parents=True)
+    for file in ("a/b/f", "a/g", "left/h"):
+        (tmp_path / file).touch()
+    told: list[tuple[str, set[str]]] = []
+
+    def keep(path: str, is_folder: bool) -> bool:
+        folder, _, name = path.rpartition("/")
+        assert any(above == folder and name in names for above, names in told)
+        return path != "left"
+
+    scan(str(tmp_path), keep=keep, arrive=lambda folder, names: told.append((folder, set(names))))
+    assert sorted(told) == [("", {"a", "left"}), ("a", {"b", "g"}), ("a/b", {"f"})]
+
+
 # What is not known.
 
 
