@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import uuid
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +58,15 @@ def remote_halt(
     return None
 
 
-def open_remote(link: AgentLink, root: str, state: str, token: str | None) -> dict[str, Any]:
-    """What the pod says about the folder: token, inode, whether it exists and holds anything. The one that is known by
-    *token* is adopted at once, which saves a far pod a round trip; the *abilities* of its disk say so."""
-    return dict(link.call("root.open", root=root, state=state, adopt=token, known=True).header)
+def ask_remote(link: AgentLink, root: str, state: str, token: str | None) -> Callable[[], dict[str, Any]]:
+    """Ask the pod about the folder now; what is returned waits for the answer: token, inode, whether it exists and
+    holds anything.
+
+    The folder that is known by *token* is adopted at once, which saves a far pod a round trip; the *abilities* of its
+    disk say so.
+    """
+    answer = link.ask("root.open", root=root, state=state, adopt=token, known=True)
+    return lambda: dict(answer().header)
 
 
 def adopt_remote(link: AgentLink, root: str, state: str, journal: Journal, facts: dict[str, Any]) -> Destination:

@@ -17,7 +17,7 @@ _LONGEST = 500
 
 
 class Lease:
-    """This machine's word that it is the one. The agent (agent/sync/lease.py) keeps it fresh while it hears of us."""
+    """This machine's word that it is the one. The agent (agent/sync/leases.py) keeps it fresh while it hears of us."""
 
     def __init__(self, journal: Journal, local_root: Path, halts: Halts) -> None:
         self._journal = journal

@@ -47,8 +47,9 @@ class Meeting:
     def recognise(self, link: AgentLink, accept_fresh_remote: bool) -> Destination:
         """Compare both folders with what is remembered of them; raises SyncHalted when one is not the one we know."""
         halt = identity.local_halt(self._journal, self._local_root, self._halts)
-        facts = identity.open_remote(link, self._remote_root, self._remote_state, self._journal.get("token"))
-        known = self._known.ancestor.keys()
+        answer = identity.ask_remote(link, self._remote_root, self._remote_state, self._journal.get("token"))
+        known = self._known.ancestor.keys()  # read from the disk while the question is on its way
+        facts = answer()
         remote = identity.remote_halt(facts, self._journal.get("token"), known, self._halts)
         accepted = self._journal.get("accepted")
         if halt is not None and (accepted != halt.reason or halt.reason == "local-missing"):
