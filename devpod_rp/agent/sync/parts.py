@@ -9,7 +9,7 @@ import os
 import re
 import threading
 from contextlib import suppress
-from typing import Any, Dict, Optional, Set
+from typing import Any, Dict, Optional
 
 from devpod_rp.agent.files import content
 from devpod_rp.agent.files.content import BLOCK_BYTES
@@ -34,16 +34,14 @@ class Part:
 
     def __init__(self, path: bytes) -> None:
         self.path = path
-        self._fresh = not os.path.lexists(path)
         self._descriptor = os.open(path, WRITE & ~os.O_WRONLY | os.O_RDWR, 0o666)
         self._lock = threading.Lock()
         self._digests: Dict[int, bytes] = {}
-        self._touched: Set[int] = set()
         self._dirty = 0
         self._flusher: Optional[threading.Thread] = None
 
     def write(self, offset: int, data: bytes) -> None:
-        """Put *data* at *offset*; zeros in a new file are left as a hole."""
+        """Put *data* at *offset*; zeros where nothing was written yet are left as a hole."""
         view = memoryview(data)
         position = 0
         while position < len(view):
@@ -81,9 +79,7 @@ class Part:
         number = offset - offset % BLOCK_BYTES
         with self._lock:
             self._digests.pop(number, None)
-            untouched = self._fresh and number not in self._touched
-            self._touched.add(number)
-        if not (untouched and data == _ZEROS[: len(data)]):
+        if data != _ZEROS[: len(data)] or os.pread(self._descriptor, len(data), offset).strip(b"\0"):
             position = 0
             while position < len(data):
                 position += os.pwrite(self._descriptor, data[position:], offset + position)

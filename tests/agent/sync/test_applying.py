@@ -19,6 +19,7 @@ from devpod_rp.agent.files import libc
 from devpod_rp.agent.sync import applying, reuse, roots
 from devpod_rp.agent.sync.batch import packed
 from devpod_rp.agent.sync.own import OWN
+from devpod_rp.agent.sync.parts import Parts
 from devpod_rp.agent.sync.staging import Staging
 from devpod_rp.agent.wire import Refusal, Request
 
@@ -362,6 +363,17 @@ def test_pieces_of_another_version_are_copied_on_the_pod(pod: Pod, replaced: boo
     assert pod.apply(file("big", front + old, version(old), staged="ab" * 16))[0]["ok"]
     assert (pod.root / "big").read_bytes() == front + old
     assert pod.trash() == {"big": old}
+
+
+def test_holes_stay_holes_when_an_upload_that_was_cut_goes_on(pod: Pod) -> None:
+    content = b"begin" + bytes(8 << 20)
+    earlier = Parts().open(roots.Area(pod.fields), "ab" * 16)
+    earlier.write(0, content[: 1 << 20])
+    earlier.close()
+    list(applying.stage(Request({**pod.fields, "staged": "ab" * 16, "offset": 1 << 20}, content[1 << 20 :])))
+    assert pod.apply(file("big", content, staged="ab" * 16))[0]["ok"]
+    assert (pod.root / "big").read_bytes() == content
+    assert (pod.root / "big").stat().st_blocks * 512 < 1 << 20
 
 
 def test_an_upload_that_was_given_up_leaves_nothing(pod: Pod) -> None:
