@@ -92,6 +92,22 @@ def gaps(covered: Sequence[Piece], size: int) -> list[tuple[int, int]]:
     return missing
 
 
+def inside(missing: Sequence[tuple[int, int]], found: Sequence[Piece]) -> list[Piece]:
+    """What of *found* lies in the *missing* parts of the file, which :func:`gaps` listed; both in order."""
+    kept, number = [], 0
+    for piece in found:
+        end = piece.to + piece.size
+        while number < len(missing) and missing[number][0] < end:
+            offset, size = missing[number]
+            start, stop = max(piece.to, offset), min(end, offset + size)
+            if start < stop:
+                kept.append(Piece(start, piece.at + start - piece.to, stop - start))
+            if offset + size > end:
+                break  # the next piece may lie in it, too
+            number += 1
+    return kept
+
+
 def _merged(found: list[Piece]) -> list[Piece]:
     merged: list[Piece] = []
     for piece in found:

@@ -4,7 +4,7 @@ that was cut."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from devpod_rp.agent.files.tree import Contents, Stamp
 from devpod_rp.agent.sync import batch
 from devpod_rp.pod.link import AgentLink, AgentRefused
 from devpod_rp.sync.conveyor import Conveyor
-from devpod_rp.sync.delta import Piece, Version, gaps, pieces
+from devpod_rp.sync.delta import Piece, Version, gaps, inside, pieces
 from devpod_rp.sync.journal import Journal
 from devpod_rp.sync.reconcile import Action
 from devpod_rp.sync.remote import Destination
@@ -87,10 +87,12 @@ class LargeFile:
         """
         try:
             with Source(path, self._new) as source:
-                have = self._already_staged(source) or self._copied(source)
+                have = self._already_staged(source)
+                have += self._copied(source, gaps(have, self._new.size))
+                missing = gaps(sorted(have, key=lambda piece: piece.to), self._new.size)
                 self._show(sum(piece.size for piece in have))
                 with Conveyor(self._stage, self._show, _UNDER_WAY) as conveyor:
-                    for offset, size in gaps(have, self._new.size):
+                    for offset, size in missing:
                         for at in range(offset, offset + size, PART_BYTES):
                             conveyor.put(self._part, source, at, min(PART_BYTES, offset + size - at))
             result = self._appear()
@@ -115,8 +117,11 @@ class LargeFile:
             return []
         return [piece for piece in self._in_common(source, known) if piece.to == piece.at]
 
-    def _copied(self, source: Source) -> list[Piece]:
-        where, found = self._in_hand(source)
+    def _copied(self, source: Source, missing: Sequence[tuple[int, int]]) -> list[Piece]:
+        if not missing:
+            return []
+        where, held = self._in_hand(source)
+        found = inside(missing, held)
         if found:
             raw = json.dumps([[piece.to, piece.at, piece.size] for piece in found]).encode("ascii")
             body, fields = packing.pack(raw, reads_zstd=self._link.hello.zstd)

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devpod_rp.agent.files import content
 from devpod_rp.agent.files.content import BLOCK_BYTES, blocks
 from devpod_rp.pod.link import LinkLost
-from devpod_rp.sync.delta import Version, gaps, pieces
+from devpod_rp.sync.delta import Piece, Version, gaps, inside, pieces
 from tests.sync.conftest import Pair
 
 MIB = 1 << 20
@@ -62,6 +63,25 @@ def test_only_what_changed_is_sent(new: bytes, sent: int) -> None:
 def test_whatever_was_edited_the_new_version_comes_out(start: int, end: int, text: bytes) -> None:
     new = OLD[: min(start, end)] + text + OLD[max(start, end) :]
     assert rebuilt(new, OLD)[0] == new
+
+
+runs = st.lists(st.tuples(st.integers(0, 4), st.integers(1, 8))).map(
+    lambda steps: [(sum(map(sum, steps[:n])) + skip, size) for n, (skip, size) in enumerate(steps)]
+)
+"""(offset, size), in order, without overlap."""
+
+
+@given(runs, runs)
+def test_what_came_before_a_cut_is_not_copied_again(
+    missing: list[tuple[int, int]], found: list[tuple[int, int]]
+) -> None:
+    kept = inside(missing, [Piece(offset, offset + 100, size) for offset, size in found])
+
+    def covered(parts: list[tuple[int, int]]) -> list[int]:
+        return [number for offset, size in parts for number in range(offset, offset + size)]
+
+    assert covered([(piece.to, piece.size) for piece in kept]) == sorted({*covered(missing)} & {*covered(found)})
+    assert {piece.at - piece.to for piece in kept} <= {100}
 
 
 def test_a_large_file_that_was_edited_renamed_and_copied_arrives(pair: Pair) -> None:
@@ -124,3 +144,17 @@ def test_an_upload_that_was_cut_goes_on_where_it_was(pair: Pair) -> None:
     assert (pair.pod.root / "big.bin").stat().st_ino == before, "the part itself became the file"
     assert pair.pod.files() == pair.local.files()
     assert pair.litter() == []
+
+
+def test_an_upload_that_was_cut_uses_the_older_version_for_what_did_not_come(pair: Pair) -> None:
+    old = random.Random(3).randbytes(16 * MIB)
+    pair.local.write("big.bin", old)
+    pair.sync()
+    new = old[: 4 * MIB] + b"edit" + old[4 * MIB + 4 :]
+    pair.local.write("big.bin", new)
+    (stage,) = (pair.volume / ".devpod_rp/stage").iterdir()
+    (stage / f"{content.digest(new)}.part").write_bytes(old[:MIB])
+    before = psutil.Process().io_counters().write_chars
+    pair.sync()
+    assert (pair.pod.root / "big.bin").read_bytes() == new
+    assert psutil.Process().io_counters().write_chars - before < 2 * MIB, "the rest was copied there, not sent"
