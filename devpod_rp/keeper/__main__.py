@@ -6,6 +6,7 @@ Ends with code 0 when it was told to, when its environment is gone, or when anot
 from __future__ import annotations
 
 import faulthandler
+import gc
 import logging
 import logging.handlers
 import queue
@@ -57,6 +58,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _serve(name: str) -> int:
     keeper = Keeper(name, real_parts())
+    gc.freeze()  # what is loaded by now stays to the end: no collection need walk it again
     failed: list[BaseException] = []
     # The main thread only waits for news, so that a signal never finds it holding a lock; put() is reentrant.
     news: queue.SimpleQueue[str] = queue.SimpleQueue()

@@ -16,8 +16,6 @@ from devpod_rp.sync.local import LocalFolder
 from devpod_rp.sync.reconcile import Mode
 from devpod_rp.sync.remote import Destination, RemoteTree, learn_digests
 
-_UNREAD = "unread, "
-
 
 class Caveats:
     """Those about what is *known* of both sides; *disks* are theirs.
@@ -60,17 +58,18 @@ class Caveats:
 
     def frozen(self) -> dict[str, str]:
         """The same, as far as both sides were seen, with the reasons."""
-        there = self._known.remote or RemoteTree()
-        return {**self._known.here.unknown, **there.unknown, **there.special, **self.unfit.paths, **self.unmounted}
+        there = self._known.remote
+        unseen = {} if there is None else {**there.unknown, **there.special}
+        return {**self._known.here.unknown, **unseen, **self.unfit.paths, **self.unmounted}
 
     def freeze_unwelcome(self, remote: RemoteTree, paths: Collection[str]) -> None:
         """Where the pod's files come here: what must not be put here is frozen, whatever the pod says."""
         if self._mode is Mode.TWO_WAY_SAFE:
-            remote.unknown.update(self.unwelcome([path for path in paths if path not in self._known.ancestor], remote))
+            remote.unknown.update(self.unwelcome([path for path in paths if path not in self._known.ancestor]))
 
-    def unwelcome(self, paths: Collection[str], remote: RemoteTree | None = None) -> dict[str, str]:
+    def unwelcome(self, paths: Collection[str]) -> dict[str, str]:
         """Those of *paths* on the pod that must not come here, with the reason."""
-        entries = (remote or self._known.remote or RemoteTree()).entries
+        entries = self._known.trees.there
         found: dict[str, str] = {}
         for path in paths:
             entry = entries.get(path)
@@ -105,14 +104,10 @@ class Caveats:
         exact = self._mode is Mode.ONE_WAY_REPLICA  # what is overwritten there is named by its digest
         for path in paths:
             entry = remote.entries.get(path)
-            if entry is None or entry.kind != "file" or (entry.digest and not entry.digest.startswith(_UNREAD)):
+            if entry is None or entry.kind != "file" or entry.digest:
                 continue
             versions = [known.ancestor.get(path), known.here.entries.get(path), *known.sent.get(path, ())]
             sizes = {version.size for version in versions if version is not None}
             if exact or entry.size in sizes:
                 wanted.append(path)
-            elif sizes:
-                remote.entries[path] = entry._replace(digest=f"{_UNREAD}{entry.size} bytes")
-        if exact:
-            wanted = [path for path, entry in remote.entries.items() if entry.kind == "file" and not entry.digest]
-        learn_digests(link, destination, remote, wanted, self._known.remote_digests)
+        learn_digests(link, destination, remote, wanted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -165,7 +165,7 @@ class Choices:
             raise SyncError(f"{action.path} could not be written here: {answer.get('message')}.")
         self._cycles.known.here.written(action.path, action.new)
 
-    def _theirs(self) -> dict[str, Entry]:
+    def _theirs(self) -> Mapping[str, Entry]:
         assert self._cycles.known.remote is not None
         return self._cycles.known.remote.entries
 

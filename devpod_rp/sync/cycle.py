@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from devpod_rp.sync.known import Known, Tally
 from devpod_rp.sync.lease import Lease
 from devpod_rp.sync.local import LocalFolder
 from devpod_rp.sync.reconcile import Action, Mode, Plan, Side, reconcile
-from devpod_rp.sync.remote import Destination, RemoteTree, learn_digests, look_again, survey, wire
+from devpod_rp.sync.remote import Destination, RemoteTree, Seen, learn_digests, look_again, survey, wire
 from devpod_rp.sync.safety import was_emptied
 from devpod_rp.sync.second_look import believed
 from devpod_rp.sync.status import Halts
@@ -78,12 +78,11 @@ class Cycles:
         self.known = Known(local_root, rules, journal, halts, progress)
         self.caveats = Caveats(self.known, mode, rules, folder, journal, local_root)
         self._ahead: _Ahead | None = None
-        self._remembered: tuple[RemoteTree, Mapping[str, str]] | None = None
         self._planned: tuple[tuple[int, int], Plan] | None = None
 
     def forget_remote(self) -> None:
         """What the pod held may have changed while nobody was connected: the next cycle surveys it."""
-        self.known.remote = self._remembered = None
+        self.known.remote = None
 
     # A full cycle.
 
@@ -91,15 +90,13 @@ class Cycles:
         """Look at the folder here, if nobody did yet, for the look at everything that is about to follow; go on with
         it at the next call if that was *enough* for now."""
         if self._ahead is None:
-            if self.known.here.entries or identity.local_halt(self._journal, self._root, self._halts) is not None:
+            if self.known.here.seen or identity.local_halt(self._journal, self._root, self._halts) is not None:
                 return
             self._rules.reload()
             self._ahead = _Ahead(self.known.here.begin(), [], time.monotonic())
         self._ahead.look.go_on(enough)
         self._ahead.rules = wire(self._rules.rules)
-        if self._remembered is None and self.known.remote is None and not enough():
-            tree = self.known.remembered()
-            self._remembered = tree, tree.words()
+        self.known.trees.there.spell()
 
     def full(
         self,
@@ -120,7 +117,8 @@ class Cycles:
         if observed:
             self._ahead = None  # something changed since
         held = self.lease.claim(link, destination, take=take_over)
-        if self.known.never_met and destination.empty and not trusted and self.caveats.disks.there == PLAIN:
+        fresh = self.known.never_met and not self.known.here.entries
+        if fresh and destination.empty and not trusted and self.caveats.disks.there == PLAIN:
             self._first(link, destination, tally, held)
             return
         before = self._planned
@@ -134,8 +132,6 @@ class Cycles:
         self.known.pending.clear()
         self.known.pod_only = set(plan.pod_only)
         self._carry_out(link, destination, plan, tally)
-        if self.known.remote is not None:
-            self.known.remote_digests.keep_only(self.known.remote.entries)
 
     def look(self, link: AgentLink, destination: Destination) -> Plan:
         """Look at everything on both sides, and say what a full cycle would do."""
@@ -143,43 +139,45 @@ class Cycles:
         self._check_local()
         self._rules.reload()
         sent = wire(self._rules.rules)
+        known, caveats = self.known, self.caveats
+        remote = known.remote or RemoteTree(known.trees.there)
+        remote.entries.spell()
         with ThreadPoolExecutor(1, thread_name_prefix="devpod-rp-survey") as pool:
-            before, words = self._expected()
-            elsewhere = pool.submit(survey, link, destination, sent, None, before, words)
+            elsewhere = pool.submit(survey, link, destination, sent, None, remote)
             look = self._look_here()
-            remote = elsewhere.result()
-        if wire(self._rules.rules) != sent:
-            remote = survey(link, destination, wire(self._rules.rules), None, remote)
+            seen = elsewhere.result()
+        if (rules := wire(self._rules.rules)) != sent:
+            seen = survey(link, destination, rules, None, remote)
         self._check_local()
-        if was_emptied(self.known.ancestor, self.known.here.entries if look is None else look.all().entries):
+        if was_emptied(known.ancestor, () if look is not None and look.is_empty else known.here.entries):
             raise self._halts.local_emptied()
-        if was_emptied(self.known.ancestor, remote.entries) and not remote.unknown:
+        if was_emptied(known.ancestor, () if seen.is_empty(remote) else remote.entries) and not seen.unknown:
             raise self._halts.remote_emptied()
         if look is not None:
-            self.known.here.take(look)
-        self.caveats.see_mounts()
-        looked_at = (self.known.here.revision, self.known.revision)
-        if self._planned is not None and self._planned[0] == looked_at and remote is self.known.remote:
+            known.here.take(look)
+        remote.take(seen)
+        caveats.see_mounts()
+        looked_at = (known.here.revision, known.trees.revision)
+        if self._planned is not None and self._planned[0] == looked_at and seen.unchanged and known.remote is remote:
             return self._planned[1]  # of the same three trees as before
-        self.known.problems = {**self._rules.problems, **self.known.here.unknown, **self.caveats.unmounted}
-        self.known.remote = remote
-        self.caveats.freeze_unwelcome(remote, remote.entries)
-        known = self.known
-        self.caveats.learn(
-            link, destination, remote, known.here.entries.keys() | known.ancestor.keys() | known.sent.keys()
-        )
-        self.caveats.fit(remote, known.here.entries.keys() | remote.entries.keys())
+        known.problems = {**self._rules.problems, **known.here.unknown, **caveats.unmounted}
+        known.remote = remote
+        differing = known.trees.differing()
+        caveats.freeze_unwelcome(remote, differing)
+        caveats.learn(link, destination, remote, differing)
+        caveats.fit(remote, differing)
         known.recognise_sent(remote)
-        known.problems.update({**self.caveats.remote_problems(remote), **self.caveats.unfit.paths})
+        known.problems.update({**caveats.remote_problems(remote), **caveats.unfit.paths})
         plan = reconcile(
             known.ancestor,
             known.here.entries,
             remote.entries,
             self._mode,
-            unknown=self.caveats.unknown(remote),
-            first=self.caveats.unfit.first,
+            unknown=caveats.unknown(remote),
+            first=caveats.unfit.first,
+            paths=known.trees.differing(),
         )
-        self._planned = ((self.known.here.revision, self.known.revision), plan)
+        self._planned = ((known.here.revision, known.trees.revision), plan)
         return plan
 
     def _look_here(self) -> Look | None:
@@ -187,15 +185,8 @@ class Cycles:
         if self._ahead is None and self._planned is not None and self.known.here.unchanged():
             return None
         look = self._begun()
-        look.all()
+        look.go_on(lambda: False)
         return look
-
-    def _expected(self) -> tuple[RemoteTree, Mapping[str, str] | None]:
-        """What the pod is believed to hold, and the words for it if they are known."""
-        if self.known.remote is not None:
-            return self.known.remote, None
-        believed, self._remembered = self._remembered, None
-        return believed or (self.known.remembered(), None)
 
     def _begun(self) -> Look:
         """A look at the folder here: the one that began ahead, if it goes by the present rules and is not old."""
@@ -211,14 +202,14 @@ class Cycles:
         self._check_local()
         self._rules.reload()
         look = self._begun()
-        known.remote = RemoteTree(rules=wire(self._rules.rules))
+        known.remote = RemoteTree(known.trees.there)
         known.conflicts.clear()
         known.pending.clear()
         known.pod_only.clear()
         known.problems.clear()
 
         def found() -> Iterator[list[Action]]:
-            for number, actions in enumerate(creations(look)):
+            for number, actions in enumerate(creations(known.here, look)):
                 if number == 0:
                     held()
                     self.activity = "syncing"
@@ -296,7 +287,7 @@ class Cycles:
         assert self.known.remote is not None
         entries = self.known.remote.entries
         wanted = [path for path in paths if path in entries and entries[path].kind == "file"]
-        learn_digests(link, destination, self.known.remote, wanted, self.known.remote_digests)
+        learn_digests(link, destination, self.known.remote, wanted)
         self.caveats.disks.level(self.known.here.entries, self.known.remote.entries, self.known.ancestor, wanted)
 
     # Shared.
@@ -310,13 +301,13 @@ class Cycles:
             self._doubt_seconds,
         )
 
-    def _present(self, remote: RemoteTree) -> set[str]:
+    def _present(self, seen: Seen) -> set[str]:
         """What the pod holds, or may hold where it could not be seen."""
-        if not remote.unknown:
-            return set(remote.entries)
-        unseen, ancestor = remote.unknown.keys(), self.known.ancestor
+        if not seen.unknown:
+            return set(seen.rows)
+        unseen, ancestor = seen.unknown.keys(), self.known.ancestor
         hidden = (path for path in ancestor if not unseen.isdisjoint((path, *folders_above(path))))
-        return {*remote.entries, *hidden}
+        return {*seen.rows, *hidden}
 
     def _check_local(self) -> None:
         halt = identity.local_halt(self._journal, self._root, self._halts)

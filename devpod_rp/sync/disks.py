@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from devpod_rp.agent.files.abilities import PLAIN, Abilities
-from devpod_rp.agent.files.tree import Entry
 from devpod_rp.sync.reconcile import Tree, same
+from devpod_rp.sync.trees import SideTree
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Disks:
         coming = unfit(there, here, ancestor, self.here, "this side's") if self.both_ways else NOTHING
         return Unfit({**going.paths, **coming.paths}, going.first | coming.first)
 
-    def level(self, here: dict[str, Entry], there: dict[str, Entry], ancestor: Tree, paths: Collection[str]) -> None:
+    def level(self, here: SideTree, there: SideTree, ancestor: Tree, paths: Collection[str]) -> None:
         """Where a disk has no executable bits, take those of the other side for its own."""
         if not self.there.keeps_executable:
             level(there, here, ancestor, paths)
@@ -101,7 +101,7 @@ def _at_or_below(path: str, tree: Tree) -> list[str]:
     return [each for each in tree if each == path or each.startswith(path + "/")]
 
 
-def level(entries: dict[str, Entry], other: Tree, ancestor: Tree, paths: Collection[str]) -> None:
+def level(entries: SideTree, other: Tree, ancestor: Tree, paths: Collection[str]) -> None:
     """Give the files at *paths*, which lie on a disk without executable bits, those of the *other* side."""
     for path in paths:
         entry = entries.get(path)
@@ -110,4 +110,4 @@ def level(entries: dict[str, Entry], other: Tree, ancestor: Tree, paths: Collect
         known = next((each for each in (other.get(path), ancestor.get(path)) if each and each.kind == "file"), None)
         executable = known is not None and known.executable
         if entry.executable != executable:
-            entries[path] = entry._replace(executable=executable)
+            entries.revise(path, entry._replace(executable=executable))

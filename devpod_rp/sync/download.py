@@ -10,7 +10,8 @@ from typing import Any
 
 from devpod_rp.agent.files import packing
 from devpod_rp.agent.files.content import Growing
-from devpod_rp.agent.files.tree import Entry, Stamp
+from devpod_rp.agent.files.stamps import Stamp
+from devpod_rp.agent.files.tree import Entry
 from devpod_rp.agent.sync import batch
 from devpod_rp.agent.sync.fetch import LARGEST_WHOLE, MAX_SLICE
 from devpod_rp.agent.wire import Frame, Refusal
@@ -218,8 +219,8 @@ def _data(frame: Frame) -> bytes:
 
 def _stamp(fields: dict[str, Any]) -> tuple[Stamp, bool]:
     try:
-        ino, size, mtime_ns, ctime_ns, mode, settled = fields["stamp"]
-        return Stamp(int(ino), int(size), int(mtime_ns), int(ctime_ns), int(mode)), bool(settled)
+        *numbers, settled = fields["stamp"]
+        return Stamp.checked(numbers), bool(settled)
     except (KeyError, TypeError, ValueError) as error:
         raise _nonsense() from error
 

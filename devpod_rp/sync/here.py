@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from devpod_rp.agent.files import collector, tree
@@ -10,29 +10,28 @@ from devpod_rp.agent.files.picture import Picture
 from devpod_rp.agent.files.tree import Contents, Entry, Snapshot
 from devpod_rp.progress import Event, Progress
 from devpod_rp.sync.ignore import IgnoreRules
-from devpod_rp.sync.journal import Cache
 from devpod_rp.sync.links import leaves_the_folder
 from devpod_rp.sync.status import Halts
-
-_NOTHING = (None, "")
+from devpod_rp.sync.trees import SideTree
 
 
 class Here:
     """*entries* can travel; about *unknown* paths (with the reason) and what is below them nothing may be decided.
 
-    While *revision* stays the same, so does the picture.
+    While *revision* stays the same, so does *unknown*. Until something was *seen*, *entries* are what an earlier
+    process saw.
     """
 
-    def __init__(self, root: Path, rules: IgnoreRules, digests: Cache, halts: Halts, progress: Progress) -> None:
+    def __init__(self, root: Path, rules: IgnoreRules, entries: SideTree, halts: Halts, progress: Progress) -> None:
         self._root = root
         self._rules = rules
         self._halts = halts
         self._progress = progress
-        self.digests = digests
-        self.entries: dict[str, Entry] = {}
+        self.entries = entries
         self.unknown: dict[str, str] = {}
         self.contents = Contents()
         self.revision = 0
+        self.seen = False
         self._picture: Picture | None = None
 
     def begin(self) -> Look:
@@ -43,76 +42,98 @@ class Here:
             self._progress(Event("scan", f"Looking at the folder here: {seen} names{read}", seen, None, "files"))
 
         self.contents = Contents()
+        picture = Picture(str(self._root))
         walk = tree.Walk(
             str(self._root),
             keep=self._rules.keep,
             arrive=self._rules.arrive,
-            known=self.digests,
+            recall=self.entries.recall,
+            words=self.entries.words,
+            picture=picture,
             progress=tell,
             contents=self.contents,
         )
-        return Look(walk, self._halts)
+        return Look(walk, picture, self._halts)
 
     def unchanged(self) -> bool:
         """Whether everything certainly is as it was when :meth:`take` was last called; False where nobody can tell."""
         return self._picture is not None and self._picture.holds()
 
+    def absorb(self, look: Look) -> dict[str, Entry]:
+        """Believe what *look* found since it was last asked; returns what of it can travel, folders first."""
+        found = look.news()
+        entries, unknown = portable(found)
+        look.found.update(entries)
+        look.unknown.update(unknown)
+        self._learn(entries, found)
+        return entries
+
     def take(self, look: Look) -> None:
         """Believe a look, which goes on until it is complete."""
-        snapshot = look.all()
-        self._picture = look.picture(str(self._root)) if self._rules.files_in(snapshot.entries) else None
-        entries, unknown = portable(snapshot)
-        if entries != self.entries or unknown != self.unknown:
+        look.go_on(lambda: False)
+        self.absorb(look)
+        entries = self.entries
+        folders = 1 + entries.names - entries.files
+        if look.found or len(look.same) < folders:
+            for path in [path for path in entries if path not in look.found and folder_of(path) not in look.same]:
+                entries.drop(path)
+        # Of a folder with something in it that may not be decided about, nothing can be told in a word.
+        wordless = {folder_of(path) for path in look.unknown}
+        for folder, word in look.words.items():
+            entries.spelt(folder, None if folder in wordless else word)
+        if look.unknown != self.unknown:
             self.revision += 1
-        self.entries, self.unknown = entries, unknown
-        known = self.digests.get
-        if any((known(path) or _NOTHING)[0] is not stamp for path, stamp in snapshot.stamps.items()):
-            self.digests.learn_all(snapshot.digests())
-        self.digests.keep_only(snapshot.stamps)
+            self.unknown = look.unknown
+        self._picture = look.picture if look.is_proof and self._rules.files_in(entries) else None
+        self.seen = True
+
+    def _learn(self, entries: Mapping[str, Entry], seen: Snapshot) -> None:
+        put, stamp, fresh = self.entries.put, seen.stamps.get, seen.fresh
+        for path, entry in entries.items():
+            put(path, entry, None if path in fresh else stamp(path))
 
     def written(self, path: str, entry: Entry | None) -> None:
         """We wrote *entry* there ourselves, or removed what was there."""
-        self.revision += 1
         self._picture = None
-        self.digests.forget(path)
         if entry is None:
-            self.entries.pop(path, None)
+            self.entries.drop(path)
         else:
-            self.entries[path] = entry
+            self.entries.put(path, entry)
 
     def look_again(self, paths: set[str]) -> set[str]:
         """Bring the picture up to date at *paths* and below; returns every path that may differ now."""
         self.revision += 1
         self._picture = None
-        seen = tree.look(str(self._root), paths, known=self.digests, contents=self.contents)
+        seen = tree.look(str(self._root), paths, recall=self.entries.recall, contents=self.contents)
         for path in {*seen.entries, *seen.unknown, *seen.special}:
             if self._rules.ignored(path, _is_folder(seen, path)):
                 for part in seen[:4]:
                     part.pop(path, None)
-        self.digests.learn_all(seen.digests())
         for folder in tree.topmost(path for path in seen.entries if _is_folder(seen, path)):
             below = self._scan_below(folder)
             if below is not None:
                 seen.entries.update(below.entries)
+                seen.stamps.update(below.stamps)
                 seen.unknown.update(below.unknown)
                 seen.special.update(below.special)
-                self.digests.learn_all(below.digests())
+                seen.fresh.update(below.fresh)
         found, unknown = portable(seen)
         # What was at a path or below it and was not found now is gone, or is something else.
         stale = at_or_below(paths, self.entries) | {path for path in paths if path in self.unknown}
         for path in stale - found.keys():
-            self.entries.pop(path, None)
-            self.digests.forget(path)
+            self.entries.drop(path)
         for path in stale:
             self.unknown.pop(path, None)
-        self.entries.update(found)
+        self._learn(found, seen)
         self.unknown.update(unknown)
         return stale | found.keys() | unknown.keys() | paths
 
     def _scan_below(self, folder: str) -> Snapshot | None:
         rules = self._rules
         try:
-            return tree.scan(str(self._root), keep=rules.keep, arrive=rules.arrive, known=self.digests, below=folder)
+            return tree.scan(
+                str(self._root), keep=rules.keep, arrive=rules.arrive, recall=self.entries.recall, below=folder
+            )
         except OSError:
             return None  # gone again: the event of that follows
 
@@ -120,21 +141,36 @@ class Here:
 class Look:
     """One look at the folder, which can be left and taken up again: what was found is there before the rest is.
 
-    Whatever goes on with it raises SyncHalted when the folder is gone.
+    *found* is every path that can travel and was told, *same* every folder that is as it was known to be, *unknown*
+    what nothing may be decided about. Whatever goes on with it raises SyncHalted when the folder is gone.
     """
 
-    def __init__(self, walk: tree.Walk, halts: Halts) -> None:
+    def __init__(self, walk: tree.Walk, picture: Picture, halts: Halts) -> None:
         self._walk = walk
         self._steps = walk.steps()
         self._halts = halts
-        self._fresh: set[str] = set()
-        self._seen = Snapshot({}, {}, {}, {}, self._fresh)
+        self._unread = False
+        self.picture = picture
+        self.words = walk.words
+        self.found: set[str] = set()
+        self.same: set[str] = set()
+        self.unknown: dict[str, str] = {}
         self.complete = False
 
     @property
     def waiting(self) -> int:
         """How many entries the next :meth:`news` would return."""
         return self._walk.waiting
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was seen so far."""
+        return self._walk.seen == 0
+
+    @property
+    def is_proof(self) -> bool:
+        """Whether *picture*, while it holds, proves that everything still is as this look saw it."""
+        return self.picture.proof and not self._unread
 
     def go_on(self, enough: Callable[[], bool]) -> None:
         """Look on until everything was seen, or it is *enough* for now."""
@@ -150,27 +186,17 @@ class Look:
     def news(self) -> Snapshot:
         """What was found since the last call."""
         found = self._walk.take()
-        entries, stamps, unknown, special, _fresh = self._seen
-        entries.update(found.entries)
-        stamps.update(found.stamps)
-        unknown.update(found.unknown)
-        special.update(found.special)
-        self._fresh.update(found.fresh)
+        self.same.update(found.same)
+        self._unread |= bool(found.unknown)
         return found
 
-    def all(self) -> Snapshot:
-        """Look on until the end; everything that was found from the beginning."""
-        self.go_on(lambda: False)
-        self.news()
-        return self._seen
 
-    def picture(self, root: str) -> Picture | None:
-        """How to find out later whether all of it is still the same; None where that would be no proof."""
-        picture = Picture.of(root, self._seen, self._walk.folders)
-        return picture if picture.proof and self._walk.settled else None
+def folder_of(path: str) -> str:
+    """The folder that holds *path*; "" is the root."""
+    return path.rpartition("/")[0]
 
 
-def at_or_below(paths: set[str], entries: dict[str, Entry]) -> set[str]:
+def at_or_below(paths: set[str], entries: Mapping[str, Entry]) -> set[str]:
     """The paths of *entries* that are among *paths*, or inside a folder among them."""
     stale = {path for path in paths if path in entries}
     containers = {path for path in stale if entries[path].kind == "dir"}

@@ -1,4 +1,4 @@
-"""What a synchronisation remembers between runs: the ancestor, digests already computed, identities, conflicts.
+"""What a synchronisation remembers between runs: the trees as they were last seen, identities, conflicts.
 
 One SQLite file in write-ahead mode. The ancestor changes only by results that the pod has acknowledged, so a crash
 anywhere leaves it behind reality, never ahead: the next cycle finds both sides equal and merges silently. If this side
@@ -12,56 +12,37 @@ import json
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from devpod_rp.agent.files.tree import Entry, Stamp
+from devpod_rp.agent.files.tree import Entry
 from devpod_rp.errors import SyncError
+from devpod_rp.sync.trees import RECORD_BYTES, SideTree, Trees
 
 log = logging.getLogger(__name__)
 
-_VERSION = 3
-_LARGEST = (1 << 63) - 1
+_VERSION = 4
+_FORGET_ALL = (
+    "DROP TABLE IF EXISTS ancestor",
+    "DROP TABLE IF EXISTS digests",
+    "DELETE FROM records",
+    "DELETE FROM targets",
+    "DELETE FROM words",
+    "DELETE FROM under_way",
+    "DELETE FROM meta",
+)
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS ancestor (
-    path BLOB PRIMARY KEY, kind TEXT NOT NULL, size INTEGER NOT NULL, executable INTEGER NOT NULL,
-    digest TEXT NOT NULL, target BLOB NOT NULL, mtime_ns INTEGER NOT NULL
+CREATE TABLE IF NOT EXISTS records (path BLOB PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS targets (digest BLOB PRIMARY KEY, target BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS words (
+    side TEXT NOT NULL, folder BLOB NOT NULL, word BLOB NOT NULL, PRIMARY KEY (side, folder)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS under_way (number INTEGER PRIMARY KEY, entries TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS digests (
-    side TEXT NOT NULL, path BLOB NOT NULL, ino INTEGER NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
-    ctime_ns INTEGER NOT NULL, mode INTEGER NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (side, path)
-) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS blocks (digest TEXT PRIMARY KEY, digests BLOB NOT NULL) WITHOUT ROWID;
 """
-
-
-class Cache(dict[str, tuple[Stamp, str]]):
-    """Path -> what lstat said when the file was hashed, and its digest; knows what differs from the journal."""
-
-    def __init__(self, known: Mapping[str, tuple[Stamp, str]] | Iterable[tuple[str, tuple[Stamp, str]]] = ()) -> None:
-        super().__init__(known)
-        self.unsaved: set[str] = set()
-
-    def learn(self, path: str, stamp: Stamp, digest: str) -> None:
-        if self.get(path) != (stamp, digest):
-            self[path] = (stamp, digest)
-            self.unsaved.add(path)
-
-    def forget(self, path: str) -> None:
-        if self.pop(path, None) is not None:
-            self.unsaved.add(path)
-
-    def learn_all(self, found: Mapping[str, tuple[Stamp, str]]) -> None:
-        for path, (stamp, digest) in found.items():
-            self.learn(path, stamp, digest)
-
-    def keep_only(self, paths: Container[str]) -> None:
-        for path in [path for path in self if path not in paths]:
-            self.forget(path)
 
 
 class Journal:
@@ -81,9 +62,8 @@ class Journal:
             path.replace(path.with_suffix(".sqlite3.damaged"))
             self._database = _opened(path)
         if self.get("version") != _VERSION:
-            self._write("DELETE FROM ancestor", "DELETE FROM under_way", "DELETE FROM digests", "DELETE FROM meta")
+            self._write(*_FORGET_ALL)
             self.put(version=_VERSION)
-        self._write("DELETE FROM blocks WHERE digest NOT IN (SELECT digest FROM ancestor)")
         self._under_way: dict[int, dict[str, Entry]] = self._unanswered()
 
     def close(self) -> None:
@@ -106,27 +86,62 @@ class Journal:
                 else:
                     self._database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
 
-    # The ancestor.
+    # The trees.
 
-    def ancestor(self) -> dict[str, Entry]:
+    def trees(self) -> Trees:
+        """The trees as they were last saved."""
         with self._lock:
-            rows = self._database.execute("SELECT * FROM ancestor").fetchall()
-        return dict(_entry(row) for row in rows)
+            records = self._database.execute("SELECT path, record FROM records")
+            targets = self._database.execute("SELECT digest, target FROM targets")
+            trees = Trees(
+                ((_text(path), record) for path, record in records if len(record) == RECORD_BYTES),
+                {digest: _text(target) for digest, target in targets},
+            )
+            for side, tree in _sides(trees):
+                words = self._database.execute("SELECT folder, word FROM words WHERE side = ?", (side,))
+                tree.words.update((_text(folder), word) for folder, word in words)
+            self._forget_blocks(trees)
+        return trees
 
-    def agree(self, changes: Mapping[str, Entry | None], sure: Callable[[], object] = lambda: None) -> None:
-        """Fold acknowledged results into the ancestor, all or nothing; None forgets a path.
-
-        *sure* is waited for before anything is written, and after everything is prepared.
-        """
-        gone = [(_blob(path),) for path, entry in changes.items() if entry is None]
-        there = [_columns(path, entry) for path, entry in changes.items() if entry is not None]
-        sure()
+    def save(self, trees: Trees) -> None:
+        """Write everything of *trees* that is not saved yet."""
+        if not trees.unsaved and not any(tree.unsaved_words for _side, tree in _sides(trees)):
+            return
         with self._writing():
-            self._database.executemany("DELETE FROM ancestor WHERE path = ?", gone)
-            self._database.executemany("INSERT OR REPLACE INTO ancestor VALUES (?, ?, ?, ?, ?, ?, ?)", there)
-            left = self._answered(changes)
+            self._save_records(trees, trees.unsaved)
+            for side, tree in _sides(trees):
+                self._save_words(side, tree)
+        trees.saved(trees.unsaved)
+        for _side, tree in _sides(trees):
+            tree.unsaved_words.clear()
+
+    def agree(self, trees: Trees, paths: Set[str]) -> None:
+        """Write what *trees* know of *paths*, of which an acknowledged result was folded into the ancestor, all or
+        nothing; what was sent there is answered by it."""
+        with self._writing():
+            self._save_records(trees, paths)
+            left = self._answered(paths)
+        trees.saved(paths)
         self._under_way.update(left)
         self._under_way = {number: versions for number, versions in self._under_way.items() if versions}
+
+    def _save_records(self, trees: Trees, paths: Collection[str]) -> None:
+        found = [(_blob(path), trees.record(path)) for path in paths]
+        gone = [(path,) for path, record in found if record is None]
+        there = [each for each in found if each[1] is not None]
+        targets = [(digest, _blob(trees.targets[digest])) for digest in trees.unsaved_targets]
+        self._database.executemany("INSERT OR IGNORE INTO targets VALUES (?, ?)", targets)
+        self._database.executemany("DELETE FROM records WHERE path = ?", gone)
+        self._database.executemany("INSERT OR REPLACE INTO records VALUES (?, ?)", there)
+
+    def _save_words(self, side: str, tree: SideTree) -> None:
+        found = [(side, _blob(folder), tree.words.get(folder)) for folder in tree.unsaved_words]
+        self._database.executemany(
+            "DELETE FROM words WHERE side = ? AND folder = ?", [each[:2] for each in found if each[2] is None]
+        )
+        self._database.executemany(
+            "INSERT OR REPLACE INTO words VALUES (?, ?, ?)", [each for each in found if each[2] is not None]
+        )
 
     def sent(self) -> dict[str, list[Entry]]:
         """Versions that were on their way to the pod and of which no answer is known."""
@@ -146,13 +161,14 @@ class Journal:
             row = self._database.execute("INSERT INTO under_way (entries) VALUES (?)", (_listed(versions),))
         self._under_way[int(row.lastrowid or 0)] = dict(versions)
 
-    def _answered(self, paths: Mapping[str, Any]) -> dict[int, dict[str, Entry]]:
+    def _answered(self, paths: Set[str]) -> dict[int, dict[str, Entry]]:
         """What is left under way of the rows that are about *paths*."""
         found: dict[int, dict[str, Entry]] = {}
         for number, versions in self._under_way.items():
             if versions.keys().isdisjoint(paths):
                 continue
-            left = found[number] = {path: entry for path, entry in versions.items() if path not in paths}
+            left = {} if versions.keys() <= paths else {p: entry for p, entry in versions.items() if p not in paths}
+            found[number] = left
             if left:
                 self._database.execute("UPDATE under_way SET entries = ? WHERE number = ?", (_listed(left), number))
             else:
@@ -163,32 +179,13 @@ class Journal:
         rows = self._database.execute("SELECT number, entries FROM under_way").fetchall()
         return {number: {path: Entry(*entry) for path, *entry in json.loads(entries)} for number, entries in rows}
 
-    def void(self) -> None:
-        """Forget what both sides agreed on: the next cycle is a union in which nothing is deleted."""
-        self._write("DELETE FROM ancestor", "DELETE FROM under_way", "DELETE FROM digests WHERE side = 'remote'")
-        self._under_way.clear()
-
-    # Digests already computed, so that an unchanged file is not read again.
-
-    def digests(self, side: str) -> Cache:
-        with self._lock:
-            rows = self._database.execute(
-                "SELECT path, ino, size, mtime_ns, ctime_ns, mode, digest FROM digests WHERE side = ?", (side,)
-            ).fetchall()
-        return Cache((_text(path), (Stamp(_unsigned(ino), *stamp), digest)) for path, ino, *stamp, digest in rows)
-
-    def save_digests(self, side: str, cache: Cache) -> None:
-        """Write what *cache* learnt and forgot since it was last saved."""
-        changed = set(cache.unsaved)
-        if not changed:
-            return
-        gone = [(side, _blob(path)) for path in changed if path not in cache]
-        kept = [path for path in changed if path in cache and _fits(cache[path][0])]
-        there = [(side, _blob(path), *_row(*cache[path])) for path in kept]
+    def void(self, trees: Trees) -> None:
+        """Forget what was on its way, and save *trees*, in which the sides never met."""
         with self._writing():
-            self._database.executemany("DELETE FROM digests WHERE side = ? AND path = ?", gone)
-            self._database.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?, ?, ?, ?)", there)
-        cache.unsaved -= changed
+            self._database.execute("DELETE FROM under_way")
+            self._save_records(trees, trees.unsaved)
+        trees.saved(trees.unsaved)
+        self._under_way.clear()
 
     # What large files are made of, so that their next version is compared without reading this one again.
 
@@ -197,6 +194,13 @@ class Journal:
         with self._lock:
             row = self._database.execute("SELECT digests FROM blocks WHERE digest = ?", (digest,)).fetchone()
         return None if row is None else bytes(row[0])
+
+    def _forget_blocks(self, trees: Trees) -> None:
+        """Of versions that are no longer the last agreed one. Few files are large enough to have any."""
+        kept = {digest for (digest,) in self._database.execute("SELECT digest FROM blocks")}
+        if kept:
+            kept -= {entry.digest for entry in trees.ancestor.values()}
+            self._database.executemany("DELETE FROM blocks WHERE digest = ?", [(digest,) for digest in kept])
 
     def keep_blocks(self, digest: str, digests: bytes) -> None:
         with self._writing():
@@ -243,34 +247,9 @@ def _text(path: bytes) -> str:
     return path.decode("utf-8", "surrogateescape")
 
 
-def _entry(row: tuple[bytes, str, int, int, str, bytes, int]) -> tuple[str, Entry]:
-    path, kind, size, executable, digest, target, mtime_ns = row
-    return _text(path), Entry(kind, size, bool(executable), digest, _text(target), mtime_ns)
-
-
-def _columns(path: str, entry: Entry) -> tuple[bytes, str, int, bool, str, bytes, int]:
-    # A time that SQLite's integers do not reach (the year 2262) decides nothing, and may be remembered as their last.
-    mtime_ns = max(-_LARGEST, min(_LARGEST, entry.mtime_ns))
-    return (_blob(path), entry.kind, entry.size, entry.executable, entry.digest, _blob(entry.target), mtime_ns)
-
-
 def _listed(versions: Mapping[str, Entry]) -> str:
     return json.dumps([[path, *entry] for path, entry in versions.items()], separators=(",", ":"))
 
 
-def _row(stamp: Stamp, digest: str) -> tuple[int, int, int, int, int, str]:
-    return (_signed(stamp.ino), stamp.size, stamp.mtime_ns, stamp.ctime_ns, stamp.mode, digest)
-
-
-def _fits(stamp: Stamp) -> bool:
-    """Whether it can be remembered as it is; a file without a memory is hashed again."""
-    return max(abs(stamp.mtime_ns), abs(stamp.ctime_ns)) <= _LARGEST
-
-
-def _signed(number: int) -> int:
-    # Inode numbers of network file systems use all 64 bits; SQLite's integers are signed.
-    return number - (1 << 64) if number >= 1 << 63 else number
-
-
-def _unsigned(number: int) -> int:
-    return number + (1 << 64) if number < 0 else number
+def _sides(trees: Trees) -> tuple[tuple[str, SideTree], ...]:
+    return ("local", trees.here), ("remote", trees.there)

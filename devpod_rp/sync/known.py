@@ -7,18 +7,20 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from devpod_rp.agent.files.tree import FILE, FOLDER, Entry, Stamp
+from devpod_rp.agent.files.stamps import Stamp
+from devpod_rp.agent.files.tree import FOLDER, Entry
 from devpod_rp.progress import Progress
 from devpod_rp.sync.here import Here
 from devpod_rp.sync.ignore import IgnoreRules
-from devpod_rp.sync.journal import Cache, Journal
+from devpod_rp.sync.journal import Journal
 from devpod_rp.sync.large import Memory
 from devpod_rp.sync.reconcile import Action, Side, same
-from devpod_rp.sync.remote import RemoteTree, file_entry
+from devpod_rp.sync.remote import RemoteTree
 from devpod_rp.sync.status import Halts
 from devpod_rp.sync.steps import Result
+from devpod_rp.sync.trees import AncestorTree, Trees
 
-_FEW_DIGESTS = 500
+_FEW = 500
 
 
 class Tally:
@@ -36,8 +38,8 @@ class Tally:
 class Known:
     """The trees of both sides as last seen, and the ancestor.
 
-    *conflicts* and *problems* map paths to reasons, *pending* names what is not done, *pod_only* what only the pod has
-    or changed. While *revision* stays the same, so does the ancestor.
+    *remote* is None while nobody has looked at the pod since there is a connection. *conflicts* and *problems* map
+    paths to reasons, *pending* names what is not done, *pod_only* what only the pod has or changed.
     """
 
     def __init__(
@@ -50,13 +52,12 @@ class Known:
         self.problems: dict[str, str] = dict(journal.get("problems", {}))
         self.pending: set[str] = set()
         self.pod_only: set[str] = set()
-        self.revision = 0
 
     # Read from the journal when they are first needed, which is while a connection is being made.
 
     @cached_property
-    def ancestor(self) -> dict[str, Entry]:
-        return self._journal.ancestor()
+    def trees(self) -> Trees:
+        return self._journal.trees()
 
     @cached_property
     def sent(self) -> dict[str, list[Entry]]:
@@ -66,29 +67,11 @@ class Known:
     @cached_property
     def here(self) -> Here:
         local_root, rules, halts, progress = self._about_here
-        return Here(local_root, rules, self._journal.digests("local"), halts, progress)
+        return Here(local_root, rules, self.trees.here, halts, progress)
 
-    @cached_property
-    def remote_digests(self) -> Cache:
-        return self._journal.digests("remote")
-
-    def remembered(self) -> RemoteTree:
-        """What the pod held when both sides were last looked at, as far as that is remembered; to be compared."""
-        entries = self.ancestor
-        tree = RemoteTree(
-            {
-                path: entry
-                for path, entry in entries.items()
-                if (cut := path.rfind("/")) < 0 or ((above := entries.get(path[:cut])) and above.kind == FOLDER)
-            }
-        )
-        for path, (stamp, digest) in self.remote_digests.items():
-            entry = tree.entries.get(path)
-            if entry is not None and entry.kind == FILE:
-                tree.stamps[path] = stamp
-                if entry.digest != digest:
-                    tree.entries[path] = file_entry(stamp, digest)
-        return tree
+    @property
+    def ancestor(self) -> AncestorTree:
+        return self.trees.ancestor
 
     @property
     def never_met(self) -> bool:
@@ -97,25 +80,22 @@ class Known:
 
     def void(self) -> None:
         """Start over as if the sides had never met: the next cycle is a union, in which nothing is deleted."""
-        self._journal.void()
-        self.ancestor.clear()
+        self.trees.part()
+        self._journal.void(self.trees)
         self.sent.clear()
-        self.remote_digests.clear()
         self.remote = None
 
-    def agree(self, changes: Mapping[str, Entry | None], sure: Callable[[], object] = lambda: None) -> None:
-        """Both sides are known to be the same there, once *sure* returns."""
+    def agree(self, changes: Mapping[str, Entry | None]) -> None:
+        """Both sides are known to be the same there."""
         if not changes:
-            sure()
             return
-        self.revision += 1
-        self._journal.agree(changes, sure)
         for path, entry in changes.items():
             self.sent.pop(path, None)
             if entry is None:
-                self.ancestor.pop(path, None)
+                self.ancestor.drop(path)
             else:
-                self.ancestor[path] = entry
+                self.ancestor.put(path, entry)
+        self._journal.agree(self.trees, changes.keys())
 
     # What is on its way.
 
@@ -146,26 +126,22 @@ class Known:
 
     def memory(self) -> Memory:
         """What a transfer need not look up again."""
+        there = self.trees.there
 
         def stamp(path: str) -> Stamp | None:
-            known, entry = self.remote_digests.get(path), self.ancestor.get(path)
+            known, entry = there.recall(path), self.ancestor.get(path)
             return known[0] if known is not None and entry is not None and known[1] == entry.digest else None
 
-        return Memory(self.here.contents, self._journal, self._held, stamp)
-
-    def _held(self) -> dict[str, str]:
-        """Which path on the pod holds which content."""
-        assert self.remote is not None
-        there = self.remote.entries.items()
-        return {entry.digest: path for path, entry in there if entry.kind == "file" and entry.digest}
+        return Memory(self.here.contents, self._journal, self.trees.held_there, stamp)
 
     # What became of it.
 
     def done(self, results: Collection[Result], tally: Tally, sure: Callable[[], object] = lambda: None) -> None:
         """Fold in what became of actions, once *sure* returns, and add it to *tally*."""
-        self.agree({result.action.path: result.action.new for result in results if result.code is None}, sure)
+        sure()
         for result in results:
             self._account(result, tally)
+        self.agree({result.action.path: result.action.new for result in results if result.code is None})
 
     def _account(self, result: Result, tally: Tally) -> None:
         action = result.action
@@ -175,7 +151,8 @@ class Known:
         elif result.code in ("changed", "not-found"):
             tally.stale = True
             self.pending.add(action.path)
-            self.remote_digests.forget(action.path)
+            if self.remote is not None:
+                self.remote.doubt(action.path)
         elif result.code in ("unstable", "busy"):
             tally.deferred[action.path] = result.message
             self.pending.add(action.path)
@@ -188,16 +165,12 @@ class Known:
     def _done_there(self, result: Result, tally: Tally) -> None:
         assert self.remote is not None
         action = result.action
+        self.remote.put(action.path, action.new, result.stamp)
         if action.new is None:
             tally.deleted += 1
-            self.remote.put(action.path, None)
-            self.remote_digests.forget(action.path)
             return
-        self.remote.put(action.path, action.new, result.stamp)
         tally.files += action.new.kind != "dir"
         tally.bytes += action.new.size if action.new.kind == "file" else 0
-        if result.stamp is not None:
-            self.remote_digests.learn(action.path, result.stamp, action.new.digest)
 
     def _done_here(self, result: Result, tally: Tally) -> None:
         assert self.remote is not None
@@ -209,14 +182,18 @@ class Known:
         self.remote.put(action.path, action.new, result.stamp)
         tally.files_here += action.new.kind != "dir"
         tally.bytes_here += action.new.size if action.new.kind == "file" else 0
-        if result.stamp is not None:
-            self.remote_digests.learn(action.path, result.stamp, action.new.digest)
 
-    # What was hashed.
+    # What was seen.
 
-    def save_digests(self, at_most: int | None = _FEW_DIGESTS) -> None:
-        """Remember what was hashed, so that a restart reads nothing twice; more than *at_most* are left for later."""
-        caches = {"local": self.here.digests, "remote": self.remote_digests} if "here" in vars(self) else {}
-        for side, cache in caches.items():
-            if at_most is None or len(cache.unsaved) <= at_most:
-                self._journal.save_digests(side, cache)
+    def save_few(self) -> None:
+        """Remember what was seen, unless it is so much that it has to wait for :meth:`save`."""
+        if "trees" in vars(self) and len(self.trees.unsaved) <= _FEW:
+            self._journal.save(self.trees)
+
+    def save(self) -> None:
+        """Remember what was seen, so that a restart reads nothing twice and is told nothing twice."""
+        if "trees" in vars(self):
+            for tree in (self.trees.here, self.trees.there):
+                if tree.lacking > _FEW:
+                    tree.spell()
+            self._journal.save(self.trees)

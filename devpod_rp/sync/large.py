@@ -4,12 +4,13 @@ that was cut."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from devpod_rp.agent.files import packing
-from devpod_rp.agent.files.tree import Contents, Stamp
+from devpod_rp.agent.files.stamps import Stamp
+from devpod_rp.agent.files.tree import Contents
 from devpod_rp.agent.sync import batch
 from devpod_rp.pod.link import AgentLink, AgentRefused
 from devpod_rp.sync.conveyor import Conveyor
@@ -32,13 +33,13 @@ _ABSENT = ("not-found", "changed", "not-permitted")
 class Memory:
     """What is known without looking again.
 
-    *contents* is what the scan has just read, *held* lists what the pod holds (digest to path), *stamp* says what lstat
-    tells of a path there as long as it is the version we know.
+    *contents* is what the scan has just read, *held* says where the pod holds which of some digests, *stamp* says what
+    lstat tells of a path there as long as it is the version we know.
     """
 
     contents: Contents
     journal: Journal
-    held: Callable[[], Mapping[str, str]]
+    held: Callable[[Collection[str]], Mapping[str, str]]
     stamp: Callable[[str], Stamp | None]
 
     def item_for(self, action: Action) -> dict[str, Any]:
@@ -46,7 +47,7 @@ class Memory:
         item, old = item_for(action), action.old
         stamp = self.stamp(action.path) if old is not None and old.size > PART_BYTES else None
         if stamp is not None:
-            item["old"]["stamp"] = list(stamp)
+            item["old"]["stamp"] = stamp.numbers()
         return item
 
 
@@ -107,7 +108,7 @@ class LargeFile:
     def _appear(self) -> Result:
         item = {**self._memory.item_for(self._action), "staged": self._staged}
         answer = self._ask("files.apply", batch.packed([item], []), more_follows=True)()
-        return answered(self._action, json.loads(answer.body)[0])
+        return answered([self._action], answer.body)[0]
 
     # What the pod has.
 

@@ -27,6 +27,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from devpod_rp.agent.files.tree import Entry
 
@@ -47,8 +48,7 @@ class Side(str, Enum):
     REMOTE = "remote"
 
 
-@dataclass(frozen=True)
-class Action:
+class Action(NamedTuple):
     """Make *path* on *side* be *new* (None: gone), provided it still is *old* there (None: absent)."""
 
     path: str

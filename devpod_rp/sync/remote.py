@@ -11,13 +11,13 @@ from typing import Any
 
 from devpod_rp.agent.files import packing
 from devpod_rp.agent.files.abilities import PLAIN, Abilities
-from devpod_rp.agent.files.tree import FILE, FOLDER, LINK, Entry, Stamp, relative
-from devpod_rp.agent.sync import listing
+from devpod_rp.agent.files.stamps import Stamp
+from devpod_rp.agent.files.tree import FILE, FOLDER, Entry, relative
 from devpod_rp.agent.sync.rules import Rules
 from devpod_rp.errors import SyncError
 from devpod_rp.pod.link import AgentLink
-from devpod_rp.sync.here import at_or_below
-from devpod_rp.sync.journal import Cache
+from devpod_rp.sync.here import at_or_below, folder_of, folders_above
+from devpod_rp.sync.trees import SideTree
 
 _DIGEST = re.compile(r"[0-9a-f]{32}")
 _KINDS = ("file", "dir", "symlink")
@@ -46,58 +46,84 @@ class Destination:
         return bool(mode & 0o100) and self.abilities.keeps_executable
 
 
-@dataclass
 class RemoteTree:
-    """What the pod's folder holds. A file's digest is "" until :func:`learn_digests` was asked for it.
+    """What the pod's folder holds, in *entries*. A file's digest is "" until :func:`learn_digests` was asked for it.
 
     *token* is the agent's word for its last look, by *rules*, if any later change would show. What is changed here
     since is no longer what the pod saw: see :meth:`put`.
     """
 
-    entries: dict[str, Entry] = field(default_factory=dict)
-    stamps: dict[str, Stamp] = field(default_factory=dict)
-    unknown: dict[str, str] = field(default_factory=dict)
-    special: dict[str, str] = field(default_factory=dict)
-    token: str | None = None
-    rules: list[Any] = field(default_factory=list)
+    def __init__(self, entries: SideTree) -> None:
+        self.entries = entries
+        self.unknown: dict[str, str] = {}
+        self.special: dict[str, str] = {}
+        self.token: str | None = None
+        self.rules: list[Any] = []
 
     def put(self, path: str, entry: Entry | None, stamp: Stamp | None = None) -> None:
         """It was changed there: *path* holds *entry* now, or nothing."""
         self.token = None
         if entry is None:
-            self.entries.pop(path, None)
+            self.entries.drop(path)
         else:
-            self.entries[path] = entry
-        if entry is None or stamp is None:
-            self.stamps.pop(path, None)
-        else:
-            self.stamps[path] = stamp
+            self.entries.put(path, entry, stamp)
 
-    def inside(self) -> dict[str, list[str]]:
-        """The paths in each folder; "" is the root."""
-        found: dict[str, list[str]] = {"": []}
-        for path, entry in self.entries.items():
-            found.setdefault(path.rpartition("/")[0], []).append(path)
-            if entry.kind == FOLDER:
-                found.setdefault(path, [])
-        return found
+    def doubt(self, path: str) -> None:
+        """What is believed of *path* turned out to be wrong: its content has to be asked for again."""
+        entry = self.entries.get(path)
+        if entry is not None and entry.kind == FILE:
+            self.put(path, entry._replace(digest=""))
 
-    def words(self) -> dict[str, str]:
-        """The word for each folder of which all is known; see `agent.sync.listing`."""
-        return {folder: word for folder, paths in self.inside().items() if (word := self._word(paths)) is not None}
+    def take(self, seen: Seen) -> None:
+        """Believe a look at everything."""
+        if not seen.unchanged:
+            self._replace(seen)
+            self.unknown, self.special = dict(seen.unknown), dict(seen.special)
+        self.token, self.rules = seen.token, seen.rules
 
-    def _word(self, paths: list[str]) -> str | None:
-        children: list[listing.Child] = []
-        for path in paths:
-            entry, stamp = self.entries[path], self.stamps.get(path)
-            name = path[path.rfind("/") + 1 :]
-            if entry.kind != FILE:
-                children.append([name, entry.target if entry.kind == LINK else None])
-            elif stamp is None:
-                return None
-            else:
-                children.append([name, stamp])
-        return listing.digest(children)
+    def _replace(self, seen: Seen) -> None:
+        entries = self.entries
+        # What was in a folder that was told, and is not in it now, is gone with all that was below it.
+        gone = [path for path in entries if folder_of(path) in seen.folders and path not in seen.rows]
+        folders = {path for path in entries if path in seen.rows and entries[path].kind == FOLDER}
+        folders = {path for path in folders if seen.rows[path][0].kind != FOLDER}
+        folders.update(path for path in gone if entries[path].kind == FOLDER)
+        if folders:
+            gone = [
+                path
+                for path in entries
+                if path not in seen.rows
+                and (folder_of(path) in seen.folders or not folders.isdisjoint(folders_above(path)))
+            ]
+        for path in gone:
+            entries.drop(path)
+        self.put_all(seen)
+
+    def put_all(self, seen: Seen) -> None:
+        """Believe what was told of single paths; what was known of unchanged files stays known."""
+        for path, (entry, stamp) in seen.rows.items():
+            known = self.entries.recall(path)
+            if known is not None and known[0] == stamp:
+                entry = entry._replace(digest=known[1])
+            self.entries.put(path, entry, stamp)
+
+
+@dataclass
+class Seen:
+    """What the pod told of a look by *rules*: *rows* (entry and stamp of a path), and the *folders* of which these are
+    all. Unless *unchanged*, which says that everything is as it was known to be. *token*: see `RemoteTree`."""
+
+    rules: list[Any]
+    rows: dict[str, tuple[Entry, Stamp | None]] = field(default_factory=dict)
+    folders: set[str] = field(default_factory=set)
+    unknown: dict[str, str] = field(default_factory=dict)
+    special: dict[str, str] = field(default_factory=dict)
+    token: str | None = None
+    unchanged: bool = False
+
+    def is_empty(self, before: RemoteTree) -> bool:
+        """Whether nothing is there, when *before* is what was known."""
+        return not (self.rows if "" in self.folders else before.entries)
 
 
 def survey(
@@ -106,12 +132,10 @@ def survey(
     rules: list[Any],
     paths: Collection[str] | None = None,
     before: RemoteTree | None = None,
-    words: Mapping[str, str] | None = None,
-) -> RemoteTree:
+) -> Seen:
     """Walk the pod's folder, or look at *paths* and what is below them.
 
-    *before* is what it is believed to hold, of which only the differences are told (and *words* its words, if they
-    are known); it is returned itself, with all that was learnt of it, when there are none.
+    *before* is what it is believed to hold, of which only the differences are told.
 
     Raises:
         AgentRefused: "changed", when it is no longer the folder we know.
@@ -121,51 +145,26 @@ def survey(
     whole = before is not None and not (before.unknown or before.special)
     unless = before.token if before is not None and whole and before.rules == rules else None
     if before is not None and unless is None:
-        wanted["known"] = before.words() if words is None else words
+        wanted["known"] = {folder: word.hex() for folder, word in before.entries.words.items()}
     body, fields = _request(wanted)
-    seen, answered = RemoteTree(rules=rules), set()
+    seen = Seen(rules)
     for frame in link.stream("files.survey", body, **destination.fields(), unless=unless, **fields):
         if not frame.header["more"]:
             token = frame.header.get("token")
-            if before is not None and unless is not None and token == unless and not frame.body:
-                return before
             seen.token = None if token is None else str(token)
+            if unless is not None and token == unless and not frame.body:
+                seen.unchanged = True
+                return seen
         told = _reply(frame.body)
         if isinstance(told, dict):
             seen.unknown.update(_remarks(told.get("unknown")))
             seen.special.update(_remarks(told.get("special")))
             continue
         folders, rows = _listed(told)
-        answered.update(folders)
-        for row in rows:
-            path, entry, stamp = _row(row)
-            seen.entries[path] = entry
-            if stamp is not None:
-                seen.stamps[path] = stamp
-    if before is None or "known" not in wanted:
-        return seen
-    if whole and not answered and not seen.unknown and not seen.special:
-        before.token, before.rules = seen.token, rules
-        return before
-    return _completed(seen, answered, before)
-
-
-def _completed(seen: RemoteTree, answered: Collection[str], before: RemoteTree) -> RemoteTree:
-    """*seen* with what is in the folders that were not *answered* because they are as *before*, from the top down."""
-    tree = RemoteTree({}, {}, seen.unknown, seen.special, seen.token, seen.rules)
-    now, then = seen.inside(), before.inside()
-    folders = [""]
-    while folders:
-        folder = folders.pop()
-        source = seen if folder in answered or folder not in then else before
-        for path in (now if source is seen else then).get(folder, ()):
-            entry = source.entries[path]
-            tree.entries[path] = entry
-            if path in source.stamps:
-                tree.stamps[path] = source.stamps[path]
-            if entry.kind == FOLDER:
-                folders.append(path)
-    return tree
+        seen.folders.update(folders)
+        seen.rows.update(map(_row, rows))
+    seen.unchanged = whole and not (seen.folders or seen.unknown or seen.special)
+    return seen
 
 
 def look_again(
@@ -176,48 +175,34 @@ def look_again(
     tree.token = None
     stale = at_or_below(paths, tree.entries) | {path for path in paths if path in tree.unknown or path in tree.special}
     for path in stale:
-        for part in (tree.entries, tree.stamps, tree.unknown, tree.special):
-            part.pop(path, None)
-    tree.entries.update(seen.entries)
-    tree.stamps.update(seen.stamps)
+        if path not in seen.rows:
+            tree.entries.drop(path)
+        tree.unknown.pop(path, None)
+        tree.special.pop(path, None)
+    tree.put_all(seen)
     tree.unknown.update(seen.unknown)
     tree.special.update(seen.special)
-    return stale | seen.entries.keys() | seen.unknown.keys() | seen.special.keys() | paths
+    return stale | seen.rows.keys() | seen.unknown.keys() | seen.special.keys() | paths
 
 
-def learn_digests(
-    link: AgentLink, destination: Destination, tree: RemoteTree, paths: Iterable[str], cache: Cache
-) -> None:
-    """Give the files at *paths* their digests: from *cache* where the stamp is the same, else by asking the pod.
+def learn_digests(link: AgentLink, destination: Destination, tree: RemoteTree, paths: Iterable[str]) -> None:
+    """Give the files at *paths* their digests, by asking the pod.
 
     A file that cannot be hashed right now becomes unknown, so that nothing is decided about it.
     """
-    wanted: list[str] = []
-    for path in paths:
-        known = cache.get(path)
-        if known is not None and known[0] == tree.stamps.get(path):
-            tree.entries[path] = tree.entries[path]._replace(digest=known[1])
-        else:
-            wanted.append(path)
-    if not wanted:
+    missing = {path for path in paths if not tree.entries[path].digest}
+    if not missing:
         return
-    body, fields = _request(wanted)
-    missing = set(wanted)
+    body, fields = _request(sorted(missing))
     for frame in link.stream("files.digests", body, **destination.fields(), **fields):
         for path, digest, stamp, settled in _reply(frame.body):
             if path not in missing or not _DIGEST.fullmatch(digest):
                 raise _nonsense()
             missing.discard(path)
-            found = Stamp(*stamp)
-            tree.stamps[path] = found
-            tree.entries[path] = file_entry(found, digest)
-            if settled:
-                cache.learn(path, found, digest)
-            else:
-                # Another version of this moment would look the same: the next look must read it again.
-                cache.forget(path)
-                tree.stamps.pop(path)
-                tree.token = None
+            found = _stamp(stamp)
+            tree.entries.put(path, file_entry(found, digest), found if settled else None)
+            if not settled:
+                tree.token = None  # another version of this moment would look the same: it must be read again
     for path in missing:
         tree.unknown[path] = "it is being written on the pod, or cannot be read there"
 
@@ -306,14 +291,21 @@ def _listed(told: Any) -> tuple[list[str], list[Any]]:
         raise _nonsense() from error
 
 
-def _row(row: Any) -> tuple[str, Entry, Stamp | None]:
+def _row(row: Any) -> tuple[str, tuple[Entry, Stamp | None]]:
     try:
         path, kind, size, executable, target, mtime_ns, stamp = row
-        if kind not in _KINDS or not relative(path):
+        if kind not in _KINDS or not relative(path) or not 0 <= int(size) < 1 << 63:
             raise _nonsense()
         entry = Entry(kind, int(size), bool(executable), "", str(target), int(mtime_ns))
-        return path, entry, None if stamp is None else Stamp(*(int(number) for number in stamp))
+        return path, (entry, None if stamp is None else _stamp(stamp))
     except (TypeError, ValueError, AttributeError) as error:
+        raise _nonsense() from error
+
+
+def _stamp(numbers: Any) -> Stamp:
+    try:
+        return Stamp.checked(numbers)
+    except ValueError as error:
         raise _nonsense() from error
 
 

@@ -159,7 +159,7 @@ class Session:
         """Detach, and let another process attach."""
         with self._cycle_lock:
             self.detach()
-            self._cycles.known.save_digests(at_most=None)
+            self._cycles.known.save()
             self._journal.close()
             self._meeting.unlock_process()
 
@@ -188,7 +188,7 @@ class Session:
     def rest(self) -> None:
         """There is nothing else to do: remember what was hashed, which a cycle leaves for later when it is much."""
         with self._cycle_lock:
-            self._cycles.known.save_digests(at_most=None)
+            self._cycles.known.save()
 
     @property
     def follows_the_pod(self) -> bool:
@@ -293,7 +293,7 @@ class Session:
         known, explanation = self._cycles.known, self.explain(path)
         ignored_by = f"{explanation.rule} ({explanation.source})" if explanation.ignored else None
         remote = known.remote
-        here = known.here.entries or known.ancestor
+        here = known.here.entries if known.here.seen else known.ancestor
         pod = remote.entries if remote else None
         frozen = self._cycles.caveats.frozen()
         return why(path, known.ancestor, here, pod, self._mode, frozen, ignored_by, connected=self.attached)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
 from typing import Any
 
-from devpod_rp.agent.files.tree import Entry
 from devpod_rp.sync.journal import Journal
 from devpod_rp.sync.known import Known, Tally
 from devpod_rp.sync.status import Conflict, CycleResult, Remark, SyncHalted, SyncStatus, version
@@ -24,15 +22,13 @@ class Standing:
 
     def write(self) -> None:
         known = self._known
-        known.save_digests()
-        counts = {**self._journal.get("counts", {}), "local": files_in(known.here.entries)}
+        known.save_few()
+        counts = {**self._journal.get("counts", {}), "local": known.trees.here.files}
         counts["pod_only"] = len(known.pod_only)
         if known.remote is not None:
-            counts["remote"] = files_in(known.remote.entries)
-        theirs = known.remote.entries if known.remote is not None else {}
-        versions = {
-            path: [version(known.here.entries.get(path)), version(theirs.get(path))] for path in known.conflicts
-        }
+            counts["remote"] = known.trees.there.files
+        here, there = known.trees.here, known.trees.there
+        versions = {path: [version(here.get(path)), version(there.get(path))] for path in known.conflicts}
         self._journal.put(counts=counts, conflicts=known.conflicts, problems=known.problems, versions=versions)
 
     def status(self, activity: str, mode: str, unheeded: int) -> SyncStatus:
@@ -98,7 +94,3 @@ class Standing:
 
 def _remarks(found: dict[str, Any]) -> tuple[Remark, ...]:
     return tuple(Remark(path, reason) for path, reason in sorted(found.items()))
-
-
-def files_in(entries: Mapping[str, Entry]) -> int:
-    return sum(entry.kind != "dir" for entry in entries.values())

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from devpod_rp.agent.files.tree import Entry, Stamp
+from devpod_rp.agent.files.stamps import Stamp
+from devpod_rp.agent.files.tree import Entry
+from devpod_rp.agent.sync import batch
+from devpod_rp.errors import SyncError
 from devpod_rp.sync.reconcile import Action
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(NamedTuple):
     """What became of one action: *code* is None when it was done and acknowledged.
 
     Codes are the protocol's (changed, no-space, not-permitted, not-found, busy, bad-request, unexpected), "no-copy"
@@ -54,12 +55,16 @@ def _version(entry: Entry) -> dict[str, Any]:
     return {"kind": entry.kind, "target": entry.target} if entry.kind == "symlink" else {"kind": entry.kind}
 
 
-def answered(action: Action, given: dict[str, Any]) -> Result:
-    """What the pod says became of an action."""
-    if given.get("ok") is not True:
-        return refused(action, given)
-    stamp = given.get("stamp")
-    return Result(action, stamp=Stamp(*stamp[:5]) if stamp and stamp[5] else None)
+def answered(actions: Sequence[Action], body: bytes) -> list[Result]:
+    """What the pod says became of *actions*, in the answer to ``files.apply``."""
+    try:
+        given = batch.heard(body, len(actions))
+    except ValueError as error:
+        raise SyncError("The agent on the pod sent an answer that makes no sense.") from error
+    return [
+        Result(action, stamp=each.get("stamp")) if each.get("ok") is True else refused(action, each)
+        for action, each in zip(actions, given, strict=True)
+    ]
 
 
 def refused(action: Action, given: dict[str, Any]) -> Result:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -75,7 +74,9 @@ class Upload:
             # Looking for copies costs more than so little content.
             self._report(self._send(self._prepared(actions, copies=False), more_follows=False)())
             return
-        self._held = self._memory.held()
+        self._held = self._memory.held(
+            {action.new.digest for action in actions if action.new and carries_content(action)}
+        )
         try:
             # Folders go ahead of the files in them, deletions follow everything; the pod keeps the order.
             for group in groups(actions):
@@ -166,8 +167,7 @@ class Upload:
         answer = self._link.ask("files.apply", prepared.body, **fields)
 
         def results() -> list[Result]:
-            given: list[dict[str, Any]] = json.loads(answer().body)
-            return prepared.failed + [answered(*pair) for pair in zip(prepared.actions, given, strict=True)]
+            return prepared.failed + answered(prepared.actions, answer().body)
 
         return results
 

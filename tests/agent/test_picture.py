@@ -27,19 +27,19 @@ def root(tmp_path: Path) -> Path:
     return root
 
 
-def pictured(root: Path) -> tuple[Picture, bool]:
-    walk = tree.Walk(str(root))
-    for _step in walk.steps():
+def pictured(root: Path) -> Picture:
+    picture = Picture(str(root))
+    for _step in tree.Walk(str(root), picture=picture).steps():
         pass
-    return Picture.of(str(root), walk.take(), walk.folders), walk.settled
+    return picture
 
 
 def settled(root: Path) -> Picture:
     """The picture once everything is older than a tick of the clock by which the kernel stamps."""
     deadline = time.monotonic() + 10
     while True:
-        picture, proof = pictured(root)
-        if proof and picture.proof:
+        picture = pictured(root)
+        if picture.proof:
             return picture
         assert time.monotonic() < deadline
 
@@ -113,7 +113,7 @@ def test_it_holds_no_more_after(root: Path, change: Callable[[Path], None]) -> N
 def test_what_was_just_written_is_no_proof(root: Path) -> None:
     settled(root)
     (root / "src/b").write_text("2")
-    assert not pictured(root)[0].proof
+    assert not pictured(root).proof
     settled(root)
     (root / "hollow/new").write_text("3")
-    assert not pictured(root)[1], "another name could appear in this folder in the same tick"
+    assert not pictured(root).proof, "another name could appear in this folder in the same tick"

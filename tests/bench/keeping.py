@@ -7,6 +7,7 @@ in which their programs are loaded from the disk either.
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,7 @@ def main(home: str, host: str, port: str, user: str, kind: str, key: str) -> Non
     def open_link(_environment: Environment) -> AgentLink:
         return AgentLink.open(Connection.open(address, identity.private, HostKey(kind, key)))
 
+    gc.freeze()  # as in a keeper's own process
     rig.pod.open_link = open_link  # type: ignore[method-assign]
     print("done", flush=True)
     for line in sys.stdin:

@@ -9,6 +9,7 @@ import pytest
 
 from devpod_rp.agent.files.abilities import PLAIN, WINDOWS, Abilities, from_wire, probe
 from devpod_rp.sync.disks import Disks, level, unfit
+from devpod_rp.sync.trees import Trees
 from tests.sync.test_reconcile import entry, tree
 
 FOLDING = Abilities(folds_case=True)
@@ -72,7 +73,9 @@ def test_what_the_pods_disk_cannot_hold_matters_in_every_mode_and_this_sides_onl
 
 
 def test_a_disk_without_executable_bits_has_those_of_the_other_side() -> None:
-    there = {"run": entry("1"), "old": entry("1*"), "new": entry("1*")}
+    there = Trees().there
+    for path, what in {"run": "1", "old": "1*", "new": "1*"}.items():
+        there.put(path, entry(what)._replace(digest="ab" * 16))
     level(there, {"run": entry("1*")}, {"old": entry("1")}, list(there))
     assert {path: each.executable for path, each in there.items()} == {"run": True, "old": False, "new": False}
 

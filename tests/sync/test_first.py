@@ -50,8 +50,8 @@ def test_what_appears_on_the_pod_meanwhile_is_not_written_over(pair: Pair, monke
     pair.both(TREE)
     pair.connect()
 
-    def creations(look):  # type: ignore[no-untyped-def]
-        for number, actions in enumerate(first.creations(look)):
+    def creations(here, look):  # type: ignore[no-untyped-def]
+        for number, actions in enumerate(first.creations(here, look)):
             if number == 1:
                 pair.pod.write("src/pkg3/sub0/module3.py", "made on the pod")
                 pair.pod.write("only/there.txt", "made on the pod")
@@ -69,8 +69,8 @@ def test_one_that_is_cut_short_is_completed_without_a_conflict(pair: Pair, monke
     pair.both(TREE)
     pair.connect()
 
-    def creations(look):  # type: ignore[no-untyped-def]
-        for number, actions in enumerate(first.creations(look)):
+    def creations(here, look):  # type: ignore[no-untyped-def]
+        for number, actions in enumerate(first.creations(here, look)):
             if number == 3:
                 assert pair.link is not None
                 pair.link.close()

@@ -6,22 +6,34 @@ import os
 import stat
 from pathlib import Path
 
-from devpod_rp.agent.files.tree import Entry, Stamp
+from devpod_rp.agent.files.stamps import Stamp
+from devpod_rp.agent.files.tree import Entry
 from devpod_rp.sync.journal import Journal
+from devpod_rp.sync.trees import Trees
 
 ENTRY = Entry("file", 5, True, "ab" * 16, "", 123456789)
+STAMP = Stamp.made(2**64 - 1, 5, 123456789, 2, 0o100755)
+
+
+def agreed(journal: Journal, trees: Trees, changes: dict[str, Entry | None]) -> None:
+    for path, entry in changes.items():
+        if entry is None:
+            trees.ancestor.drop(path)
+        else:
+            trees.ancestor.put(path, entry)
+    journal.agree(trees, changes.keys())
 
 
 def test_it_remembers_across_processes(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
-    journal.agree(
-        {"f": ENTRY, "l": Entry("symlink", 0, False, "", "bad\udcff", 7), "d": Entry("dir", 0, False, "", "", 0)}
-    )
-    journal.agree({"d": None})
+    trees = journal.trees()
+    link = Entry("symlink", 0, False, "", "bad\udcff", 7)
+    agreed(journal, trees, {"f": ENTRY, "l": link, "d": Entry("dir", 0, False, "", "", 0)})
+    agreed(journal, trees, {"d": None})
     journal.put(token="t", counts={"local": 3})
     journal.close()
     again = Journal(tmp_path)
-    assert again.ancestor() == {"f": ENTRY, "l": Entry("symlink", 0, False, "", "bad\udcff", 7)}
+    assert again.trees().ancestor == {"f": ENTRY, "l": link}
     assert (again.get("token"), again.get("counts"), again.get("other")) == ("t", {"local": 3}, None)
     again.close()
 
@@ -29,36 +41,52 @@ def test_it_remembers_across_processes(tmp_path: Path) -> None:
 def test_names_that_are_no_text_survive(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     names = {"two\nlines": ENTRY, "bad\udcff": ENTRY, "\u00e9": ENTRY, "e\u0301": ENTRY}
-    journal.agree(names)
-    assert journal.ancestor() == names
+    agreed(journal, journal.trees(), dict(names))
+    assert journal.trees().ancestor == names
     journal.close()
 
 
-def test_digests_are_saved_by_side_and_only_where_they_changed(tmp_path: Path) -> None:
+def test_what_was_seen_is_saved_by_side_and_only_where_it_changed(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
-    stamp = Stamp(2**64 - 1, 5, 1, 2, 0o100644)
-    here = journal.digests("local")
-    here.learn("f", stamp, "d1")
-    here.learn("g", stamp, "d2")
-    journal.save_digests("local", here)
-    here.forget("g")
-    journal.save_digests("local", here)
-    assert here.unsaved == set()
-    assert journal.digests("local") == {"f": (stamp, "d1")}
-    assert journal.digests("remote") == {}
+    trees = journal.trees()
+    trees.here.put("f", ENTRY, STAMP)
+    trees.here.put("g", ENTRY, STAMP)
+    trees.here.spell()
+    journal.save(trees)
+    trees.here.drop("g")
+    trees.here.spell()
+    journal.save(trees)
+    assert (trees.unsaved, trees.here.unsaved_words) == (set(), set())
+    again = journal.trees()
+    assert (dict(again.here), dict(again.there)) == ({"f": ENTRY}, {})
+    assert again.here.stamp("f") == STAMP
+    assert again.here.words == trees.here.words != {}
     journal.close()
 
 
-def test_a_void_journal_forgets_what_was_agreed_but_not_what_was_hashed_here(tmp_path: Path) -> None:
+def test_a_journal_whose_sides_part_forgets_what_was_agreed_but_not_what_was_hashed_here(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
-    journal.agree({"f": ENTRY})
-    cache = journal.digests("local")
-    cache.learn("f", Stamp(1, 5, 1, 2, 3), "d")
-    journal.save_digests("local", cache)
-    journal.void()
-    assert journal.ancestor() == {}
-    assert "f" in journal.digests("local")
+    trees = journal.trees()
+    agreed(journal, trees, {"f": ENTRY})
+    trees.here.put("f", ENTRY, STAMP)
+    journal.save(trees)
+    journal.send({"f": ENTRY})
+    trees.part()
+    journal.void(trees)
+    again = journal.trees()
+    assert (dict(again.ancestor), journal.sent()) == ({}, {})
+    assert again.here.recall("f") == (STAMP, ENTRY.digest)
     journal.close()
+
+
+def test_one_of_an_earlier_version_counts_as_none(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    agreed(journal, journal.trees(), {"f": ENTRY})
+    journal.put(version=3)
+    journal.close()
+    again = Journal(tmp_path)
+    assert dict(again.trees().ancestor) == {}
+    again.close()
 
 
 def test_only_its_owner_can_read_it(tmp_path: Path) -> None:
@@ -70,7 +98,7 @@ def test_only_its_owner_can_read_it(tmp_path: Path) -> None:
 def test_a_damaged_journal_is_set_aside_and_nothing_is_deleted_because_of_it(tmp_path: Path) -> None:
     (tmp_path / "sync.sqlite3").write_bytes(b"this is no database" * 100)
     journal = Journal(tmp_path)
-    assert journal.ancestor() == {}
+    assert dict(journal.trees().ancestor) == {}
     assert (tmp_path / "sync.sqlite3.damaged").read_bytes().startswith(b"this is no database")
     journal.close()
 
@@ -80,11 +108,12 @@ def test_what_was_on_its_way_is_known_until_it_is_answered(tmp_path: Path) -> No
     journal = Journal(tmp_path)
     journal.send({"f": ENTRY, "bad\udcff": ENTRY})
     journal.send({"f": newer})
-    journal.agree({"bad\udcff": ENTRY})
+    trees = journal.trees()
+    agreed(journal, trees, {"bad\udcff": ENTRY})
     journal.close()
     again = Journal(tmp_path)
     assert again.sent() == {"f": [ENTRY, newer]}
-    again.agree({"f": newer})
+    agreed(again, again.trees(), {"f": newer})
     assert again.sent() == {}
     again.close()
     last = Journal(tmp_path)

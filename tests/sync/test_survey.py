@@ -8,24 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from devpod_rp.agent.files.tree import Stamp
-from devpod_rp.progress import silent
-from devpod_rp.sync.ignore import IgnoreRules
-from devpod_rp.sync.known import Known as Remembered
-from devpod_rp.sync.remote import Destination, RemoteTree, learn_digests, survey
+from devpod_rp.agent.files.stamps import Stamp
+from devpod_rp.agent.files.tree import FRESH_NS, Entry
+from devpod_rp.sync.remote import Destination, RemoteTree, Seen, learn_digests, survey
+from devpod_rp.sync.trees import Trees
 from tests.sync.conftest import Pair
 
 LONG_AGO = time.time() - 100
-
-
-class Known(dict[str, tuple[Stamp, str]]):
-    """Digests by path and stamp, in memory."""
-
-    def learn(self, path: str, stamp: Stamp, digest: str) -> None:
-        self[path] = (stamp, digest)
-
-    def forget(self, path: str) -> None:
-        self.pop(path, None)
 
 
 @pytest.fixture
@@ -33,23 +22,38 @@ def there(pair: Pair) -> Destination:
     pair.both({"a": "1", "src/b": "2"}).synced()
     for path in ("a", "src/b"):
         os.utime(pair.pod.root / path, (LONG_AGO, LONG_AGO))
+    time.sleep(2 * FRESH_NS / 1e9)  # what was touched just now is no proof of anything
     assert pair.session.destination is not None
     return pair.session.destination
 
 
-def look(pair: Pair, there: Destination, before: RemoteTree | None = None) -> RemoteTree:
+def look(pair: Pair, there: Destination, tree: RemoteTree | None = None) -> RemoteTree:
+    """*tree*, or a new one, as it is after a look at everything."""
+    if tree is None:
+        tree = RemoteTree(Trees().there)
+    tree.take(told(pair, there, tree))
+    return tree
+
+
+def told(pair: Pair, there: Destination, before: RemoteTree) -> Seen:
     assert pair.link is not None
     return survey(pair.link, there, pair.session.rules(), None, before)
 
 
+def stamped(tree: RemoteTree) -> dict[str, tuple[Entry, Stamp | None]]:
+    """What it holds but for the digests, of which a look tells nothing."""
+    return {path: (entry._replace(digest=""), tree.entries.stamp(path)) for path, entry in tree.entries.items()}
+
+
 def test_an_unchanged_folder_is_told_in_a_word(pair: Pair, there: Destination) -> None:
     first = look(pair, there)
-    assert look(pair, there, first) is first
+    assert told(pair, there, first).unchanged
 
 
 @pytest.mark.parametrize("change", ["edited", "same size and times", "new", "gone", "mode", "made a folder"])
 def test_whatever_changes_is_seen(pair: Pair, there: Destination, change: str) -> None:
-    first = look(pair, there)
+    tree = look(pair, there)
+    first = stamped(tree)
     path: Path = pair.pod.root / "a"
     if change == "edited":
         path.write_text("longer")
@@ -64,9 +68,8 @@ def test_whatever_changes_is_seen(pair: Pair, there: Destination, change: str) -
         path.unlink()
         if change == "made a folder":
             path.mkdir()
-    again = look(pair, there, first)
-    assert again is not first
-    assert (again.entries, again.stamps) != (first.entries, first.stamps)
+    assert not told(pair, there, tree).unchanged
+    assert stamped(look(pair, there, tree)) != first
 
 
 def test_what_was_changed_through_us_is_looked_at_again(pair: Pair, there: Destination) -> None:
@@ -78,9 +81,10 @@ def test_what_was_changed_through_us_is_looked_at_again(pair: Pair, there: Desti
 def test_a_file_that_was_read_in_the_moment_of_its_last_change_is_read_again(pair: Pair, there: Destination) -> None:
     assert pair.link is not None
     (pair.pod.root / "a").write_text("just now")
-    seen, known = look(pair, there), Known()
-    learn_digests(pair.link, there, seen, ["a"], known)
-    assert ("a" in known) == (look(pair, there, seen) is seen), "a stamp that may lie is no proof of anything"
+    tree = look(pair, there)
+    learn_digests(pair.link, there, tree, ["a"])
+    known = tree.entries.recall("a") is not None
+    assert known == told(pair, there, tree).unchanged, "a stamp that may lie is no proof of anything"
 
 
 def test_after_a_restart_only_folders_that_differ_are_told(pair: Pair) -> None:
@@ -102,11 +106,9 @@ def test_after_a_restart_only_folders_that_differ_are_told(pair: Pair) -> None:
     assert there is not None
     remembered = known_after_restart(pair)
     assert {"pkg1", "top.txt"} <= remembered.entries.keys()
+    assert told(pair, there, remembered).folders.isdisjoint({"pkg4", "pkg4/sub1"})
     whole, merged = look(pair, there), look(pair, there, remembered)
-    assert {path: entry._replace(digest="", mtime_ns=0) for path, entry in merged.entries.items()} == {
-        path: entry._replace(digest="", mtime_ns=0) for path, entry in whole.entries.items()
-    }
-    assert merged.stamps == whole.stamps
+    assert stamped(merged) == stamped(whole)
     assert merged.entries["pkg4/sub1/m4.py"].digest, "what did not change keeps its digest"
     assert not merged.entries["pkg1/sub1/m1.py"].digest
 
@@ -118,11 +120,12 @@ def test_after_a_restart_an_unchanged_pod_is_what_was_remembered(pair: Pair) -> 
     pair.synced()
     pair.restart()
     pair.connect()
-    remembered = known_after_restart(pair)
     assert pair.session.destination is not None
-    assert look(pair, pair.session.destination, remembered) is remembered
+    assert told(pair, pair.session.destination, known_after_restart(pair)).unchanged
     assert pair.sync().uploaded_files == 0
 
 
 def known_after_restart(pair: Pair) -> RemoteTree:
-    return Remembered(pair.local.root, IgnoreRules(pair.local.root), pair.session._journal, None, silent).remembered()  # type: ignore[arg-type]
+    there = pair.session._journal.trees().there
+    there.spell()
+    return RemoteTree(there)

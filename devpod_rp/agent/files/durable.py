@@ -7,6 +7,7 @@ import time
 from typing import Any, List
 
 from devpod_rp.agent.files import libc
+from devpod_rp.agent.files.stamps import Stamp
 
 _SECOND_NS = 1000 * 1000 * 1000
 
@@ -47,7 +48,7 @@ def stamp_row(status: os.stat_result, now_ns: int) -> List[Any]:
     older = status.st_mtime_ns < status.st_ctime_ns - COARSE_NS
     tick = SETTLED_NS if status.st_ctime_ns % _SECOND_NS else COARSE_NS
     settled = older or status.st_ctime_ns < now_ns - tick
-    return [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_mode, settled]
+    return [*Stamp.of(status).numbers(), settled]
 
 
 def clock(folder: bytes) -> int:

@@ -7,16 +7,12 @@ and one for a file. That makes the look that a lost event is bounded by cheap en
 from __future__ import annotations
 
 import hashlib
-import marshal
 import os
-from typing import Dict, Iterable, List, Mapping, Tuple
+from typing import Dict, Iterable, Tuple
 
-from devpod_rp.agent.files.tree import Snapshot, Stamp
+from devpod_rp.agent.files.stamps import Stamp
 
 _NOTHING = b""
-
-Folder = Tuple[int, int, int]
-"""Inode, mtime and ctime of a folder before it was listed; see `tree.Walk`."""
 
 
 class Picture:
@@ -28,59 +24,35 @@ class Picture:
 
     def __init__(self, root: str) -> None:
         self._root = root
-        self._folders: Dict[str, Tuple[Folder, str, bytes]] = {}
+        self._folders: Dict[str, Tuple[Tuple[int, int, int], str, bytes]] = {}
         self.proof = True
 
-    @classmethod
-    def of(cls, root: str, snapshot: Snapshot, folders: Mapping[str, Folder]) -> "Picture":
-        """The picture of a whole walk; *folders* are those that it listed."""
-        picture = cls(root)
-        inside: Dict[str, List[Tuple[str, Stamp]]] = {folder: [] for folder in folders}
-        for path, stamp in snapshot.stamps.items():
-            folder, _, name = path.rpartition("/")
-            inside[folder].append((name, stamp))
-        for folder, stamp_of_folder in folders.items():
-            picture.add(folder, stamp_of_folder, inside[folder])
-        picture.proof = not (snapshot.fresh or snapshot.unknown)
-        return picture
-
-    def add(self, folder: str, stamp: Folder, files: Iterable[Tuple[str, Stamp]]) -> None:
-        names: List[str] = []
-        numbers: List[int] = []
-        for name, (ino, size, mtime_ns, ctime_ns, mode) in files:
-            names.append(name)
-            numbers += (ino, size, mtime_ns, ctime_ns, mode)
-        self._folders[folder] = (stamp, "\0".join(names), _digest(numbers) if names else _NOTHING)
+    def add(self, folder: str, status: os.stat_result, files: Iterable[Tuple[str, Stamp]], is_proof: bool) -> None:
+        """Take in a *folder*, with what lstat said of it before it was listed, and its *files* (name and stamp)."""
+        names = [name for name, _stamp in files]
+        digest = _digest(stamp for _name, stamp in files) if names else _NOTHING
+        self._folders[folder] = (_identity(status), "\0".join(names), digest)
+        self.proof = self.proof and is_proof
 
     def holds(self) -> bool:
         """Whether everything is as it was seen."""
         lstat = os.lstat
         try:
-            for folder, (stamp, names, digest) in self._folders.items():
+            for folder, (identity, names, digest) in self._folders.items():
                 place = self._root + "/" + folder if folder else self._root
-                status = lstat(place)
-                if (status.st_ino, status.st_mtime_ns, status.st_ctime_ns) != stamp:
+                if _identity(lstat(place)) != identity:
                     return False
-                if not names:
-                    continue
-                numbers: List[int] = []
                 prefix = place + "/"
-                for name in names.split("\0"):
-                    status = lstat(prefix + name)
-                    numbers += (
-                        status.st_ino,
-                        status.st_size,
-                        status.st_mtime_ns,
-                        status.st_ctime_ns,
-                        status.st_mode,
-                    )
-                if _digest(numbers) != digest:
+                if names and _digest(Stamp.of(lstat(prefix + name)) for name in names.split("\0")) != digest:
                     return False
         except OSError:
             return False
         return True
 
 
-def _digest(numbers: List[int]) -> bytes:
-    # Version 2 of marshal writes equal integers alike, and no other way of writing a million of them is as quick.
-    return hashlib.blake2b(marshal.dumps(numbers, 2), digest_size=16).digest()
+def _identity(status: os.stat_result) -> Tuple[int, int, int]:
+    return (status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def _digest(stamps: Iterable[Stamp]) -> bytes:
+    return hashlib.blake2b(b"".join(stamps), digest_size=16).digest()

@@ -21,8 +21,10 @@ from typing import (
     Tuple,
 )
 
-from devpod_rp.agent.files import collector, content, places
+from devpod_rp.agent.files import collector, content, listing, places
+from devpod_rp.agent.files.picture import Picture
 from devpod_rp.agent.files.places import Place
+from devpod_rp.agent.files.stamps import Stamp
 
 FILE, FOLDER, LINK = "file", "dir", "symlink"
 
@@ -43,19 +45,6 @@ class Entry(NamedTuple):
     mtime_ns: int
 
 
-class Stamp(NamedTuple):
-    """What lstat said of a file: while it is the same, so is the content, provided it was not fresh when it was hashed.
-
-    ctime is in it because no program can set it: ``cp -p`` and ``touch`` hide nothing (unison#45).
-    """
-
-    ino: int
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    mode: int
-
-
 class Snapshot(NamedTuple):
     """A tree at one look. Paths are relative, '/'-separated, bytes outside UTF-8 as surrogates; the root is not in it.
 
@@ -69,10 +58,11 @@ class Snapshot(NamedTuple):
     stamps: Dict[str, Stamp]
     unknown: Dict[str, str]
     special: Dict[str, str]
-    fresh: AbstractSet[str] = frozenset()
+    fresh: Set[str]
+    same: List[str]
 
     def digests(self) -> Dict[str, Tuple[Stamp, str]]:
-        """What the next scan may take as *known*: the digests of all files but the fresh ones."""
+        """What the next scan need not read again: the digests of all files but the fresh ones."""
         entries, fresh = self.entries, self.fresh
         return {path: (stamp, entries[path].digest) for path, stamp in self.stamps.items() if path not in fresh}
 
@@ -130,7 +120,9 @@ class Contents:
         return found[1] if found[0] == digest else None
 
 
-Known = Mapping[str, Tuple[Stamp, str]]
+Recall = Callable[[str], Optional[Tuple[Stamp, str]]]
+"""The digest of the file at a path, and the stamp that it had when it was hashed, if that is known."""
+
 Keep = Callable[[str, bool], bool]
 Arrive = Callable[[str, AbstractSet[str]], None]
 Progress = Callable[[int, int], None]
@@ -148,7 +140,6 @@ _SPECIAL = {
     stat.S_IFCHR: "character device",
 }
 _A_FOLDER = Entry(FOLDER, 0, False, "", "", 0)
-_NOTHING = (None, "")
 
 
 def scan(
@@ -157,7 +148,7 @@ def scan(
     keep: Optional[Keep] = None,
     arrive: Optional[Arrive] = None,
     prune_names: FrozenSet[str] = frozenset(),
-    known: Optional[Known] = None,
+    recall: Optional[Recall] = None,
     progress: Optional[Progress] = None,
     now_ns: Optional[int] = None,
     below: str = "",
@@ -167,7 +158,7 @@ def scan(
     With *below* only what is in that folder of it; paths stay relative to *root*. *arrive* (folder, the names in it) is
     told of each folder before *keep* is asked about what is in it.
 
-    Digests are taken from *known* (`Snapshot.digests` of an earlier scan) where the stamp is the same. *progress* is
+    Digests are taken from *recall* where the stamp is the same. *progress* is
     told entries seen and bytes hashed, at most ten times a second. *contents* gets what was read. *now_ns* is the file
     system's clock when it is not ours (a network volume). *root* itself must not be a symbolic link: callers resolve
     their own path.
@@ -180,7 +171,7 @@ def scan(
         keep=keep,
         arrive=arrive,
         prune_names=prune_names,
-        known=known,
+        recall=recall,
         progress=progress,
         now_ns=now_ns,
         contents=contents,
@@ -195,7 +186,7 @@ def look(
     root: str,
     paths: Iterable[str],
     *,
-    known: Optional[Known] = None,
+    recall: Optional[Recall] = None,
     now_ns: Optional[int] = None,
     contents: Optional[Contents] = None,
 ) -> Snapshot:
@@ -207,13 +198,9 @@ def look(
     Raises:
         OSError: *root* is no folder.
     """
-    walk = Walk(root, known=known, now_ns=now_ns, contents=contents)
+    walk = Walk(root, recall=recall, now_ns=now_ns, contents=contents)
     walk.look(paths)
     return walk.take()
-
-
-def stamp_of(status: os.stat_result) -> Stamp:
-    return Stamp(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_mode)
 
 
 def relative(path: str) -> bool:
@@ -230,13 +217,32 @@ def topmost(folders: Iterable[str]) -> List[str]:
     return found
 
 
+class _Inside:
+    """What a listing found; not *complete* where something could not be seen, or is neither file, folder nor link."""
+
+    def __init__(self) -> None:
+        self.folders: List[str] = []
+        self.links: List[Tuple[str, str, int]] = []
+        self.files: List[Tuple[str, Stamp]] = []
+        self.complete = True
+
+    def word(self) -> bytes:
+        return listing.word(self.folders, [(name, target) for name, target, _mtime_ns in self.links], self.files)
+
+    def is_fresh(self, now_ns: int) -> bool:
+        """Whether any file was written so recently that another write need not show in its stamp."""
+        return any(_is_fresh(stamp.ctime_ns, now_ns) for _name, stamp in self.files)
+
+
 class Walk:
     """One scan in steps, so that what was found can be sent while the rest is still being read.
 
-    With *reads* False no file is opened: those that *known* has no digest for are recorded with an empty one.
+    With *reads* False no file is opened: those that *recall* has no digest for are recorded with an empty one. A folder
+    whose word in *words* is still right is told as the `same`, and nothing of what is directly in it. *picture* is
+    told what is in each folder.
 
-    *folders* are those that were listed ("" is the root) with the inode, mtime and ctime that they had before, *listed*
-    is the last of them. *settled* says that each of them was old enough for any later change to show in these.
+    *words* afterwards holds the words of all folders that have one: of everything in them, all is known, and any later
+    change would show. *listed* is the folder that was listed last.
     """
 
     def __init__(
@@ -246,7 +252,9 @@ class Walk:
         keep: Optional[Keep] = None,
         arrive: Optional[Arrive] = None,
         prune_names: FrozenSet[str] = frozenset(),
-        known: Optional[Known] = None,
+        recall: Optional[Recall] = None,
+        words: Optional[Mapping[str, bytes]] = None,
+        picture: Optional[Picture] = None,
         progress: Optional[Progress] = None,
         now_ns: Optional[int] = None,
         reads: bool = True,
@@ -256,24 +264,23 @@ class Walk:
         self._keep = keep
         self._arrive_at = arrive
         self._prune_names = prune_names
-        self._known: Known = {} if known is None else known
+        self._recall: Recall = _nothing_known if recall is None else recall
+        self._known_words: Mapping[str, bytes] = {} if words is None else words
+        self._picture = picture
         self._progress = progress
         self._reads = reads
         self._contents = contents
         self._told_at = 0.0
-        self._now_ns = time.time_ns() if now_ns is None else now_ns
+        self._now_ns = now_ns
         self.seen = 0
         self.hashed_bytes = 0
-        self._fresh: Set[str] = set()
-        self.folders: Dict[str, Tuple[int, int, int]] = {}
+        self.words: Dict[str, bytes] = {}
         self.listed = ""
-        self.settled = True
-        self._found = Snapshot({}, {}, {}, {}, self._fresh)
+        self._found = _nothing()
 
     def take(self) -> Snapshot:
         """What was found since the last call."""
-        found, self._fresh = self._found, set()
-        self._found = Snapshot({}, {}, {}, {}, self._fresh)
+        found, self._found = self._found, _nothing()
         return found
 
     def found(self) -> Dict[str, Entry]:
@@ -298,8 +305,7 @@ class Walk:
         start = below + "/" if below else ""
         stack: List[Tuple[Place, str, List[str]]] = []
         try:
-            self._arrive(top, below)
-            folders, files = self._list(top, start)
+            folders, files = self._list(top, below)
             stack.append((top, start, folders))
             yield
             for name in files:
@@ -359,9 +365,11 @@ class Walk:
             status = place.status(name)
             if stat.S_ISDIR(status.st_mode):
                 self._found.entries[path] = _A_FOLDER
-            elif self._known.get(path, _NOTHING)[0] == stamp_of(status):
-                self._record(path, *self._known[path])
-            elif self._judge(place, name, path, status):
+            elif not stat.S_ISREG(status.st_mode):
+                self._record_other(place, name, path, status)
+            elif (known := self._recall(path)) is not None and known[0] == Stamp.of(status):
+                self._record(path, *known)
+            else:
                 self._hash(place, name, path)
         except OSError as error:
             if not places.is_absence(error):
@@ -374,66 +382,70 @@ class Walk:
         try:
             child = place.enter(name)
         except OSError as error:
-            self._found.unknown[path] = reason(error)
+            self._miss(path, error)
             return None
         try:
-            self._arrive(child, path)
-            below, files = self._list(child, path + "/")
+            below, files = self._list(child, path)
         except OSError as error:
-            # Half a listing is no listing: what was found of it stays, what was not is unknown, not gone.
-            self._found.unknown[path] = reason(error)
+            # Half a listing is no listing: what is in there is unknown, not gone.
+            self._miss(path, error)
             child.close()
             return None
         return child, below, files
 
-    def _arrive(self, place: Place, path: str) -> None:
-        status = place.own_status()
-        self.folders[path] = (status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
-        self.listed = path
-        if _is_fresh(status.st_ctime_ns, time.time_ns()):
-            self.settled = False
+    def _miss(self, path: str, error: OSError) -> None:
+        self._found.unknown[path] = reason(error)
+        if self._picture is not None:
+            self._picture.proof = False
 
-    def _list(self, place: Place, prefix: str) -> Tuple[List[str], List[str]]:
+    def _list(self, place: Place, folder: str) -> Tuple[List[str], List[str]]:
         """Names of the folders to enter and of the files to hash; everything else of the listing is done here."""
+        own = place.own_status()
+        self.listed = folder
+        now_ns = self._now()
+        inside = self._inside(place, folder + "/" if folder else "")
+        self._tell(len(inside.folders) + len(inside.links) + len(inside.files))
+        word = inside.word() if inside.complete and not inside.is_fresh(now_ns) else None
+        if self._picture is not None:
+            is_old = word is not None and not _is_fresh(own.st_ctime_ns, now_ns)
+            self._picture.add(folder, own, inside.files, is_old)
+        if word is not None:
+            self.words[folder] = word
+            if self._known_words.get(folder) == word:
+                self._found.same.append(folder)
+                return inside.folders, []
+        return inside.folders, self._record_all(inside, folder + "/" if folder else "")
+
+    def _inside(self, place: Place, prefix: str) -> _Inside:
         # The loop that a scan of an unchanged tree spends its time in: local names, no call per entry without need.
-        keep, prune_names, recall, judge = self._keep, self._prune_names, self._known.get, self._judge
-        entries, stamps, unknown, _special, _fresh = self._found
-        status_of = place.status_of
-        count = len(entries)
-        folders: List[str] = []
-        files: List[str] = []
+        keep, prune_names, status_of = self._keep, self._prune_names, place.status_of
+        inside = _Inside()
+        folders, files = inside.folders, inside.files
         with place.listing() as listing:
             for entry in self._arrived(prefix, listing):
                 name = entry.name
                 if name in prune_names:
                     continue
-                path = prefix + name
                 try:
                     is_folder = entry.is_dir(follow_symlinks=False)
-                    if keep is not None and not keep(path, is_folder):
+                    if keep is not None and not keep(prefix + name, is_folder):
                         continue
                     if is_folder:
-                        entries[path] = _A_FOLDER
                         folders.append(name)
                         continue
                     status = status_of(entry)
-                    known = recall(path)
-                    # A plain tuple on the right: making a Stamp to compare with costs three times as much.
-                    if known is not None and known[0] == (
-                        status.st_ino,
-                        status.st_size,
-                        status.st_mtime_ns,
-                        status.st_ctime_ns,
-                        status.st_mode,
-                    ):
-                        stamps[path] = known[0]
-                        entries[path] = _file(known[0], known[1])
-                    elif judge(place, name, path, status):
-                        files.append(name)
+                    form = stat.S_IFMT(status.st_mode)
+                    if form == stat.S_IFREG:
+                        files.append((name, Stamp.of(status)))
+                    elif form == stat.S_IFLNK:
+                        inside.links.append((name, place.target(name), status.st_mtime_ns))
+                    else:
+                        self._found.special[prefix + name] = _SPECIAL.get(form, "no file")
+                        inside.complete = False
                 except OSError as error:
-                    unknown[path] = reason(error)
-        self._tell(len(entries) - count + len(files))
-        return folders, files
+                    self._found.unknown[prefix + name] = reason(error)
+                    inside.complete = False
+        return inside
 
     def _arrived(self, prefix: str, listing: "Iterator[os.DirEntry[str]]") -> "Iterable[os.DirEntry[str]]":
         if self._arrive_at is None:
@@ -442,20 +454,37 @@ class Walk:
         self._arrive_at(prefix[:-1], {entry.name for entry in entries})
         return entries
 
-    def _judge(self, place: Place, name: str, path: str, status: os.stat_result) -> bool:
-        """Record what is neither folder nor known file; True: it is a file whose content must be read."""
+    def _record_all(self, inside: _Inside, prefix: str) -> List[str]:
+        """Record what is *inside*; returns the names of files whose content must be read."""
+        entries, recall, reads = self._found.entries, self._recall, self._reads
+        for name in inside.folders:
+            entries[prefix + name] = _A_FOLDER
+        for name, target, mtime_ns in inside.links:
+            entries[prefix + name] = Entry(LINK, 0, False, "", target, mtime_ns)
+        files: List[str] = []
+        for name, stamp in inside.files:
+            path = prefix + name
+            known = recall(path)
+            if known is not None and known[0] == stamp:
+                self._record(path, *known)
+            elif reads:
+                files.append(name)
+            else:
+                self._record(path, stamp, "")
+        return files
+
+    def _now(self) -> int:
+        return time.time_ns() if self._now_ns is None else self._now_ns
+
+    def _record_other(self, place: Place, name: str, path: str, status: os.stat_result) -> None:
         form = stat.S_IFMT(status.st_mode)
-        if form == stat.S_IFREG:
-            if self._reads:
-                return True
-            self._record(path, stamp_of(status), "")
-        elif form == stat.S_IFLNK:
+        if form == stat.S_IFLNK:
             self._found.entries[path] = Entry(LINK, 0, False, "", place.target(name), status.st_mtime_ns)
         else:
             self._found.special[path] = _SPECIAL.get(form, "no file")
-        return False
 
     def _hash(self, place: Place, name: str, path: str) -> None:
+        now_ns = self._now()
         try:
             descriptor = place.open(name)
         except OSError as error:
@@ -473,13 +502,13 @@ class Walk:
             return
         finally:
             os.close(descriptor)
-        stamp = stamp_of(before)
-        if stamp_of(after) != stamp:
+        stamp = Stamp.of(before)
+        if Stamp.of(after) != stamp:
             self._found.unknown[path] = "it was written while it was read"
             return
         self._record(path, stamp, digest)
-        if _is_fresh(stamp.ctime_ns, self._now_ns):
-            self._fresh.add(path)
+        if _is_fresh(stamp.ctime_ns, now_ns):
+            self._found.fresh.add(path)
 
     def _digest(self, path: str, descriptor: int, size: int) -> str:
         contents = self._contents
@@ -507,12 +536,20 @@ class Walk:
             self._progress(self.seen, self.hashed_bytes)
 
 
+def _nothing_known(_path: str) -> None:
+    return None
+
+
+def _nothing() -> Snapshot:
+    return Snapshot({}, {}, {}, {}, set(), [])
+
+
 def _is_fresh(ctime_ns: int, now_ns: int) -> bool:
     return ctime_ns > now_ns - (FRESH_NS if ctime_ns % _SECOND_NS else _FRESH_COARSE_NS)
 
 
 def _file(stamp: Stamp, digest: str) -> Entry:
-    _ino, size, mtime_ns, _ctime_ns, mode = stamp
+    _ino, size, mtime_ns, _ctime_ns, mode = stamp.numbers()
     # What Entry(...) does, less one Python call for each of a hundred thousand files.
     return tuple.__new__(Entry, (FILE, size, mode & stat.S_IXUSR != 0, digest, "", mtime_ns))
 

@@ -7,7 +7,7 @@ import stat
 from typing import Any, Dict, Optional
 
 from devpod_rp.agent.files.content import digest_of
-from devpod_rp.agent.files.tree import stamp_of
+from devpod_rp.agent.files.stamps import Stamp
 from devpod_rp.agent.wire import Refusal
 
 READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -47,7 +47,7 @@ def look(folder: int, name: bytes, known: Dict[str, Any]) -> Optional[Found]:
         return Found(status, "dir")
     if not stat.S_ISREG(status.st_mode):
         return Found(status, "special")
-    if known.get("kind") == "file" and known.get("stamp") == list(stamp_of(status)):
+    if known.get("kind") == "file" and known.get("stamp") == Stamp.of(status).numbers():
         return Found(status, "file", str(known.get("digest")))
     descriptor = os.open(name, READ, dir_fd=folder)
     try:
@@ -56,7 +56,7 @@ def look(folder: int, name: bytes, known: Dict[str, Any]) -> Optional[Found]:
         after = os.fstat(descriptor)
     finally:
         os.close(descriptor)
-    if stamp_of(before) != stamp_of(after) or not stat.S_ISREG(after.st_mode):
+    if Stamp.of(before) != Stamp.of(after) or not stat.S_ISREG(after.st_mode):
         raise Refusal("busy", "it is being written on the pod")
     return Found(after, "file", digest)
 

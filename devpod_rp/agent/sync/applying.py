@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import Dict, Iterator, Tuple
 
 from devpod_rp.agent.files import durable
 from devpod_rp.agent.files.places import OPEN_FOLDER
-from devpod_rp.agent.sync.batch import count, inflated, unpacked
+from devpod_rp.agent.sync.batch import count, inflated, told, unpacked
 from devpod_rp.agent.sync.commit import Batch
 from devpod_rp.agent.sync.parts import PARTS
 from devpod_rp.agent.sync.roots import Area, Root
@@ -25,14 +24,14 @@ def apply(request: Request) -> Replies:
     where *old* is the version that may be replaced (null: nothing may be there). A file is inline, or *staged* before
     (``files.stage``), or a *copy* of another path in the folder: "no-copy" says that this path holds something else.
 
-    The answer's body lists one result per item. With *more_follows* the caller will ask for ``files.settle`` before it
-    believes them; without, everything is durable when the answer comes.
+    The answer's body tells one result per item (see batch.told). With *more_follows* the caller will ask for
+    ``files.settle`` before it believes them; without, everything is durable when the answer comes.
     """
     items, content = unpacked(request)
     area = Area(request.header)
     with Root(area, request.header.get("ino")) as root:
         results = Batch(area, root, items, content, not request.header.get("more_follows")).run()
-    yield {}, json.dumps(results, separators=(",", ":")).encode("ascii")
+    yield {}, told(results)
 
 
 def settle(request: Request) -> Replies:

@@ -7,12 +7,17 @@ import struct
 from typing import Any, Dict, List, Tuple
 
 from devpod_rp.agent.files import packing
+from devpod_rp.agent.files.stamps import STAMP_BYTES, Stamp
 from devpod_rp.agent.wire import Refusal, Request
 
 MAX_BYTES = 64 << 20
 """A body that unpacks to more is refused, so a hostile frame cannot fill the memory."""
 
 Item = Dict[str, Any]
+Result = Dict[str, Any]
+"""What became of an item: {"ok": true, "stamp"?} or {"ok": false, "code", "message"}."""
+
+_NO_STAMP = bytes(STAMP_BYTES)
 
 
 def packed(items: List[Item], contents: List[bytes]) -> bytes:
@@ -49,6 +54,37 @@ def split(body: bytes) -> Tuple[List[Item], bytes]:
     if length > len(body) - 4 or not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise Refusal("bad-request", "not a batch")
     return items, body[4 + length :]
+
+
+def told(results: List[Result]) -> bytes:
+    """The results of a batch's items: ``u32 length of a JSON object of the failures by number, that object``, and for
+    each item its packed stamp; zeros if it has none, or if a later write need not show in it."""
+    failed = {number: result for number, result in enumerate(results) if not result["ok"]}
+    listing = json.dumps(failed, separators=(",", ":")).encode("ascii")
+    stamps = [_packed_stamp(result.get("stamp")) for result in results]
+    return b"".join([struct.pack(">I", len(listing)), listing, *stamps])
+
+
+def heard(body: bytes, count: int) -> List[Result]:
+    """The reverse of :func:`told`, for *count* items; raises ValueError for what is no such answer."""
+    try:
+        (length,) = struct.unpack_from(">I", body)
+        failed = json.loads(body[4 : 4 + length].decode("ascii"))
+        results: List[Result] = []
+        for number in range(count):
+            at = 4 + length + number * STAMP_BYTES
+            stamp = Stamp(body[at : at + STAMP_BYTES])
+            result: Result = dict(failed[str(number)]) if str(number) in failed else {"ok": True}
+            if stamp != _NO_STAMP:
+                result["stamp"] = Stamp.checked(stamp.numbers())
+            results.append(result)
+    except (struct.error, TypeError) as error:
+        raise ValueError("not the results of a batch") from error
+    return results
+
+
+def _packed_stamp(row: Any) -> bytes:
+    return Stamp.made(*row[:5]) if row and row[5] else _NO_STAMP
 
 
 def inflated(request: Request) -> bytes:

@@ -16,7 +16,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from devpod_rp.agent.files import content, durable, libc
 from devpod_rp.agent.files.versions import READ, Found, look, permissions
 from devpod_rp.agent.sync import trash
-from devpod_rp.agent.sync.batch import Item, count, is_inline
+from devpod_rp.agent.sync.batch import Item, Result, count, is_inline
 from devpod_rp.agent.sync.own import OWN
 from devpod_rp.agent.sync.parts import PARTS, part_path
 from devpod_rp.agent.sync.roots import Area, Root, encode
@@ -38,8 +38,6 @@ LARGEST_COPY = 1 << 20
 
 _WORTH_WAITING = 64 << 20
 """A file of this size is hashed again in more time than its stamp takes to settle (see `durable.stamp_row`)."""
-
-Result = Dict[str, Any]
 
 
 class OccupiedError(Exception):
@@ -64,7 +62,7 @@ class Batch:
         self._trashed_bytes = 0
 
     def run(self) -> List[Result]:
-        """One result per item: {"ok": true, "stamp"?} or {"ok": false, "code", "message"}."""
+        """One result per item."""
         try:
             failures = self._stage_all()
             results = [failures.get(number) or self._guarded(number, item) for number, item in enumerate(self._items)]

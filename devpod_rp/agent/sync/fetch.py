@@ -12,7 +12,7 @@ from devpod_rp.agent.files import durable
 from devpod_rp.agent.files.content import digest
 from devpod_rp.agent.files.packing import is_packed, pack
 from devpod_rp.agent.files.places import OPEN_FOLDER
-from devpod_rp.agent.files.tree import stamp_of
+from devpod_rp.agent.files.stamps import Stamp
 from devpod_rp.agent.files.versions import READ
 from devpod_rp.agent.sync.batch import count, inflated, packed
 from devpod_rp.agent.sync.commit import failure
@@ -66,7 +66,7 @@ def read(request: Request) -> Replies:
         before = os.fstat(descriptor)
         data = os.pread(descriptor, size, offset)
         after = os.fstat(descriptor)
-    if stamp_of(before) != stamp_of(after):
+    if Stamp.of(before) != Stamp.of(after):
         raise Refusal("busy", "it is being written on the pod")
     body, fields = pack(data, is_packed(path), request.header.get("reads_zstd"))
     yield {"stamp": durable.stamp_row(after, now_ns), "executable": bool(after.st_mode & stat.S_IXUSR), **fields}, body
@@ -120,7 +120,7 @@ def _whole(root: Root, path: str, now_ns: int) -> Tuple[Dict[str, Any], bytes]:
             after = os.fstat(descriptor)
         finally:
             os.close(descriptor)
-        if stamp_of(before) != stamp_of(after) or len(content) != after.st_size:
+        if Stamp.of(before) != Stamp.of(after) or len(content) != after.st_size:
             raise Refusal("busy", "it is being written on the pod")
     except (OSError, Refusal) as error:
         return {"path": path, **failure(error)}, b""

@@ -12,11 +12,11 @@ import re
 import time
 import zlib
 from contextlib import suppress
-from typing import Any, Container, Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
 
 from devpod_rp.agent.files import tree
 from devpod_rp.agent.files.picture import Picture
-from devpod_rp.agent.sync import listing, watching
+from devpod_rp.agent.sync import watching
 from devpod_rp.agent.sync.batch import inflated
 from devpod_rp.agent.sync.roots import Area, Root
 from devpod_rp.agent.sync.rules import Rules, from_wire
@@ -34,7 +34,7 @@ def survey(request: Request) -> Reply:
 
     With *paths* (relative) only these and what is below them are looked at, else everything. Answers with frames whose
     bodies are zlib-compressed JSON ``[folders, rows]``: rows ``[path, kind, size, executable, link target, mtime_ns,
-    stamp or null]``, and the folders of which these are all. A folder ("" is the root) whose word in *known* (see
+    stamp or null]``, and the folders of which these are all. A folder ("" is the root) whose word (hex) in *known* (see
     `listing`) is still right is left out. The last body is ``{"unknown": {path: reason}, "special": {path: what}}``.
 
     The last header has a *token* if any later change would show. Who names it in *unless* gets only a header with it
@@ -42,8 +42,9 @@ def survey(request: Request) -> Reply:
     """
     try:
         wishes = json.loads(inflated(request).decode("ascii"))
-        rules, paths, known = from_wire(wishes["rules"]), wishes["paths"], dict(wishes.get("known") or {})
-    except (ValueError, TypeError, KeyError, re.error) as error:
+        rules, paths = from_wire(wishes["rules"]), wishes["paths"]
+        known = {folder: bytes.fromhex(word) for folder, word in (wishes.get("known") or {}).items()}
+    except (ValueError, TypeError, KeyError, AttributeError, re.error) as error:
         raise Refusal("bad-request", "not a set of ignore rules") from error
     if paths is not None and not all(isinstance(path, str) and tree.relative(path) for path in paths):
         raise Refusal("bad-request", "not a list of relative paths")
@@ -63,40 +64,21 @@ def survey(request: Request) -> Reply:
             yield from answer.last(None)
 
 
-def _whole(area: Area, ino: Any, rules: Rules, words: Any, known: Dict[str, str], header: Header) -> Reply:
+def _whole(area: Area, ino: Any, rules: Rules, words: Any, known: Dict[str, bytes], header: Header) -> Reply:
     subject = (area.root, ino, json.dumps(words))
     if _last_look.holds(subject, header.get("unless")):
         yield {"token": header["unless"]}, b""
         return
-    walk = tree.Walk(os.fsdecode(area.root), keep=rules.keep, reads=False)
     picture = Picture(os.fsdecode(area.root))
+    walk = tree.Walk(os.fsdecode(area.root), keep=rules.keep, reads=False, words=known, picture=picture)
     answer = _Answer()
     for _step in walk.steps():
         found = walk.take()
-        fresh_since_ns = time.time_ns() - tree.FRESH_NS
-        # A folder that could not be listed to its end is in there, too: what was found of it is told, and that it is
-        # not all.
-        inside: Dict[str, List[listing.Child]] = {walk.listed: []}
-        files: List[Tuple[str, tree.Stamp]] = []
-        for path, entry in found.entries.items():
-            folder, _, name = path.rpartition("/")
-            stamp = found.stamps.get(path)
-            if stamp is None:
-                child: listing.Child = [name, entry.target if entry.kind == tree.LINK else None]
-            else:
-                child = [name, stamp]
-                picture.proof = picture.proof and stamp.ctime_ns < fresh_since_ns
-                if folder == walk.listed:
-                    files.append((name, stamp))
-            inside.setdefault(folder, []).append(child)
-        picture.add(walk.listed, walk.folders[walk.listed], files)
-        picture.proof = picture.proof and not found.unknown and len(inside) == 1
-        same = {folder for folder, children in inside.items() if known.get(folder) == listing.digest(children)}
-        answer.take(found, [folder for folder in inside if folder not in same], same)
+        answer.take(found, () if found.same else [walk.listed])
         if answer.waiting >= ROWS_PER_FRAME:
             yield from answer.frames()
     answer.take(walk.take())
-    yield from answer.last(_last_look.keep(subject, picture if picture.proof and walk.settled else None))
+    yield from answer.last(_last_look.keep(subject, picture if picture.proof else None))
 
 
 class _LastLook:
@@ -131,17 +113,15 @@ class _Answer:
     def waiting(self) -> int:
         return len(self._rows)
 
-    def take(self, found: tree.Snapshot, folders: Iterable[str] = (), same: Container[str] = ()) -> None:
-        """What was *found*, but for what is in the *same* folders; it is all that is in *folders*."""
+    def take(self, found: tree.Snapshot, folders: Iterable[str] = ()) -> None:
+        """What was *found*; it is all that is in *folders*."""
         self._unknown.update(found.unknown)
         self._special.update(found.special)
         self._folders += folders
         for path, entry in found.entries.items():
-            if same and path.rpartition("/")[0] in same:
-                continue
-            self._rows.append(
-                [path, entry.kind, entry.size, entry.executable, entry.target, entry.mtime_ns, found.stamps.get(path)]
-            )
+            stamp = found.stamps.get(path)
+            numbers = None if stamp is None else stamp.numbers()
+            self._rows.append([path, entry.kind, entry.size, entry.executable, entry.target, entry.mtime_ns, numbers])
 
     def frames(self) -> Reply:
         folders, rows, self._folders, self._rows = self._folders, self._rows, [], []
@@ -183,7 +163,7 @@ def digests(request: Request) -> Reply:
         for start in range(0, len(paths), 100):
             found = tree.look(os.fsdecode(area.root), paths[start : start + 100], now_ns=now_ns)
             for path, stamp in found.stamps.items():
-                rows.append([path, found.entries[path].digest, stamp, path not in found.fresh])
+                rows.append([path, found.entries[path].digest, stamp.numbers(), path not in found.fresh])
             if len(rows) >= ROWS_PER_FRAME or time.monotonic() - told > _SIGN_OF_LIFE_SECONDS:
                 yield {}, _packed(rows)
                 rows, told = [], time.monotonic()

@@ -55,7 +55,7 @@ def synchronised(environment: Environment) -> frozenset[str]:
         return frozenset()
     journal = Journal(state)
     try:
-        return frozenset(journal.ancestor())
+        return frozenset(journal.trees().ancestor)
     finally:
         journal.close()
 
@@ -69,7 +69,8 @@ def folders(environment: Environment) -> int:
         return 0
     journal = Journal(state)
     try:
-        return sum(entry.kind == "dir" for entry in journal.ancestor().values())
+        ancestor = journal.trees().ancestor
+        return ancestor.names - ancestor.files
     finally:
         journal.close()
 

@@ -343,7 +343,7 @@ def test_an_unchanged_file_is_not_read_again(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"content")
     first = settled(tmp_path)
     stamp, _digest = first.digests()["file"]
-    again = scan(str(tmp_path), known={"file": (stamp, "remembered")})
+    again = scan(str(tmp_path), recall={"file": (stamp, "remembered")}.get)
     assert again.entries["file"].digest == "remembered"
     assert again.stamps == first.stamps
 
@@ -355,7 +355,7 @@ def test_case_13_a_same_size_rewrite_with_its_mtime_restored_is_seen(tmp_path: P
     known = settled(tmp_path).digests()
     path.write_bytes(b"two")
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert scan(str(tmp_path), known=known).entries["table.xls"].digest == digest(b"two")
+    assert scan(str(tmp_path), recall=known.get).entries["table.xls"].digest == digest(b"two")
 
 
 def test_case_21_a_file_written_in_the_tick_of_the_scan_is_not_remembered(tmp_path: Path) -> None:
@@ -376,7 +376,7 @@ def test_a_changed_executable_bit_changes_the_entry_and_the_stamp(tmp_path: Path
     path.touch(0o644)
     before = settled(tmp_path)
     path.chmod(0o755)
-    after = scan(str(tmp_path), known=before.digests())
+    after = scan(str(tmp_path), recall=before.digests().get)
     assert (before.entries["run"].executable, after.entries["run"].executable) == (False, True)
     assert stat.S_IMODE(after.stamps["run"].mode) == 0o755
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from devpod_rp.agent.sync.settling import Pace
 from tests.keeper.conftest import Rig
 from tests.sync.adversarial.scene import Scene, eventually
 
@@ -106,13 +107,16 @@ def a_file_that_is_empty_while_it_is_saved_does_not_arrive_empty(scene: Scene) -
     rig.write("emptied", "something")
     rig.start()
     rig.ask("flush")
+    longest = 0.0
     with _watched(rig.pod.folder / "f") as seen:
         for number in range(1, 8):
+            began = time.monotonic()
             with (rig.folder / "f").open("w") as stream:
                 time.sleep(0.015)  # the window between the truncation and the write (vscode#98063)
                 stream.write(f"version {number}")
+            longest = max(longest, time.monotonic() - began)
             eventually(lambda: _read(rig.pod.folder / "f") == f"version {number}", f"version {number}")  # noqa: B023
-    assert "" not in seen
+    assert "" not in seen or longest >= Pace().open, "on a machine that held the editor up, empty may be what it is"
     (rig.folder / "emptied").write_text("")
     eventually(lambda: _read(rig.pod.folder / "emptied") == "", "a file that stays empty is empty there, too")
 

@@ -1,0 +1,26 @@
+"""What a folder holds in one short word, so that two ends find out where they differ without telling each other all."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Iterable, Tuple
+
+from devpod_rp.agent.files.stamps import Stamp
+
+WORD_BYTES = 12
+
+
+def word(folders: Iterable[str], links: Iterable[Tuple[str, str]], files: Iterable[Tuple[str, Stamp]]) -> bytes:
+    """The word for a folder with these *folders*, *links* (name and target) and *files* (name and stamp)."""
+    digest = hashlib.blake2b(digest_size=WORD_BYTES)
+    # Names hold no NUL and stamps have one length, so no two folders are spelt alike.
+    for name in sorted(folders):
+        digest.update(_bytes(name) + b"/\0")
+    for name, target in sorted(links):
+        digest.update(_bytes(name) + b"\0\0" + _bytes(target) + b"\0")
+    digest.update(b"".join([part for name, stamp in sorted(files) for part in (_bytes(name), b"\0", stamp)]))
+    return digest.digest()
+
+
+def _bytes(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")

@@ -1,0 +1,306 @@
+"""The trees of both sides and their ancestor, held small: whatever is known of a path is one record of 141 bytes.
+
+A path that nobody changed is told by comparing bytes, without making an object of it; that is what lets 200,000 files
+be compared in a moment, and kept in less memory than their names take.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+from devpod_rp.agent.files import listing
+from devpod_rp.agent.files.stamps import STAMP_BYTES, Stamp
+from devpod_rp.agent.files.tree import FILE, FOLDER, LINK, Entry
+
+# A side's part: which version it is (form and content), the stamp, and whether that one is known and proves anything.
+# The ancestor's: the version, size and mtime.
+_VERSION, _TIMES = struct.Struct("<B16s"), struct.Struct("<qq")
+_PART = _VERSION.size + STAMP_BYTES + 1
+_HERE, _THERE, _ANCESTOR = 0, _PART, 2 * _PART
+RECORD_BYTES = 2 * _PART + _VERSION.size + _TIMES.size
+
+_INODE = 8
+"""Bytes that come before size and mtime in a stamp."""
+
+_ABSENT, _FOLDER, _FILE, _EXECUTABLE, _LINK = range(5)
+_KINDS = {_FOLDER: FOLDER, _FILE: FILE, _EXECUTABLE: FILE, _LINK: LINK}
+_FILES = (_FILE, _EXECUTABLE)
+_NOTHING = bytes(RECORD_BYTES)
+_NO_DIGEST = bytes(16)
+_PROOF, _NO_PROOF = b"\1", b"\0"
+_FARTHEST = (1 << 63) - 1
+
+
+class Trees:
+    """What is *here*, what is *there* and the *ancestor*, as far as it is known, by path.
+
+    While *revision* stays the same, so does every version in the three. *unsaved* names the paths of which anything
+    changed since it was emptied. *targets* are the texts of links by their digests, some of them not saved either.
+    """
+
+    def __init__(self, records: Iterable[tuple[str, bytes]] = (), targets: Mapping[bytes, str] | None = None) -> None:
+        self._records: dict[str, bytes] = dict(records)
+        self.targets: dict[bytes, str] = dict(targets or {})
+        self.unsaved: set[str] = set()
+        self.unsaved_targets: set[bytes] = set()
+        self.revision = 0
+        self.here = SideTree(self, self._records, _HERE)
+        self.there = SideTree(self, self._records, _THERE)
+        self.ancestor = AncestorTree(self, self._records, _ANCESTOR)
+
+    def record(self, path: str) -> bytes | None:
+        """All that is known of *path*, to be given to the constructor another time."""
+        return self._records.get(path)
+
+    def saved(self, paths: Collection[str]) -> None:
+        """What is known of *paths* now has been kept for another time."""
+        if paths is self.unsaved:
+            self.unsaved = set()
+        else:
+            self.unsaved.difference_update(paths)
+        self.unsaved_targets.clear()
+
+    def part(self) -> None:
+        """Forget what is there and what both sides agreed on, as if they had never met."""
+        self.there.clear()
+        self.ancestor.clear()
+
+    def differing(self) -> list[str]:
+        """The paths at which the three are not one version."""
+        version = _VERSION.size
+        there, ancestor = _THERE + version, _ANCESTOR + version
+        return [
+            path
+            for path, record in self._records.items()
+            if not record[:version] == record[_THERE:there] == record[_ANCESTOR:ancestor]
+        ]
+
+    def held_there(self, digests: Collection[str]) -> dict[str, str]:
+        """Which path on the pod holds which of *digests*."""
+        wanted = {bytes.fromhex(digest) for digest in digests}
+        return {
+            digest.hex(): path
+            for path, record in self._records.items()
+            if (digest := record[_THERE + 1 : _THERE + 17]) in wanted and record[_THERE] in _FILES
+        }
+
+
+class _Tree(Mapping[str, Entry]):
+    """One of the three trees. *names* counts what is in it, *files* all of that but folders."""
+
+    def __init__(self, trees: Trees, records: dict[str, bytes], at: int, size: int) -> None:
+        self._trees = trees
+        self._records = records
+        self._at, self._end = at, at + size
+        forms = Counter(record[at] for record in records.values())
+        self.names = len(records) - forms[_ABSENT]
+        self.files = self.names - forms[_FOLDER]
+
+    def __getitem__(self, path: str) -> Entry:
+        record = self._records[path]
+        if record[self._at] == _ABSENT:
+            raise KeyError(path)
+        return self._entry(record)
+
+    def get(self, path: str, default: Any = None) -> Any:
+        record = self._records.get(path)
+        if record is None or record[self._at] == _ABSENT:
+            return default
+        return self._entry(record)
+
+    def __contains__(self, path: object) -> bool:
+        record = self._records.get(path)  # type: ignore[call-overload]
+        return record is not None and record[self._at] != _ABSENT
+
+    def __iter__(self) -> Iterator[str]:
+        at = self._at
+        return (path for path, record in self._records.items() if record[at] != _ABSENT)
+
+    def __len__(self) -> int:
+        return self.names
+
+    def drop(self, path: str) -> None:
+        """Nothing is there."""
+        if path in self._records:
+            self._write(path, bytes(self._end - self._at))
+
+    def clear(self) -> None:
+        for path in list(self):
+            self.drop(path)
+
+    def _version(self, entry: Entry) -> bytes:
+        if entry.kind == FILE:
+            digest = bytes.fromhex(entry.digest) if entry.digest else _NO_DIGEST
+            return _VERSION.pack(_EXECUTABLE if entry.executable else _FILE, digest)
+        if entry.kind == FOLDER:
+            return _VERSION.pack(_FOLDER, _NO_DIGEST)
+        digest = hashlib.blake2b(entry.target.encode("utf-8", "surrogateescape"), digest_size=16).digest()
+        if digest not in self._trees.targets:
+            self._trees.targets[digest] = entry.target
+            self._trees.unsaved_targets.add(digest)
+        return _VERSION.pack(_LINK, digest)
+
+    def _entry(self, record: bytes) -> Entry:
+        form, digest = _VERSION.unpack_from(record, self._at)
+        size, mtime_ns = self._times(record)
+        target = self._trees.targets[digest] if form == _LINK else ""
+        text = digest.hex() if form in _FILES and digest != _NO_DIGEST else ""
+        return Entry(_KINDS[form], size, form == _EXECUTABLE, text, target, mtime_ns)
+
+    def _times(self, record: bytes) -> tuple[int, int]:
+        """Size and mtime in nanoseconds."""
+        raise NotImplementedError
+
+    def _write(self, path: str, part: bytes) -> bool:
+        """Put *part* into the record of *path*; False when that changes nothing."""
+        record = self._records.get(path, _NOTHING)
+        before = record[self._at : self._end]
+        if before == part:
+            return False
+        record = record[: self._at] + part + record[self._end :]
+        if record == _NOTHING:
+            del self._records[path]
+        else:
+            self._records[path] = record
+        self._trees.unsaved.add(path)
+        version = _VERSION.size
+        if before[:version] != part[:version]:
+            self._trees.revision += 1
+            old, new = before[0], part[0]
+            self.names += (new != _ABSENT) - (old != _ABSENT)
+            self.files += (new > _FOLDER) - (old > _FOLDER)
+        return True
+
+
+class AncestorTree(_Tree):
+    """What both sides last agreed on."""
+
+    def __init__(self, trees: Trees, records: dict[str, bytes], at: int) -> None:
+        super().__init__(trees, records, at, RECORD_BYTES - _ANCESTOR)
+
+    def put(self, path: str, entry: Entry) -> None:
+        self._write(path, self._version(entry) + _TIMES.pack(entry.size, _near(entry.mtime_ns)))
+
+    def _times(self, record: bytes) -> tuple[int, int]:
+        size, mtime_ns = _TIMES.unpack_from(record, _ANCESTOR + _VERSION.size)
+        return size, mtime_ns
+
+
+class SideTree(_Tree):
+    """What one side was last seen to hold. A file whose content was not read has the digest "".
+
+    *words* are those of the folders of which all is known (see `agent.files.listing`), and whose files all have a
+    stamp; *unsaved_words* names the folders whose word changed since it was emptied, *lacking* says how many words at
+    most :meth:`spell` would find.
+    """
+
+    def __init__(self, trees: Trees, records: dict[str, bytes], at: int) -> None:
+        super().__init__(trees, records, at, _PART)
+        self.words: dict[str, bytes] = {}
+        self.unsaved_words: set[str] = set()
+        self.lacking = len(records)
+
+    def put(self, path: str, entry: Entry, stamp: Stamp | None = None) -> None:
+        """*entry* is at *path*, with *stamp* if any later change would show in that."""
+        if stamp is None:
+            known = Stamp.made(0, entry.size, _near(entry.mtime_ns), 0, 0)
+            self._write(path, self._version(entry) + known + _NO_PROOF)
+        else:
+            self._write(path, self._version(entry) + stamp + _PROOF)
+
+    def revise(self, path: str, entry: Entry) -> None:
+        """What is at *path* is the same file as before, but *entry* is what to make of it."""
+        self._write(path, self._version(entry) + self._records[path][self._at + _VERSION.size : self._end])
+
+    def stamp(self, path: str) -> Stamp | None:
+        """The stamp of the file at *path*, if any change of it would show there."""
+        record = self._records.get(path)
+        return None if record is None else self._stamp(record)
+
+    def recall(self, path: str) -> tuple[Stamp, str] | None:
+        """The digest of the file at *path* and the stamp that it had then, if both are known."""
+        record = self._records.get(path)
+        if record is None or record[self._at] not in _FILES:
+            return None
+        stamp, digest = self._stamp(record), record[self._at + 1 : self._at + _VERSION.size]
+        return None if stamp is None or digest == _NO_DIGEST else (stamp, digest.hex())
+
+    def spell(self) -> None:
+        """Find the words that are lacking."""
+        if not self.lacking:
+            return
+        self.lacking = 0
+        inside: dict[str, _Inside | None] = {}
+        words, at = self.words, self._at
+        if "" not in words:
+            inside[""] = _Inside()
+        for path, record in self._records.items():
+            form = record[at]
+            if form == _FOLDER and path not in words and path not in inside:
+                inside[path] = _Inside()
+            folder, _, name = path.rpartition("/")
+            if form == _ABSENT or folder in words:
+                continue
+            if folder not in inside:
+                inside[folder] = _Inside()
+            children = inside[folder]
+            if children is None:
+                continue
+            if form == _FOLDER:
+                children.folders.append(name)
+            elif form == _LINK:
+                children.links.append((name, self._trees.targets[record[at + 1 : at + 17]]))
+            elif (stamp := self._stamp(record)) is not None:
+                children.files.append((name, stamp))
+            else:
+                inside[folder] = None
+        for folder, children in inside.items():
+            if children is not None and (not folder or folder in self):
+                self.spelt(folder, listing.word(children.folders, children.links, children.files))
+
+    def spelt(self, folder: str, word: bytes | None) -> None:
+        """*word* is the one for *folder* as it is now."""
+        if self.words.get(folder) == word:
+            return
+        self.unsaved_words.add(folder)
+        if word is None:
+            del self.words[folder]
+        else:
+            self.words[folder] = word
+
+    def _stamp(self, record: bytes) -> Stamp | None:
+        proof = self._end - 1
+        return Stamp(record[self._at + _VERSION.size : proof]) if record[proof] else None
+
+    def _times(self, record: bytes) -> tuple[int, int]:
+        return _TIMES.unpack_from(record, self._at + _VERSION.size + _INODE)
+
+    def _write(self, path: str, part: bytes) -> bool:
+        changed = super()._write(path, part)
+        if changed:
+            self.lacking += 1
+            if self.words:
+                self.spelt(path.rpartition("/")[0], None)
+                if part[0] != _FOLDER:
+                    self.spelt(path, None)
+        return changed
+
+
+class _Inside:
+    """What is directly in a folder: names, links with their targets, files with their stamps."""
+
+    __slots__ = ("files", "folders", "links")
+
+    def __init__(self) -> None:
+        self.folders: list[str] = []
+        self.links: list[tuple[str, str]] = []
+        self.files: list[tuple[str, Stamp]] = []
+
+
+def _near(mtime_ns: int) -> int:
+    """A time that can be kept; one after the year 2262 decides nothing."""
+    return max(-_FARTHEST, min(_FARTHEST, mtime_ns))
