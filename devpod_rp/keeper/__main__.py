@@ -58,7 +58,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def _serve(name: str) -> int:
     keeper = Keeper(name, real_parts())
-    gc.freeze()  # what is loaded by now stays to the end: no collection need walk it again
+    # What cycles build is large, short-lived and without cycles of references: look through it less often.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
     failed: list[BaseException] = []
     # The main thread only waits for news, so that a signal never finds it holding a lock; put() is reentrant.
     news: queue.SimpleQueue[str] = queue.SimpleQueue()

@@ -34,6 +34,7 @@ from devpod_rp.sync.throttle import Throttle
 from devpod_rp.sync.transfer import Upload
 
 _AHEAD_SECONDS = 15.0
+_MANY = 20_000
 
 
 @dataclass
@@ -79,6 +80,7 @@ class Cycles:
         self.caveats = Caveats(self.known, mode, rules, folder, journal, local_root)
         self._ahead: _Ahead | None = None
         self._planned: tuple[tuple[int, int], Plan] | None = None
+        self._waiting: list[str] = []
 
     def forget_remote(self) -> None:
         """What the pod held may have changed while nobody was connected: the next cycle surveys it."""
@@ -132,9 +134,14 @@ class Cycles:
         self.known.pending.clear()
         self.known.pod_only = set(plan.pod_only)
         self._carry_out(link, destination, plan, tally)
+        self._carry_out_the_rest(link, destination, tally)
 
-    def look(self, link: AgentLink, destination: Destination) -> Plan:
-        """Look at everything on both sides, and say what a full cycle would do."""
+    def look(self, link: AgentLink, destination: Destination, *, whole: bool = False) -> Plan:
+        """Look at everything on both sides, and say what a full cycle would do.
+
+        Of very many files that are only here, which take a plan of their size and endanger nothing, only the first are
+        in it, unless the *whole* is asked for.
+        """
         self.activity = "scanning"
         self._check_local()
         self._rules.reload()
@@ -168,24 +175,47 @@ class Cycles:
         caveats.fit(remote, differing)
         known.recognise_sent(remote)
         known.problems.update({**caveats.remote_problems(remote), **caveats.unfit.paths})
-        plan = reconcile(
+        differing = known.trees.differing()
+        self._waiting = []
+        plan = self._reconciled(remote, differing if whole else self._first_of(differing))
+        self._planned = None if self._waiting else ((known.here.revision, known.trees.revision), plan)
+        return plan
+
+    def _first_of(self, paths: Collection[str]) -> Collection[str]:
+        """Those of *paths* that a plan is made of now; the others wait. A plan of very many files takes memory of its
+        size, and nothing that is decided depends on all that are only here, unless something went from here as well:
+        then they may be what it became."""
+        new = self.known.trees.only_here(paths) if len(paths) > _MANY else None
+        if new is None or len(new) <= _MANY:
+            return paths
+        new.sort()
+        self._waiting = new[_MANY:]
+        later = frozenset(self._waiting)
+        return [path for path in paths if path not in later]
+
+    def _carry_out_the_rest(self, link: AgentLink, destination: Destination, tally: Tally) -> None:
+        while self._waiting and self.known.remote is not None:
+            some, self._waiting = self._waiting[:_MANY], self._waiting[_MANY:]
+            self._carry_out(link, destination, self._reconciled(self.known.remote, some), tally)
+
+    def _reconciled(self, remote: RemoteTree, paths: Collection[str]) -> Plan:
+        known, caveats = self.known, self.caveats
+        return reconcile(
             known.ancestor,
             known.here.entries,
             remote.entries,
             self._mode,
             unknown=caveats.unknown(remote),
             first=caveats.unfit.first,
-            paths=known.trees.differing(),
+            paths=paths,
         )
-        self._planned = ((known.here.revision, known.trees.revision), plan)
-        return plan
 
     def _look_here(self) -> Look | None:
         """A complete look at the folder here; None when everything is as it was."""
         if self._ahead is None and self._planned is not None and self.known.here.unchanged():
             return None
         look = self._begun()
-        look.go_on(lambda: False)
+        self.known.here.see(look)
         return look
 
     def _begun(self) -> Look:
@@ -235,7 +265,7 @@ class Cycles:
     ) -> None:
         """Look only at *paths* here and at *remote_paths* on the pod, which is believed to be unchanged elsewhere."""
         assert self.known.remote is not None
-        self._planned = None
+        self._planned, self._waiting = None, []
         self.activity = "syncing"
         self._check_local()
         changed = self.known.here.look_again({path for path in paths if relative(path)})
@@ -253,15 +283,7 @@ class Cycles:
             raise self._halts.remote_emptied()
         self.caveats.learn(link, destination, self.known.remote, changed)
         self.caveats.fit(self.known.remote, changed)
-        plan = reconcile(
-            self.known.ancestor,
-            self.known.here.entries,
-            self.known.remote.entries,
-            self._mode,
-            unknown=self.caveats.unknown(self.known.remote),
-            first=self.caveats.unfit.first,
-            paths=changed,
-        )
+        plan = self._reconciled(self.known.remote, self._first_of(changed))
         self._brakes.check(plan, self.known.ancestor, observed, trusted=False)
         plan = self._believed(link, destination, plan)
         for path in changed:
@@ -273,6 +295,7 @@ class Cycles:
         self.known.problems.update({path: why for path, why in named.items() if path in changed})
         self.known.pod_only |= set(plan.pod_only)
         self._carry_out(link, destination, plan, tally)
+        self._carry_out_the_rest(link, destination, tally)
 
     # What the user decides.
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
-from devpod_rp.agent.files import collector, tree
+from devpod_rp.agent.files import tree
 from devpod_rp.agent.files.picture import Picture
 from devpod_rp.agent.files.tree import Contents, Entry, Snapshot
 from devpod_rp.progress import Event, Progress
@@ -13,6 +15,8 @@ from devpod_rp.sync.ignore import IgnoreRules
 from devpod_rp.sync.links import leaves_the_folder
 from devpod_rp.sync.status import Halts
 from devpod_rp.sync.trees import SideTree
+
+_AT_A_TIME = 1000
 
 
 class Here:
@@ -42,13 +46,14 @@ class Here:
             self._progress(Event("scan", f"Looking at the folder here: {seen} names{read}", seen, None, "files"))
 
         self.contents = Contents()
-        picture = Picture(str(self._root))
+        # A first look has nothing to compare with, and is waited for.
+        picture = Picture(str(self._root)) if self.entries else None
         walk = tree.Walk(
             str(self._root),
             keep=self._rules.keep,
             arrive=self._rules.arrive,
             recall=self.entries.recall,
-            words=self.entries.words,
+            words=self.entries.words if self.entries else None,
             picture=picture,
             progress=tell,
             contents=self.contents,
@@ -68,9 +73,15 @@ class Here:
         self._learn(entries, found)
         return entries
 
+    def see(self, look: Look) -> None:
+        """Go on with *look* to its end, and believe on the way what it finds; what it does not find is not gone yet."""
+        while not look.complete:
+            look.go_on(lambda: look.waiting >= _AT_A_TIME)
+            self.absorb(look)
+
     def take(self, look: Look) -> None:
-        """Believe a look, which goes on until it is complete."""
-        look.go_on(lambda: False)
+        """Believe *look*, which goes on to its end, also in what it did not find."""
+        self.see(look)
         self.absorb(look)
         entries = self.entries
         folders = 1 + entries.names - entries.files
@@ -104,38 +115,44 @@ class Here:
         """Bring the picture up to date at *paths* and below; returns every path that may differ now."""
         self.revision += 1
         self._picture = None
-        seen = tree.look(str(self._root), paths, recall=self.entries.recall, contents=self.contents)
-        for path in {*seen.entries, *seen.unknown, *seen.special}:
-            if self._rules.ignored(path, _is_folder(seen, path)):
-                for part in seen[:4]:
-                    part.pop(path, None)
-        for folder in tree.topmost(path for path in seen.entries if _is_folder(seen, path)):
-            below = self._scan_below(folder)
-            if below is not None:
-                seen.entries.update(below.entries)
-                seen.stamps.update(below.stamps)
-                seen.unknown.update(below.unknown)
-                seen.special.update(below.special)
-                seen.fresh.update(below.fresh)
-        found, unknown = portable(seen)
-        # What was at a path or below it and was not found now is gone, or is something else.
+        # What was at a path or below it and is not found now is gone, or is something else.
         stale = at_or_below(paths, self.entries) | {path for path in paths if path in self.unknown}
-        for path in stale - found.keys():
-            self.entries.drop(path)
         for path in stale:
             self.unknown.pop(path, None)
-        self._learn(found, seen)
-        self.unknown.update(unknown)
-        return stale | found.keys() | unknown.keys() | paths
+        found: set[str] = set()
+        unseen: set[str] = set()
+        for seen in self._seen_again(paths):
+            entries, unknown = portable(seen)
+            self._learn(entries, seen)
+            self.unknown.update(unknown)
+            found.update(entries)
+            unseen.update(unknown)
+        for path in stale - found:
+            self.entries.drop(path)
+        return stale | found | unseen | paths
 
-    def _scan_below(self, folder: str) -> Snapshot | None:
-        rules = self._rules
-        try:
-            return tree.scan(
-                str(self._root), keep=rules.keep, arrive=rules.arrive, recall=self.entries.recall, below=folder
+    def _seen_again(self, paths: set[str]) -> Iterator[Snapshot]:
+        """What is at *paths* and below them, some at a time."""
+        folders: set[str] = set()
+        waiting = iter(paths)
+        while some := list(itertools.islice(waiting, _AT_A_TIME)):
+            seen = tree.look(str(self._root), some, recall=self.entries.recall, contents=self.contents)
+            for path in {*seen.entries, *seen.unknown, *seen.special}:
+                if self._rules.ignored(path, _is_folder(seen, path)):
+                    for part in seen[:4]:
+                        part.pop(path, None)
+            folders.update(path for path in seen.entries if _is_folder(seen, path))
+            yield seen
+        for folder in tree.topmost(folders):
+            walk = tree.Walk(
+                str(self._root), keep=self._rules.keep, arrive=self._rules.arrive, recall=self.entries.recall
             )
-        except OSError:
-            return None  # gone again: the event of that follows
+            # One that is gone again is what the next event tells of.
+            with suppress(OSError):
+                for _step in walk.steps(folder):
+                    if walk.waiting >= _AT_A_TIME:
+                        yield walk.take()
+            yield walk.take()
 
 
 class Look:
@@ -145,7 +162,7 @@ class Look:
     what nothing may be decided about. Whatever goes on with it raises SyncHalted when the folder is gone.
     """
 
-    def __init__(self, walk: tree.Walk, picture: Picture, halts: Halts) -> None:
+    def __init__(self, walk: tree.Walk, picture: Picture | None, halts: Halts) -> None:
         self._walk = walk
         self._steps = walk.steps()
         self._halts = halts
@@ -170,15 +187,14 @@ class Look:
     @property
     def is_proof(self) -> bool:
         """Whether *picture*, while it holds, proves that everything still is as this look saw it."""
-        return self.picture.proof and not self._unread
+        return self.picture is not None and self.picture.proof and not self._unread
 
     def go_on(self, enough: Callable[[], bool]) -> None:
         """Look on until everything was seen, or it is *enough* for now."""
         try:
-            with collector.paused():
-                for _step in self._steps:
-                    if enough():
-                        return
+            for _step in self._steps:
+                if enough():
+                    return
         except OSError as error:
             raise self._halts.local_missing() from error
         self.complete = True

@@ -269,7 +269,7 @@ class Session:
         with self._cycle_lock:
             link, destination = self._attached()
             try:
-                return self._cycles.look(link, destination)
+                return self._cycles.look(link, destination, whole=True)
             except UnreachableError:
                 self.detach()
                 raise

@@ -58,13 +58,14 @@ def _version(entry: Entry) -> dict[str, Any]:
 def answered(actions: Sequence[Action], body: bytes) -> list[Result]:
     """What the pod says became of *actions*, in the answer to ``files.apply``."""
     try:
-        given = batch.heard(body, len(actions))
+        failed, stamps = batch.heard(body)
+        results = [Result(action, None, "", stamp) for action, stamp in zip(actions, stamps, strict=True)]
     except ValueError as error:
         raise SyncError("The agent on the pod sent an answer that makes no sense.") from error
-    return [
-        Result(action, stamp=each.get("stamp")) if each.get("ok") is True else refused(action, each)
-        for action, each in zip(actions, given, strict=True)
-    ]
+    for number, given in failed.items():
+        if 0 <= number < len(results):
+            results[number] = refused(actions[number], given)
+    return results
 
 
 def refused(action: Action, given: dict[str, Any]) -> Result:

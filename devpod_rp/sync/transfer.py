@@ -30,6 +30,7 @@ _WORTH_A_COPY = 512
 
 _UNDER_WAY = 16
 _SETTLE_SECONDS = 5.0
+_MOST_UNSETTLED = 20_000
 
 
 class Upload:
@@ -91,10 +92,11 @@ class Upload:
 
         def small() -> Iterator[Action]:
             for actions in found:
-                self._bytes_total += sum(bytes_of(action) for action in actions)
-                self._files_total += sum(carries_content(action) for action in actions)
                 for action in actions:
-                    if bytes_of(action) > PART_BYTES:
+                    size = bytes_of(action)
+                    self._bytes_total += size
+                    self._files_total += carries_content(action)
+                    if size > PART_BYTES:
                         large.append(action)
                     else:
                         yield action
@@ -179,12 +181,16 @@ class Upload:
         return packing.pack(raw, incompressible, self._link.hello.zstd)
 
     def _take(self, results: list[Result]) -> None:
-        self._not_there += [result.action for result in results if result.code == "no-copy"]
-        results = [result for result in results if result.code != "no-copy"]
-        self._files_done += sum(carries_content(result.action) for result in results)
-        self._bytes_done += sum(bytes_of(result.action) for result in results if bytes_of(result.action) <= PART_BYTES)
-        self._unsettled.extend(results)
-        if time.monotonic() >= self._settle_at:
+        for result in results:
+            if result.code == "no-copy":
+                self._not_there.append(result.action)
+                continue
+            self._unsettled.append(result)
+            if carries_content(result.action):
+                size = bytes_of(result.action)
+                self._files_done += 1
+                self._bytes_done += size if size <= PART_BYTES else 0
+        if time.monotonic() >= self._settle_at or len(self._unsettled) > _MOST_UNSETTLED:
             self._settle()
         self._show()
 

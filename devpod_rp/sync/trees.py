@@ -31,6 +31,7 @@ _KINDS = {_FOLDER: FOLDER, _FILE: FILE, _EXECUTABLE: FILE, _LINK: LINK}
 _FILES = (_FILE, _EXECUTABLE)
 _NOTHING = bytes(RECORD_BYTES)
 _NO_DIGEST = bytes(16)
+_A_FILE, _AN_EXECUTABLE, _A_FOLDER = bytes([_FILE]), bytes([_EXECUTABLE]), bytes([_FOLDER]) + _NO_DIGEST
 _PROOF, _NO_PROOF = b"\1", b"\0"
 _FARTHEST = (1 << 63) - 1
 
@@ -78,6 +79,19 @@ class Trees:
             for path, record in self._records.items()
             if not record[:version] == record[_THERE:there] == record[_ANCESTOR:ancestor]
         ]
+
+    def only_here(self, paths: Iterable[str]) -> list[str] | None:
+        """Those of *paths* that are neither on the pod nor were ever agreed on; None if any of the others is not here
+        (any more)."""
+        found: list[str] = []
+        for path in paths:
+            record = self._records.get(path, _NOTHING)
+            if record[_HERE] == _ABSENT:
+                if record != _NOTHING:
+                    return None
+            elif record[_THERE] == record[_ANCESTOR] == _ABSENT:
+                found.append(path)
+        return found
 
     def held_there(self, digests: Collection[str]) -> dict[str, str]:
         """Which path on the pod holds which of *digests*."""
@@ -135,9 +149,9 @@ class _Tree(Mapping[str, Entry]):
     def _version(self, entry: Entry) -> bytes:
         if entry.kind == FILE:
             digest = bytes.fromhex(entry.digest) if entry.digest else _NO_DIGEST
-            return _VERSION.pack(_EXECUTABLE if entry.executable else _FILE, digest)
+            return (_AN_EXECUTABLE if entry.executable else _A_FILE) + digest
         if entry.kind == FOLDER:
-            return _VERSION.pack(_FOLDER, _NO_DIGEST)
+            return _A_FOLDER
         digest = hashlib.blake2b(entry.target.encode("utf-8", "surrogateescape"), digest_size=16).digest()
         if digest not in self._trees.targets:
             self._trees.targets[digest] = entry.target
@@ -157,20 +171,20 @@ class _Tree(Mapping[str, Entry]):
 
     def _write(self, path: str, part: bytes) -> bool:
         """Put *part* into the record of *path*; False when that changes nothing."""
-        record = self._records.get(path, _NOTHING)
-        before = record[self._at : self._end]
-        if before == part:
+        at, trees = self._at, self._trees
+        before = self._records.get(path, _NOTHING)
+        record = before[:at] + part + before[self._end :]
+        if record == before:
             return False
-        record = record[: self._at] + part + record[self._end :]
         if record == _NOTHING:
             del self._records[path]
         else:
             self._records[path] = record
-        self._trees.unsaved.add(path)
-        version = _VERSION.size
-        if before[:version] != part[:version]:
-            self._trees.revision += 1
-            old, new = before[0], part[0]
+        trees.unsaved.add(path)
+        version = at + _VERSION.size
+        if record[at:version] != before[at:version]:
+            trees.revision += 1
+            old, new = before[at], record[at]
             self.names += (new != _ABSENT) - (old != _ABSENT)
             self.files += (new > _FOLDER) - (old > _FOLDER)
         return True
@@ -280,14 +294,14 @@ class SideTree(_Tree):
         return _TIMES.unpack_from(record, self._at + _VERSION.size + _INODE)
 
     def _write(self, path: str, part: bytes) -> bool:
-        changed = super()._write(path, part)
-        if changed:
-            self.lacking += 1
-            if self.words:
-                self.spelt(path.rpartition("/")[0], None)
-                if part[0] != _FOLDER:
-                    self.spelt(path, None)
-        return changed
+        if not super()._write(path, part):
+            return False
+        self.lacking += 1
+        if self.words:
+            self.spelt(path.rpartition("/")[0], None)
+            if part[0] != _FOLDER:
+                self.spelt(path, None)
+        return True
 
 
 class _Inside:
@@ -303,4 +317,4 @@ class _Inside:
 
 def _near(mtime_ns: int) -> int:
     """A time that can be kept; one after the year 2262 decides nothing."""
-    return max(-_FARTHEST, min(_FARTHEST, mtime_ns))
+    return mtime_ns if -_FARTHEST <= mtime_ns <= _FARTHEST else _FARTHEST if mtime_ns > 0 else -_FARTHEST

@@ -75,6 +75,7 @@ def main(home: str, host: str, port: str, user: str, kind: str, key: str) -> Non
         return AgentLink.open(Connection.open(address, identity.private, HostKey(kind, key)))
 
     gc.freeze()  # as in a keeper's own process
+    gc.set_threshold(50_000, 20, 50)
     rig.pod.open_link = open_link  # type: ignore[method-assign]
     print("done", flush=True)
     for line in sys.stdin:

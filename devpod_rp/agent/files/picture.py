@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import struct
 from typing import Dict, Iterable, Tuple
 
-from devpod_rp.agent.files.stamps import Stamp
+from devpod_rp.agent.files.stamps import LAYOUT, Stamp
 
 _NOTHING = b""
 
@@ -36,16 +37,19 @@ class Picture:
 
     def holds(self) -> bool:
         """Whether everything is as it was seen."""
-        lstat = os.lstat
+        # Twice a minute for every file: no call of ours, and no object, for each.
+        lstat, pack = os.lstat, LAYOUT.pack
         try:
             for folder, (identity, names, digest) in self._folders.items():
                 place = self._root + "/" + folder if folder else self._root
                 if _identity(lstat(place)) != identity:
                     return False
                 prefix = place + "/"
-                if names and _digest(Stamp.of(lstat(prefix + name)) for name in names.split("\0")) != digest:
+                found = [lstat(prefix + name) for name in names.split("\0")] if names else ()
+                stamps = [pack(s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_mode) for s in found]
+                if names and _digest(stamps) != digest:
                     return False
-        except OSError:
+        except (OSError, struct.error):  # what can be no stamp as it is has to be looked at with more care
             return False
         return True
 
@@ -54,5 +58,5 @@ def _identity(status: os.stat_result) -> Tuple[int, int, int]:
     return (status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
 
 
-def _digest(stamps: Iterable[Stamp]) -> bytes:
+def _digest(stamps: Iterable[bytes]) -> bytes:
     return hashlib.blake2b(b"".join(stamps), digest_size=16).digest()

@@ -6,11 +6,11 @@ import os
 import struct
 from typing import Any, Iterable, List
 
-_LAYOUT = struct.Struct("<QqqqI")
+LAYOUT = struct.Struct("<QqqqI")
 _SIZE, _MTIME, _CTIME, _MODE = (struct.Struct(form) for form in ("<8xq20x", "<16xq12x", "<24xq4x", "<32xI"))
 _FARTHEST, _ALL_BITS = (1 << 63) - 1, (1 << 64) - 1
 _LARGEST_MODE = 0xFFFF
-STAMP_BYTES = _LAYOUT.size
+STAMP_BYTES = LAYOUT.size
 
 
 class Stamp(bytes):
@@ -24,33 +24,40 @@ class Stamp(bytes):
     @classmethod
     def made(cls, ino: int, size: int, mtime_ns: int, ctime_ns: int, mode: int) -> "Stamp":
         """Raises struct.error for numbers that no file has."""
-        return cls(_LAYOUT.pack(ino, size, mtime_ns, ctime_ns, mode))
+        return cls(LAYOUT.pack(ino, size, mtime_ns, ctime_ns, mode))
 
     @classmethod
     def of(cls, status: os.stat_result) -> "Stamp":
         """The one of a file of which lstat said *status*."""
         try:
             return cls(
-                _LAYOUT.pack(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_mode)
+                LAYOUT.pack(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_mode)
             )
         except struct.error:  # a time after the year 2262, or Windows' longest inodes
             times = (max(-_FARTHEST, min(_FARTHEST, each)) for each in (status.st_mtime_ns, status.st_ctime_ns))
-            return cls(_LAYOUT.pack(status.st_ino & _ALL_BITS, status.st_size, *times, status.st_mode))
+            return cls(LAYOUT.pack(status.st_ino & _ALL_BITS, status.st_size, *times, status.st_mode))
 
     @classmethod
     def checked(cls, numbers: Iterable[Any]) -> "Stamp":
-        """One that came over the wire; raises ValueError when it can be none."""
+        """One whose numbers came over the wire; raises ValueError when it can be none."""
         try:
-            stamp = cls.made(*(int(number) for number in numbers))
+            return cls.received(cls.made(*(int(number) for number in numbers)))[0]
         except (TypeError, struct.error) as error:
             raise ValueError("not a stamp") from error
-        if stamp.size < 0 or stamp.mode > _LARGEST_MODE:
-            raise ValueError("not a stamp")
-        return stamp
+
+    @classmethod
+    def received(cls, data: bytes) -> "List[Stamp]":
+        """Those whose bytes came over the wire, one after the other; raises ValueError when one can be none."""
+        try:
+            if any(size < 0 or mode > _LARGEST_MODE for _ino, size, _, _, mode in LAYOUT.iter_unpack(data)):
+                raise ValueError("not a stamp")
+        except struct.error as error:
+            raise ValueError("not a stamp") from error
+        return [cls(data[at : at + STAMP_BYTES]) for at in range(0, len(data), STAMP_BYTES)]
 
     def numbers(self) -> List[int]:
         """What :meth:`checked` takes."""
-        return list(_LAYOUT.unpack(self))
+        return list(LAYOUT.unpack(self))
 
     @property
     def size(self) -> int:

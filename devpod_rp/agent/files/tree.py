@@ -21,7 +21,7 @@ from typing import (
     Tuple,
 )
 
-from devpod_rp.agent.files import collector, content, listing, places
+from devpod_rp.agent.files import content, listing, places
 from devpod_rp.agent.files.picture import Picture
 from devpod_rp.agent.files.places import Place
 from devpod_rp.agent.files.stamps import Stamp
@@ -74,7 +74,8 @@ class Contents:
     """
 
     LARGEST = 64 << 10
-    MOST_BYTES = 32 << 20
+    MOST_BYTES = 8 << 20
+    _EACH = 400  # bytes that even the smallest one takes
     _LEAST_BLOCKS = 4 * content.DIGEST_BYTES
 
     def __init__(self) -> None:
@@ -84,12 +85,12 @@ class Contents:
         self._lock = threading.Lock()
 
     def wants(self, size: int) -> bool:
-        return size <= self.LARGEST and self._bytes + size <= self.MOST_BYTES
+        return size <= self.LARGEST and self._bytes + size + self._EACH <= self.MOST_BYTES
 
     def hold(self, path: str, data: bytes) -> str:
         """Keep the content of a file; returns its digest."""
         with self._lock:
-            self._bytes += len(data)
+            self._bytes += len(data) + self._EACH
         digest = content.digest(data)
         self._held[path] = (digest, data)
         return digest
@@ -99,7 +100,7 @@ class Contents:
         digest = content.name(blocks)
         if len(blocks) >= self._LEAST_BLOCKS and self._bytes + len(blocks) <= self.MOST_BYTES:
             with self._lock:
-                self._bytes += len(blocks)
+                self._bytes += len(blocks) + self._EACH
             self._blocks[path] = (digest, blocks)
         return digest
 
@@ -116,7 +117,7 @@ class Contents:
         if found is None:
             return None
         with self._lock:
-            self._bytes -= len(found[1])
+            self._bytes -= len(found[1]) + self._EACH
         return found[1] if found[0] == digest else None
 
 
@@ -133,6 +134,7 @@ _SECOND_NS = 1_000_000_000
 FRESH_NS = 40_000_000
 _FRESH_COARSE_NS = 4 * _SECOND_NS
 _PROGRESS_SECONDS = 0.1
+_FILES_AT_ONCE, _BYTES_AT_ONCE = 16, 1 << 20
 _SPECIAL = {
     stat.S_IFIFO: "named pipe",
     stat.S_IFSOCK: "socket",
@@ -176,9 +178,8 @@ def scan(
         now_ns=now_ns,
         contents=contents,
     )
-    with collector.paused():
-        for _step in walk.steps(below):
-            pass
+    for _step in walk.steps(below):
+        pass
     return walk.take()
 
 
@@ -241,8 +242,8 @@ class Walk:
     whose word in *words* is still right is told as the `same`, and nothing of what is directly in it. *picture* is
     told what is in each folder.
 
-    *words* afterwards holds the words of all folders that have one: of everything in them, all is known, and any later
-    change would show. *listed* is the folder that was listed last.
+    With *words*, also empty ones, the attribute of that name afterwards holds the words of all folders that have one:
+    of everything in them, all is known, and any later change would show. *listed* is the folder that was listed last.
     """
 
     def __init__(
@@ -265,7 +266,7 @@ class Walk:
         self._arrive_at = arrive
         self._prune_names = prune_names
         self._recall: Recall = _nothing_known if recall is None else recall
-        self._known_words: Mapping[str, bytes] = {} if words is None else words
+        self._known_words = words
         self._picture = picture
         self._progress = progress
         self._reads = reads
@@ -293,7 +294,7 @@ class Walk:
         return len(self._found.entries)
 
     def steps(self, below: str = "") -> Iterator[None]:
-        """Walk; control comes back after every folder listed and every file hashed.
+        """Walk; control comes back after every folder listed and every few files hashed.
 
         *below* limits the walk to what is in that folder (relative, reached without following links). Paths stay
         relative to the root.
@@ -308,9 +309,7 @@ class Walk:
             folders, files = self._list(top, below)
             stack.append((top, start, folders))
             yield
-            for name in files:
-                self._hash(top, name, start + name)
-                yield
+            yield from self._hash_all(top, start, files)
             while stack:
                 place, prefix, folders = stack[-1]
                 if not folders:
@@ -324,10 +323,8 @@ class Walk:
                     continue
                 child, deeper, files = inside
                 stack.append((child, path + "/", deeper))
-                for name in files:
-                    self._hash(child, name, path + "/" + name)
-                    yield
                 yield
+                yield from self._hash_all(child, path + "/", files)
         finally:
             for place, _prefix, _folders in stack:
                 place.close()
@@ -405,12 +402,11 @@ class Walk:
         now_ns = self._now()
         inside = self._inside(place, folder + "/" if folder else "")
         self._tell(len(inside.folders) + len(inside.links) + len(inside.files))
-        word = inside.word() if inside.complete and not inside.is_fresh(now_ns) else None
+        is_proof = inside.complete and not inside.is_fresh(now_ns)
         if self._picture is not None:
-            is_old = word is not None and not _is_fresh(own.st_ctime_ns, now_ns)
-            self._picture.add(folder, own, inside.files, is_old)
-        if word is not None:
-            self.words[folder] = word
+            self._picture.add(folder, own, inside.files, is_proof and not _is_fresh(own.st_ctime_ns, now_ns))
+        if is_proof and self._known_words is not None:
+            word = self.words[folder] = inside.word()
             if self._known_words.get(folder) == word:
                 self._found.same.append(folder)
                 return inside.folders, []
@@ -483,6 +479,16 @@ class Walk:
         else:
             self._found.special[path] = _SPECIAL.get(form, "no file")
 
+    def _hash_all(self, place: Place, prefix: str, files: List[str]) -> Iterator[None]:
+        rested_at = self.hashed_bytes
+        for number, name in enumerate(files, 1):
+            self._hash(place, name, prefix + name)
+            if number % _FILES_AT_ONCE == 0 or self.hashed_bytes - rested_at > _BYTES_AT_ONCE:
+                rested_at = self.hashed_bytes
+                yield
+        if files:
+            yield
+
     def _hash(self, place: Place, name: str, path: str) -> None:
         now_ns = self._now()
         try:
@@ -496,18 +502,17 @@ class Walk:
                 self._found.unknown[path] = "it was replaced while it was looked at"
                 return
             digest = self._digest(path, descriptor, before.st_size)
-            after = os.fstat(descriptor)
+            stamp = Stamp.of(os.fstat(descriptor))
         except OSError as error:
             self._found.unknown[path] = reason(error)
             return
         finally:
             os.close(descriptor)
-        stamp = Stamp.of(before)
-        if Stamp.of(after) != stamp:
+        if Stamp.of(before) != stamp:
             self._found.unknown[path] = "it was written while it was read"
             return
         self._record(path, stamp, digest)
-        if _is_fresh(stamp.ctime_ns, now_ns):
+        if _is_fresh(before.st_ctime_ns, now_ns):
             self._found.fresh.add(path)
 
     def _digest(self, path: str, descriptor: int, size: int) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import Any, Callable, NamedTuple, Optional
 
-LEVEL = 3
+LEVEL = 1
 _MODULES = ("compression.zstd", "backports.zstd")
 _LIBRARY = "libzstd.so.1"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from devpod_rp.agent.files import packing
 from devpod_rp.agent.files.stamps import STAMP_BYTES, Stamp
@@ -65,22 +65,16 @@ def told(results: List[Result]) -> bytes:
     return b"".join([struct.pack(">I", len(listing)), listing, *stamps])
 
 
-def heard(body: bytes, count: int) -> List[Result]:
-    """The reverse of :func:`told`, for *count* items; raises ValueError for what is no such answer."""
+def heard(body: bytes) -> Tuple[Dict[int, Result], List[Optional[Stamp]]]:
+    """The reverse of :func:`told`: the failures by number, and the stamps; raises ValueError for what is no such
+    answer."""
     try:
         (length,) = struct.unpack_from(">I", body)
-        failed = json.loads(body[4 : 4 + length].decode("ascii"))
-        results: List[Result] = []
-        for number in range(count):
-            at = 4 + length + number * STAMP_BYTES
-            stamp = Stamp(body[at : at + STAMP_BYTES])
-            result: Result = dict(failed[str(number)]) if str(number) in failed else {"ok": True}
-            if stamp != _NO_STAMP:
-                result["stamp"] = Stamp.checked(stamp.numbers())
-            results.append(result)
-    except (struct.error, TypeError) as error:
+        failed = {int(number): dict(result) for number, result in json.loads(body[4 : 4 + length].decode()).items()}
+    except (struct.error, TypeError, AttributeError) as error:
         raise ValueError("not the results of a batch") from error
-    return results
+    stamps = Stamp.received(body[4 + length :])
+    return failed, [None if stamp == _NO_STAMP else stamp for stamp in stamps]
 
 
 def _packed_stamp(row: Any) -> bytes:

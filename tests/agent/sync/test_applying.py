@@ -45,7 +45,8 @@ class Pod:
         body = packed(list(items), list(contents))
         header = {**self.fields, "packed": len(body)} if compress else self.fields
         ((_, answer),) = applying.apply(Request(header, zlib.compress(body) if compress else body))
-        return heard(answer, len(items))
+        failed, stamps = heard(answer)
+        return [failed.get(number) or {"ok": True, "stamp": stamp} for number, stamp in enumerate(stamps)]
 
     def put(self, path: str, content: bytes, old: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
         return self.apply(file(path, content, old, **more), contents=(content,))[0]
