@@ -11,7 +11,7 @@ import os
 import stat
 import time
 from contextlib import suppress
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Set, Tuple
 
 from devpod_rp.agent.files import content, durable, libc
 from devpod_rp.agent.files.versions import READ, Found, look, permissions
@@ -59,6 +59,7 @@ class Batch:
         now = time.time()
         moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + ".%06dZ" % int(now % 1 * 1e6)
         self._trash = os.path.join(area.trash, encode(moment))
+        self._trash_folders: Set[bytes] = set()
         self._trashed_bytes = 0
 
     def run(self) -> List[Result]:
@@ -297,7 +298,10 @@ class Batch:
 
     def _trash_place(self, path: str, found: Found) -> bytes:
         place = os.path.join(self._trash, encode(path))
-        os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
+        folder = os.path.dirname(place)
+        if folder not in self._trash_folders:
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+            self._trash_folders.add(folder)
         self._trashed_bytes += trash.held(found.status)
         return place
 
