@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from devpod_rp.agent.files.tree import Entry
+from devpod_rp.agent.files.entries import Entry
 from devpod_rp.sync.journal import Journal
 from devpod_rp.sync.reconcile import Action, Mode, Plan, Side, same
 from devpod_rp.sync.safety import FEW_FILES, LARGE_SHARE, unexpected_deletions

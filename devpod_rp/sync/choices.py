@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from devpod_rp.agent.files.tree import Entry, relative
+from devpod_rp.agent.files.entries import Entry, relative
 from devpod_rp.errors import SyncError, UsageError
 from devpod_rp.pod.link import AgentLink
 from devpod_rp.sync.cycle import Cycles

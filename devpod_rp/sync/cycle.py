@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from devpod_rp.agent.files.abilities import PLAIN
-from devpod_rp.agent.files.tree import relative
+from devpod_rp.agent.files.entries import relative
 from devpod_rp.pod.link import AgentLink
 from devpod_rp.progress import Progress
 from devpod_rp.sync import identity

@@ -10,8 +10,8 @@ from typing import Any
 
 from devpod_rp.agent.files import packing
 from devpod_rp.agent.files.content import Growing
+from devpod_rp.agent.files.entries import Entry
 from devpod_rp.agent.files.stamps import Stamp
-from devpod_rp.agent.files.tree import Entry
 from devpod_rp.agent.sync import batch
 from devpod_rp.agent.sync.fetch import LARGEST_WHOLE, MAX_SLICE
 from devpod_rp.agent.wire import Frame, Refusal

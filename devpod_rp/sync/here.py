@@ -8,8 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from devpod_rp.agent.files import tree
+from devpod_rp.agent.files.contents import Contents
+from devpod_rp.agent.files.entries import Entry, Snapshot, topmost
 from devpod_rp.agent.files.picture import Picture
-from devpod_rp.agent.files.tree import Contents, Entry, Snapshot
 from devpod_rp.progress import Event, Progress
 from devpod_rp.sync.ignore import IgnoreRules
 from devpod_rp.sync.links import leaves_the_folder
@@ -143,7 +144,7 @@ class Here:
                         part.pop(path, None)
             folders.update(path for path in seen.entries if _is_folder(seen, path))
             yield seen
-        for folder in tree.topmost(folders):
+        for folder in topmost(folders):
             walk = tree.Walk(
                 str(self._root), keep=self._rules.keep, arrive=self._rules.arrive, recall=self.entries.recall
             )

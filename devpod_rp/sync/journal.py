@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from devpod_rp.agent.files.tree import Entry
+from devpod_rp.agent.files.entries import Entry
 from devpod_rp.errors import SyncError
 from devpod_rp.sync.trees import RECORD_BYTES, SideTree, Trees
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
+from devpod_rp.agent.files.entries import FOLDER, Entry
 from devpod_rp.agent.files.stamps import Stamp
-from devpod_rp.agent.files.tree import FOLDER, Entry
 from devpod_rp.progress import Progress
 from devpod_rp.sync.here import Here
 from devpod_rp.sync.ignore import IgnoreRules

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from devpod_rp.agent.files import packing
+from devpod_rp.agent.files.contents import Contents
 from devpod_rp.agent.files.stamps import Stamp
-from devpod_rp.agent.files.tree import Contents
 from devpod_rp.agent.sync import batch
 from devpod_rp.pod.link import AgentLink, AgentRefused
 from devpod_rp.sync.conveyor import Conveyor

@@ -9,7 +9,7 @@ from typing import Any
 
 from devpod_rp.agent.files.abilities import Abilities
 from devpod_rp.agent.files.content import Growing
-from devpod_rp.agent.files.tree import Entry
+from devpod_rp.agent.files.entries import Entry
 from devpod_rp.agent.sync import staging
 from devpod_rp.agent.sync.commit import Batch
 from devpod_rp.agent.sync.fetch import open_trashed, trashed

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from devpod_rp.agent.files.tree import Entry, Walk
+from devpod_rp.agent.files.entries import Entry
+from devpod_rp.agent.files.tree import Walk
 from devpod_rp.errors import ConfigurationError
 from devpod_rp.sync.ignore import IgnoreRules
 

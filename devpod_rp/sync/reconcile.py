@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
-from devpod_rp.agent.files.tree import Entry
+from devpod_rp.agent.files.entries import Entry
 
 Tree = Mapping[str, Entry]
 """Relative '/'-path -> entry; the root itself is not in it, every folder is."""

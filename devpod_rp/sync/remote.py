@@ -11,8 +11,8 @@ from typing import Any
 
 from devpod_rp.agent.files import packing
 from devpod_rp.agent.files.abilities import PLAIN, Abilities
+from devpod_rp.agent.files.entries import FILE, FOLDER, Entry, relative
 from devpod_rp.agent.files.stamps import Stamp
-from devpod_rp.agent.files.tree import FILE, FOLDER, Entry, relative
 from devpod_rp.agent.sync.rules import Rules
 from devpod_rp.errors import SyncError
 from devpod_rp.pod.link import AgentLink

@@ -8,7 +8,7 @@ import os
 import threading
 
 from devpod_rp.agent.files import content
-from devpod_rp.agent.files.tree import Entry
+from devpod_rp.agent.files.entries import Entry
 from devpod_rp.pod.link import AgentRefused
 from devpod_rp.sync.reconcile import Action
 from devpod_rp.sync.steps import Result

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-from devpod_rp.agent.files.tree import Entry
+from devpod_rp.agent.files.entries import Entry
 from devpod_rp.errors import SyncError
 
 RESUME = "devpod-rp sync resume"

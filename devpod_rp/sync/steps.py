@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from devpod_rp.agent.files.entries import Entry
 from devpod_rp.agent.files.stamps import Stamp
-from devpod_rp.agent.files.tree import Entry
 from devpod_rp.agent.sync import batch
 from devpod_rp.errors import SyncError
 from devpod_rp.sync.reconcile import Action

@@ -13,8 +13,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from devpod_rp.agent.files import listing
+from devpod_rp.agent.files.entries import FILE, FOLDER, LINK, Entry
 from devpod_rp.agent.files.stamps import STAMP_BYTES, Stamp
-from devpod_rp.agent.files.tree import FILE, FOLDER, LINK, Entry
 
 # A side's part: which version it is (form and content), the stamp, and whether that one is known and proves anything.
 # The ancestor's: the version, size and mtime.

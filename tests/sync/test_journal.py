@@ -6,8 +6,8 @@ import os
 import stat
 from pathlib import Path
 
+from devpod_rp.agent.files.entries import Entry
 from devpod_rp.agent.files.stamps import Stamp
-from devpod_rp.agent.files.tree import Entry
 from devpod_rp.sync.journal import Journal
 from devpod_rp.sync.trees import Trees
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from devpod_rp.agent.files.tree import Entry
+from devpod_rp.agent.files.entries import Entry
 from devpod_rp.sync import preview
 from devpod_rp.sync.ignore import IgnoreRules
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devpod_rp.agent.files.tree import Entry
+from devpod_rp.agent.files.entries import Entry
 from devpod_rp.sync.reconcile import Action, Mode, Plan, Side, reconcile, same
 
 SAFE, TWO_WAY, REPLICA = Mode.ONE_WAY_SAFE, Mode.TWO_WAY_SAFE, Mode.ONE_WAY_REPLICA

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from devpod_rp.agent.files.tree import Entry
+from devpod_rp.agent.files.entries import Entry
 from devpod_rp.sync.reconcile import Mode, Plan, Side, reconcile, same
 from tests.sync.test_reconcile import NAMES, carried_out, entry
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from devpod_rp.agent.files.tree import Entry
+from devpod_rp.agent.files.entries import Entry
 from devpod_rp.sync.links import leaves_the_folder
 from devpod_rp.sync.reconcile import Action, Side
 from devpod_rp.sync.safety import unexpected_deletions, was_emptied

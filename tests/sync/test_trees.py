@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devpod_rp.agent.files.entries import Entry
 from devpod_rp.agent.files.stamps import Stamp
-from devpod_rp.agent.files.tree import Entry
 from devpod_rp.sync.reconcile import same
 from devpod_rp.sync.trees import RECORD_BYTES, SideTree, Trees
 

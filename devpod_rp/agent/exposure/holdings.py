@@ -9,6 +9,7 @@ from typing import Any, Dict, Iterator, List, Tuple
 from devpod_rp.agent.exposure import repositories as gits
 from devpod_rp.agent.files import tree
 from devpod_rp.agent.files.changes import look
+from devpod_rp.agent.files.entries import Snapshot, relative
 from devpod_rp.agent.wire import Refusal, Request
 
 ROWS_PER_FRAME = 4000
@@ -39,7 +40,7 @@ def digests(request: Request) -> Reply:
     Files that changed while they were read, or cannot be read, are not in it.
     """
     wanted = json.loads(request.body.decode("ascii"))
-    if not isinstance(wanted, list) or not all(isinstance(path, str) and tree.relative(path) for path in wanted):
+    if not isinstance(wanted, list) or not all(isinstance(path, str) and relative(path) for path in wanted):
         raise Refusal("bad-request", "not a list of relative paths")
     found = tree.look(_volume(request), wanted)
     known = {path: entry.digest for path, entry in found.entries.items() if entry.digest and path not in found.unknown}
@@ -55,7 +56,7 @@ def repositories(request: Request) -> Reply:
     volume = _volume(request).rstrip("/")
     changes = []
     for path in json.loads(request.body.decode("ascii")):
-        if not isinstance(path, str) or not tree.relative(path):
+        if not isinstance(path, str) or not relative(path):
             raise Refusal("bad-request", "not a list of relative paths")
         try:
             changes.append(look(volume + "/" + path))
@@ -73,7 +74,7 @@ def _volume(request: Request) -> str:
     return volume
 
 
-def _rows(found: tree.Snapshot, problems: Dict[str, str]) -> bytes:
+def _rows(found: Snapshot, problems: Dict[str, str]) -> bytes:
     problems.update(found.unknown)
     rows: List[Any] = [
         [path, entry.size, entry.mtime_ns] for path, entry in found.entries.items() if entry.kind != "dir"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import threading
 import time
 from typing import (
     AbstractSet,
@@ -15,111 +14,16 @@ from typing import (
     Iterator,
     List,
     Mapping,
-    NamedTuple,
     Optional,
-    Set,
     Tuple,
 )
 
 from devpod_rp.agent.files import content, listing, places
+from devpod_rp.agent.files.contents import Contents
+from devpod_rp.agent.files.entries import FILE, FOLDER, LINK, Entry, Snapshot, relative
 from devpod_rp.agent.files.picture import Picture
 from devpod_rp.agent.files.places import Place
 from devpod_rp.agent.files.stamps import Stamp
-
-FILE, FOLDER, LINK = "file", "dir", "symlink"
-
-
-class Entry(NamedTuple):
-    """One name in a tree, as both ends compare it.
-
-    *kind* is "file", "dir" or "symlink". *digest* (files) is that of `agent.content`; *target* (links) is the
-    text of the link, never followed. *mtime_ns* is carried along, no decision is made by it. What does not apply is
-    0, False or "".
-    """
-
-    kind: str
-    size: int
-    executable: bool
-    digest: str
-    target: str
-    mtime_ns: int
-
-
-class Snapshot(NamedTuple):
-    """A tree at one look. Paths are relative, '/'-separated, bytes outside UTF-8 as surrogates; the root is not in it.
-
-    *stamps* holds one per file in *entries* (none when the snapshot came over the wire). *unknown* maps a path to the
-    reason why it, or what is below it, could not be seen: such a subtree is frozen, absence in it means nothing.
-    *special* maps pipes, sockets and devices to what they are. *fresh* names the files that were written so recently
-    that another write need not show in their stamp (git's "racily clean" entries).
-    """
-
-    entries: Dict[str, Entry]
-    stamps: Dict[str, Stamp]
-    unknown: Dict[str, str]
-    special: Dict[str, str]
-    fresh: Set[str]
-    same: List[str]
-
-    def digests(self) -> Dict[str, Tuple[Stamp, str]]:
-        """What the next scan need not read again: the digests of all files but the fresh ones."""
-        entries, fresh = self.entries, self.fresh
-        return {path: (stamp, entries[path].digest) for path, stamp in self.stamps.items() if path not in fresh}
-
-
-class Contents:
-    """What a scan has just read, for whoever sends it next: small files, and the blocks' digests of large ones.
-
-    Bounded; each is taken once, which makes room for others. Any thread may take.
-    """
-
-    LARGEST = 64 << 10
-    MOST_BYTES = 8 << 20
-    _EACH = 400  # bytes that even the smallest one takes
-    _LEAST_BLOCKS = 4 * content.DIGEST_BYTES
-
-    def __init__(self) -> None:
-        self._held: Dict[str, Tuple[str, bytes]] = {}
-        self._blocks: Dict[str, Tuple[str, bytes]] = {}
-        self._bytes = 0
-        self._lock = threading.Lock()
-
-    def wants(self, size: int) -> bool:
-        return size <= self.LARGEST and self._bytes + size + self._EACH <= self.MOST_BYTES
-
-    def hold(self, path: str, data: bytes) -> str:
-        """Keep the content of a file; returns its digest."""
-        with self._lock:
-            self._bytes += len(data) + self._EACH
-        digest = content.digest(data)
-        self._held[path] = (digest, data)
-        return digest
-
-    def hold_blocks(self, path: str, blocks: bytes) -> str:
-        """Keep the digests of a file's blocks; returns its digest."""
-        digest = content.name(blocks)
-        if len(blocks) >= self._LEAST_BLOCKS and self._bytes + len(blocks) <= self.MOST_BYTES:
-            with self._lock:
-                self._bytes += len(blocks) + self._EACH
-            self._blocks[path] = (digest, blocks)
-        return digest
-
-    def take(self, path: str, digest: str) -> Optional[bytes]:
-        """The content of *path* if what was read is the version that *digest* names."""
-        return self._taken(self._held, path, digest)
-
-    def take_blocks(self, path: str, digest: str) -> Optional[bytes]:
-        """The digests of its blocks, likewise."""
-        return self._taken(self._blocks, path, digest)
-
-    def _taken(self, held: Dict[str, Tuple[str, bytes]], path: str, digest: str) -> Optional[bytes]:
-        found = held.pop(path, None)
-        if found is None:
-            return None
-        with self._lock:
-            self._bytes -= len(found[1]) + self._EACH
-        return found[1] if found[0] == digest else None
-
 
 Recall = Callable[[str], Optional[Tuple[Stamp, str]]]
 """The digest of the file at a path, and the stamp that it had when it was hashed, if that is known."""
@@ -202,20 +106,6 @@ def look(
     walk = Walk(root, recall=recall, now_ns=now_ns, contents=contents)
     walk.look(paths)
     return walk.take()
-
-
-def relative(path: str) -> bool:
-    """Whether *path* can only name something below a folder: no empty, "." or ".." component, no NUL."""
-    return "\0" not in path and not any(part in ("", ".", "..") for part in path.split("/"))
-
-
-def topmost(folders: Iterable[str]) -> List[str]:
-    """Those of *folders* that lie in no other of them."""
-    found: List[str] = []
-    for folder in sorted(folders, key=lambda path: path + "/"):
-        if not found or not folder.startswith(found[-1] + "/"):
-            found.append(folder)
-    return found
 
 
 class _Inside:

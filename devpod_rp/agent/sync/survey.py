@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
 
 from devpod_rp.agent.files import tree
+from devpod_rp.agent.files.entries import FOLDER, Snapshot, relative, topmost
 from devpod_rp.agent.files.picture import Picture
 from devpod_rp.agent.sync import watching
 from devpod_rp.agent.sync.batch import inflated
@@ -46,7 +47,7 @@ def survey(request: Request) -> Reply:
         known = {folder: bytes.fromhex(word) for folder, word in (wishes.get("known") or {}).items()}
     except (ValueError, TypeError, KeyError, AttributeError, re.error) as error:
         raise Refusal("bad-request", "not a set of ignore rules") from error
-    if paths is not None and not all(isinstance(path, str) and tree.relative(path) for path in paths):
+    if paths is not None and not all(isinstance(path, str) and relative(path) for path in paths):
         raise Refusal("bad-request", "not a list of relative paths")
     area = Area(request.header)
     with Root(area, request.header.get("ino")):
@@ -113,7 +114,7 @@ class _Answer:
     def waiting(self) -> int:
         return len(self._rows)
 
-    def take(self, found: tree.Snapshot, folders: Iterable[str] = ()) -> None:
+    def take(self, found: Snapshot, folders: Iterable[str] = ()) -> None:
         """What was *found*; it is all that is in *folders*."""
         self._unknown.update(found.unknown)
         self._special.update(found.special)
@@ -136,9 +137,9 @@ class _Answer:
 def _below(walk: tree.Walk, rules: Rules, paths: List[str]) -> Iterator[None]:
     walk.look(path for path in paths if not (rules.ignored(path, False) and rules.ignored(path, True)))
     found = walk.found()
-    for path in [path for path, entry in found.items() if rules.ignored(path, entry.kind == tree.FOLDER)]:
+    for path in [path for path, entry in found.items() if rules.ignored(path, entry.kind == FOLDER)]:
         del found[path]
-    for folder in tree.topmost(path for path, entry in found.items() if entry.kind == tree.FOLDER):
+    for folder in topmost(path for path, entry in found.items() if entry.kind == FOLDER):
         with suppress(OSError):  # gone again: then there is nothing in it
             yield from walk.steps(folder)
 
@@ -153,7 +154,7 @@ def digests(request: Request) -> Reply:
         paths = json.loads(inflated(request).decode("ascii"))
     except ValueError as error:
         raise Refusal("bad-request", "not a list of paths") from error
-    if not isinstance(paths, list) or not all(isinstance(path, str) and tree.relative(path) for path in paths):
+    if not isinstance(paths, list) or not all(isinstance(path, str) and relative(path) for path in paths):
         raise Refusal("bad-request", "not a list of paths")
     area = Area(request.header)
     with Root(area, request.header.get("ino")):

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from devpod_rp.agent.files import places
-from devpod_rp.agent.files.tree import Entry, Snapshot, Walk, look, relative, scan
+from devpod_rp.agent.files.entries import Entry, Snapshot, relative
+from devpod_rp.agent.files.tree import Walk, look, scan
 
 LATER_NS = 60_000_000_000
 
