@@ -40,7 +40,7 @@ class Here:
         self._picture: Picture | None = None
 
     def begin(self) -> Look:
-        """Begin to read the folder; nothing of the picture changes before :meth:`take`."""
+        """Begin to read the folder; nothing is believed of it before :meth:`absorb`, :meth:`see` or :meth:`take`."""
 
         def tell(seen: int, hashed: int) -> None:
             read = f", {hashed / 10**6:.0f} MB read" if hashed >= 10**6 else ""
