@@ -21,15 +21,21 @@ class Conveyor(Generic[Ready, Answer]):
     """*send* puts what was prepared on the wire and returns a way to wait for the answer, which goes to *take*.
 
     Both are called in the caller's thread, in the order in which the work was put; at most *under_way* answers are
-    waited for at a time. Leaving the block waits for all of them; an error ends it.
+    waited for at a time. Leaving the block waits for all of them, once *sent* was told that the last is on its way; an
+    error ends it.
     """
 
     def __init__(
-        self, send: Callable[[Ready], Callable[[], Answer]], take: Callable[[Answer], None], under_way: int
+        self,
+        send: Callable[[Ready], Callable[[], Answer]],
+        take: Callable[[Answer], None],
+        under_way: int,
+        sent: Callable[[], None] = lambda: None,
     ) -> None:
         self._send = send
         self._take = take
         self._under_way = under_way
+        self._sent = sent
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="devpod-rp-upload")
         self._prepared: deque[Future[Ready]] = deque()
         self._asked: deque[Callable[[], Answer]] = deque()
@@ -57,6 +63,7 @@ class Conveyor(Generic[Ready, Answer]):
                 return
             while self._prepared:
                 self._send_next()
+            self._sent()
             while self._asked:
                 self._take(self._asked.popleft()())
 

@@ -64,6 +64,7 @@ class Upload:
         self._unsettled: list[Result] = []
         self._held: Mapping[str, str] = {}
         self._not_there: list[Action] = []
+        self._settling: Callable[[], object] | None = None
         self._settle_at = time.monotonic() + _SETTLE_SECONDS
 
     def run(self, actions: Sequence[Action]) -> None:
@@ -102,7 +103,9 @@ class Upload:
                         yield action
 
         try:
-            self._run_small(small(), copies=False)
+            # The pod does one thing after the other: what it is asked for now comes after all that was sent.
+            self._run_small(small(), copies=False, sent=self._ask_to_settle)
+            self._settle()
             for action in large:
                 self._run_large(action)
         finally:
@@ -125,8 +128,10 @@ class Upload:
         )
         self._take([large.send(f"{self._root}/{action.path}")])
 
-    def _run_small(self, actions: Iterable[Action], copies: bool = True) -> None:
-        with Conveyor(self._send, self._take, _UNDER_WAY) as conveyor:
+    def _run_small(
+        self, actions: Iterable[Action], copies: bool = True, sent: Callable[[], None] = lambda: None
+    ) -> None:
+        with Conveyor(self._send, self._take, _UNDER_WAY, sent) as conveyor:
             for some in batches(actions, BATCH_BYTES, BATCH_ITEMS):
                 self._before(some)
                 conveyor.put(self._prepared, some, copies)
@@ -197,9 +202,16 @@ class Upload:
     def _settle(self) -> None:
         """Report what was done, once it would survive a power cut on the pod."""
         done, self._unsettled = self._unsettled, []
-        if done:
-            self._report(done, self._link.ask("files.settle", **self._destination.fields()))
+        if done and self._settling is None:
+            self._ask_to_settle()
+        settled, self._settling = self._settling, None
+        if settled is not None:
+            self._report(done, settled)
         self._settle_at = time.monotonic() + _SETTLE_SECONDS
+
+    def _ask_to_settle(self) -> None:
+        """For the next :meth:`_settle`, before which nothing more may be sent."""
+        self._settling = self._link.ask("files.settle", **self._destination.fields())
 
     def _show_bytes(self, count: int) -> None:
         self._bytes_done += count

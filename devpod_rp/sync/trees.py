@@ -1,7 +1,7 @@
 """The trees of both sides and their ancestor, held small: whatever is known of a path is one record of 141 bytes.
 
 A path that nobody changed is told by comparing bytes, without making an object of it. That is what lets 200,000 files
-be compared in a moment, and kept in 60 MB: their names and the dictionary of them are the larger half.
+be compared in a moment, and kept in 60 MB together with their names.
 """
 
 from __future__ import annotations
