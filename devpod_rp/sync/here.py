@@ -76,14 +76,15 @@ class Here:
 
     def see(self, look: Look) -> None:
         """Go on with *look* to its end, and believe on the way what it finds; what it does not find is not gone yet."""
-        while not look.complete:
+        while True:
             look.go_on(lambda: look.waiting >= _AT_A_TIME)
             self.absorb(look)
+            if look.complete:
+                return
 
     def take(self, look: Look) -> None:
         """Believe *look*, which goes on to its end, also in what it did not find."""
         self.see(look)
-        self.absorb(look)
         entries = self.entries
         folders = 1 + entries.names - entries.files
         if look.found or len(look.same) < folders:

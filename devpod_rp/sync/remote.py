@@ -84,18 +84,11 @@ class RemoteTree:
     def _replace(self, seen: Seen) -> None:
         entries = self.entries
         # What was in a folder that was told, and is not in it now, is gone with all that was below it.
-        gone = [path for path in entries if folder_of(path) in seen.folders and path not in seen.rows]
-        folders = {path for path in entries if path in seen.rows and entries[path].kind == FOLDER}
-        folders = {path for path in folders if seen.rows[path][0].kind != FOLDER}
-        folders.update(path for path in gone if entries[path].kind == FOLDER)
-        if folders:
-            gone = [
-                path
-                for path in entries
-                if path not in seen.rows
-                and (folder_of(path) in seen.folders or not folders.isdisjoint(folders_above(path)))
-            ]
-        for path in gone:
+        told = {path for path in entries if folder_of(path) in seen.folders}
+        no_folders = {path for path in told if path not in seen.rows or seen.rows[path][0].kind != FOLDER}
+        folders = {path for path in no_folders if entries[path].kind == FOLDER}
+        gone = {path for path in entries if not folders.isdisjoint(folders_above(path))} if folders else set()
+        for path in (gone | no_folders) - seen.rows.keys():
             entries.drop(path)
         self.put_all(seen)
 

@@ -106,10 +106,10 @@ class Trees:
 class _Tree(Mapping[str, Entry]):
     """One of the three trees. *names* counts what is in it, *files* all of that but folders."""
 
-    def __init__(self, trees: Trees, records: dict[str, bytes], at: int, size: int) -> None:
+    def __init__(self, trees: Trees, records: dict[str, bytes], at: int, size: int, times_at: int) -> None:
         self._trees = trees
         self._records = records
-        self._at, self._end = at, at + size
+        self._at, self._end, self._times_at = at, at + size, at + times_at
         forms = Counter(record[at] for record in records.values())
         self.names = len(records) - forms[_ABSENT]
         self.files = self.names - forms[_FOLDER]
@@ -160,14 +160,10 @@ class _Tree(Mapping[str, Entry]):
 
     def _entry(self, record: bytes) -> Entry:
         form, digest = _VERSION.unpack_from(record, self._at)
-        size, mtime_ns = self._times(record)
+        size, mtime_ns = _TIMES.unpack_from(record, self._times_at)
         target = self._trees.targets[digest] if form == _LINK else ""
         text = digest.hex() if form in _FILES and digest != _NO_DIGEST else ""
         return Entry(_KINDS[form], size, form == _EXECUTABLE, text, target, mtime_ns)
-
-    def _times(self, record: bytes) -> tuple[int, int]:
-        """Size and mtime in nanoseconds."""
-        raise NotImplementedError
 
     def _write(self, path: str, part: bytes) -> bool:
         """Put *part* into the record of *path*; False when that changes nothing."""
@@ -194,14 +190,10 @@ class AncestorTree(_Tree):
     """What both sides last agreed on."""
 
     def __init__(self, trees: Trees, records: dict[str, bytes], at: int) -> None:
-        super().__init__(trees, records, at, RECORD_BYTES - _ANCESTOR)
+        super().__init__(trees, records, at, RECORD_BYTES - _ANCESTOR, _VERSION.size)
 
     def put(self, path: str, entry: Entry) -> None:
         self._write(path, self._version(entry) + _TIMES.pack(entry.size, _near(entry.mtime_ns)))
-
-    def _times(self, record: bytes) -> tuple[int, int]:
-        size, mtime_ns = _TIMES.unpack_from(record, _ANCESTOR + _VERSION.size)
-        return size, mtime_ns
 
 
 class SideTree(_Tree):
@@ -213,7 +205,7 @@ class SideTree(_Tree):
     """
 
     def __init__(self, trees: Trees, records: dict[str, bytes], at: int) -> None:
-        super().__init__(trees, records, at, _PART)
+        super().__init__(trees, records, at, _PART, _VERSION.size + _INODE)
         self.words: dict[str, bytes] = {}
         self.unsaved_words: set[str] = set()
         self.lacking = len(records)
@@ -289,9 +281,6 @@ class SideTree(_Tree):
     def _stamp(self, record: bytes) -> Stamp | None:
         proof = self._end - 1
         return Stamp(record[self._at + _VERSION.size : proof]) if record[proof] else None
-
-    def _times(self, record: bytes) -> tuple[int, int]:
-        return _TIMES.unpack_from(record, self._at + _VERSION.size + _INODE)
 
     def _write(self, path: str, part: bytes) -> bool:
         if not super()._write(path, part):

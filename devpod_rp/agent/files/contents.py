@@ -26,7 +26,7 @@ class Contents:
         self._lock = threading.Lock()
 
     def wants(self, size: int) -> bool:
-        return size <= self.LARGEST and self._bytes + size + self._EACH <= self.MOST_BYTES
+        return size <= self.LARGEST and self._has_room(size)
 
     def hold(self, path: str, data: bytes) -> str:
         """Keep the content of a file; returns its digest."""
@@ -39,7 +39,7 @@ class Contents:
     def hold_blocks(self, path: str, blocks: bytes) -> str:
         """Keep the digests of a file's blocks; returns its digest."""
         digest = content.name(blocks)
-        if len(blocks) >= self._LEAST_BLOCKS and self._bytes + len(blocks) <= self.MOST_BYTES:
+        if len(blocks) >= self._LEAST_BLOCKS and self._has_room(len(blocks)):
             with self._lock:
                 self._bytes += len(blocks) + self._EACH
             self._blocks[path] = (digest, blocks)
@@ -52,6 +52,9 @@ class Contents:
     def take_blocks(self, path: str, digest: str) -> Optional[bytes]:
         """The digests of its blocks, likewise."""
         return self._taken(self._blocks, path, digest)
+
+    def _has_room(self, size: int) -> bool:
+        return self._bytes + size + self._EACH <= self.MOST_BYTES
 
     def _taken(self, held: Dict[str, Tuple[str, bytes]], path: str, digest: str) -> Optional[bytes]:
         found = held.pop(path, None)

@@ -31,7 +31,8 @@ class Snapshot(NamedTuple):
     *stamps* holds one per file in *entries* (none when the snapshot came over the wire). *unknown* maps a path to the
     reason why it, or what is below it, could not be seen: such a subtree is frozen, absence in it means nothing.
     *special* maps pipes, sockets and devices to what they are. *fresh* names the files that were written so recently
-    that another write need not show in their stamp (git's "racily clean" entries).
+    that another write need not show in their stamp (git's "racily clean" entries). *same* names the folders that are as
+    they were known to be: what is directly in them is nowhere else in here.
     """
 
     entries: Dict[str, Entry]

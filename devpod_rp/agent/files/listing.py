@@ -7,12 +7,12 @@ from typing import Iterable, Tuple
 
 from devpod_rp.agent.files.stamps import Stamp
 
-WORD_BYTES = 12
+_WORD_BYTES = 12
 
 
 def word(folders: Iterable[str], links: Iterable[Tuple[str, str]], files: Iterable[Tuple[str, Stamp]]) -> bytes:
     """The word for a folder with these *folders*, *links* (name and target) and *files* (name and stamp)."""
-    digest = hashlib.blake2b(digest_size=WORD_BYTES)
+    digest = hashlib.blake2b(digest_size=_WORD_BYTES)
     # Names hold no NUL and stamps have one length, so no two folders are spelt alike.
     for name in sorted(folders):
         digest.update(_bytes(name) + b"/\0")

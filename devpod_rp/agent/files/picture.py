@@ -37,7 +37,7 @@ class Picture:
 
     def holds(self) -> bool:
         """Whether everything is as it was seen."""
-        # Twice a minute for every file: no call of ours, and no object, for each.
+        # Once a minute for every file: no call of ours for each, and no object that could be spared.
         lstat, pack = os.lstat, LAYOUT.pack
         try:
             for folder, (identity, names, digest) in self._folders.items():

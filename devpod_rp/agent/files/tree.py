@@ -48,45 +48,6 @@ _SPECIAL = {
 _A_FOLDER = Entry(FOLDER, 0, False, "", "", 0)
 
 
-def scan(
-    root: str,
-    *,
-    keep: Optional[Keep] = None,
-    arrive: Optional[Arrive] = None,
-    prune_names: FrozenSet[str] = frozenset(),
-    recall: Optional[Recall] = None,
-    progress: Optional[Progress] = None,
-    now_ns: Optional[int] = None,
-    below: str = "",
-    contents: Optional[Contents] = None,
-) -> Snapshot:
-    """Everything below *root* that *keep* (path, is_folder) and *prune_names* let in; a pruned folder is not entered.
-    With *below* only what is in that folder of it; paths stay relative to *root*. *arrive* (folder, the names in it) is
-    told of each folder before *keep* is asked about what is in it.
-
-    Digests are taken from *recall* where the stamp is the same. *progress* is
-    told entries seen and bytes hashed, at most ten times a second. *contents* gets what was read. *now_ns* is the file
-    system's clock when it is not ours (a network volume). *root* itself must not be a symbolic link: callers resolve
-    their own path.
-
-    Raises:
-        OSError: *root* is no folder or cannot be listed; then nothing is known of the tree.
-    """
-    walk = Walk(
-        root,
-        keep=keep,
-        arrive=arrive,
-        prune_names=prune_names,
-        recall=recall,
-        progress=progress,
-        now_ns=now_ns,
-        contents=contents,
-    )
-    for _step in walk.steps(below):
-        pass
-    return walk.take()
-
-
 def look(
     root: str,
     paths: Iterable[str],
@@ -128,9 +89,15 @@ class _Inside:
 class Walk:
     """One scan in steps, so that what was found can be sent while the rest is still being read.
 
-    With *reads* False no file is opened: those that *recall* has no digest for are recorded with an empty one. A folder
-    whose word in *words* is still right is told as the `same`, and nothing of what is directly in it. *picture* is
-    told what is in each folder.
+    It sees everything below *root* that *keep* (path, is_folder) and *prune_names* let in; a pruned folder is not
+    entered. *arrive* (folder, the names in it) is told of each folder before *keep* is asked about what is in it.
+    *progress* is told entries seen and bytes hashed, at most ten times a second. *contents* gets what was read.
+    *now_ns* is the file system's clock when it is not ours (a network volume). *root* itself must not be a symbolic
+    link: callers resolve their own path.
+
+    Digests are taken from *recall* where the stamp is the same. With *reads* False no file is opened: those that
+    *recall* has no digest for are recorded with an empty one. A folder whose word in *words* is still right is told as
+    the `same`, and nothing of what is directly in it. *picture* is told what is in each folder.
 
     With *words*, also empty ones, the attribute of that name afterwards holds the words of all folders that have one:
     of everything in them, all is known, and any later change would show. *listed* is the folder that was listed last.

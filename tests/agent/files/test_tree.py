@@ -12,14 +12,23 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from devpod_rp.agent.files import places
 from devpod_rp.agent.files.entries import Entry, Snapshot, relative
-from devpod_rp.agent.files.tree import Walk, look, scan
+from devpod_rp.agent.files.tree import Walk, look
 
 LATER_NS = 60_000_000_000
+
+
+def scan(root: str, **wishes: Any) -> Snapshot:
+    """What one walk finds, from its beginning to its end."""
+    walk = Walk(root, **wishes)
+    for _step in walk.steps():
+        pass
+    return walk.take()
 
 
 def settled(root: Path) -> Snapshot:
