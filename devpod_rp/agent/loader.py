@@ -15,7 +15,8 @@ class Sources:
         self._sources = sources
 
     def add(self, sources: Dict[str, str]) -> None:
-        self._sources.update(sources)
+        # In one step: another thread may be going through the names while it imports.
+        self._sources = dict(self._sources, **sources)
 
     def find_spec(self, name: str, _path: Any = None, _target: Any = None) -> Optional[ModuleSpec]:
         if name not in self._sources:
