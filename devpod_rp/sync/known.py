@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from devpod_rp.agent.files.entries import FOLDER, Entry
+from devpod_rp.agent.files.entries import FILE, FOLDER, Entry
 from devpod_rp.agent.files.stamps import Stamp
 from devpod_rp.progress import Progress
 from devpod_rp.sync.here import Here
@@ -20,7 +20,7 @@ from devpod_rp.sync.status import Halts
 from devpod_rp.sync.steps import Result
 from devpod_rp.sync.trees import AncestorTree, Trees
 
-_FEW = 500
+_FEW, _MANY = 500, 20_000
 
 
 class Tally:
@@ -52,6 +52,7 @@ class Known:
         self.problems: dict[str, str] = dict(journal.get("problems", {}))
         self.pending: set[str] = set()
         self.pod_only: set[str] = set()
+        self._agreed: set[str] = set()
 
     # Read from the journal when they are first needed, which is while a connection is being made.
 
@@ -81,21 +82,33 @@ class Known:
     def void(self) -> None:
         """Start over as if the sides had never met: the next cycle is a union, in which nothing is deleted."""
         self.trees.part()
+        self._agreed = set()
         self._journal.void(self.trees)
         self.sent.clear()
         self.remote = None
 
     def agree(self, changes: Mapping[str, Entry | None]) -> None:
         """Both sides are known to be the same there."""
-        if not changes:
-            return
         for path, entry in changes.items():
-            self.sent.pop(path, None)
             if entry is None:
                 self.ancestor.drop(path)
             else:
                 self.ancestor.put(path, entry)
-        self._journal.agree(self.trees, changes.keys())
+        self._remember_agreed(changes.keys())
+
+    def _remember_agreed(self, paths: Collection[str]) -> None:
+        """Write down that both sides agree about *paths*; what is much waits for :meth:`save`. Until then the journal
+        says that it is on its way, from which another process finds out that it arrived."""
+        for path in paths:
+            self.sent.pop(path, None)
+        self._agreed.update(paths)
+        if not _FEW < len(self._agreed) <= _MANY:
+            self._save_agreed()
+
+    def _save_agreed(self) -> None:
+        if self._agreed:
+            self._journal.agree(self.trees, self._agreed)
+            self._agreed = set()
 
     # What is on its way.
 
@@ -106,6 +119,8 @@ class Known:
             for action in actions
             if action.new is not None and action.new.kind != FOLDER and action.new not in self.sent.get(action.path, ())
         }
+        if not self._agreed.isdisjoint(noted):
+            self._save_agreed()  # it answers what was sent before, not this
         self._journal.send(noted)
         for path, entry in noted.items():
             self.sent.setdefault(path, []).append(entry)
@@ -141,7 +156,7 @@ class Known:
         sure()
         for result in results:
             self._account(result, tally)
-        self.agree({result.action.path: result.action.new for result in results if result.code is None})
+        self._remember_agreed([result.action.path for result in results if result.code is None])
 
     def _account(self, result: Result, tally: Tally) -> None:
         action = result.action
@@ -163,25 +178,34 @@ class Known:
                 self.pending.add(action.path)
 
     def _done_there(self, result: Result, tally: Tally) -> None:
-        assert self.remote is not None
-        action = result.action
-        self.remote.put(action.path, action.new, result.stamp)
-        if action.new is None:
+        _path, _side, _old, new = result.action
+        self._hold_there(result)
+        if new is None:
             tally.deleted += 1
             return
-        tally.files += action.new.kind != "dir"
-        tally.bytes += action.new.size if action.new.kind == "file" else 0
+        tally.files += new.kind != FOLDER
+        tally.bytes += new.size if new.kind == FILE else 0
 
     def _done_here(self, result: Result, tally: Tally) -> None:
-        assert self.remote is not None
-        action = result.action
-        self.here.written(action.path, action.new)
-        if action.new is None:
+        path, _side, _old, new = result.action
+        self.here.written(path, new)
+        self._hold_there(result)
+        if new is None:
             tally.deleted_here += 1
             return
-        self.remote.put(action.path, action.new, result.stamp)
-        tally.files_here += action.new.kind != "dir"
-        tally.bytes_here += action.new.size if action.new.kind == "file" else 0
+        tally.files_here += new.kind != FOLDER
+        tally.bytes_here += new.size if new.kind == FILE else 0
+
+    def _hold_there(self, result: Result) -> None:
+        """The pod holds the new version, as this side does, or neither holds anything."""
+        assert self.remote is not None
+        self.remote.token = None
+        path, _side, _old, new = result.action
+        if new is None:
+            self.trees.there.drop(path)
+            self.ancestor.drop(path)
+        else:
+            self.trees.met(path, new, result.stamp)
 
     # What was seen.
 
@@ -196,4 +220,5 @@ class Known:
             for tree in (self.trees.here, self.trees.there):
                 if tree.lacking > _FEW:
                     tree.spell()
+            self._save_agreed()
             self._journal.save(self.trees)

@@ -65,6 +65,19 @@ class Trees:
             self.unsaved.difference_update(paths)
         self.unsaved_targets.clear()
 
+    def met(self, path: str, entry: Entry, stamp: Stamp | None) -> None:
+        """Both sides agree on *entry* at *path*, where the pod has it with *stamp* if any later change would show in
+        that."""
+        there, ancestor = self.there, self.ancestor
+        version = there.version(entry)
+        before = self._records.get(path, _NOTHING)
+        record = before[:_THERE] + there.told(version, entry, stamp) + ancestor.told(version, entry)
+        if record != before:
+            self._records[path] = record
+            self.unsaved.add(path)
+            there.count(path, before, record)
+            ancestor.count(path, before, record)
+
     def part(self) -> None:
         """Forget what is there and what both sides agreed on, as if they had never met."""
         self.there.clear()
@@ -146,7 +159,8 @@ class _Tree(Mapping[str, Entry]):
         for path in list(self):
             self.drop(path)
 
-    def _version(self, entry: Entry) -> bytes:
+    def version(self, entry: Entry) -> bytes:
+        """Which version *entry* is, as records tell it."""
         if entry.kind == FILE:
             digest = bytes.fromhex(entry.digest) if entry.digest else _NO_DIGEST
             return (_AN_EXECUTABLE if entry.executable else _A_FILE) + digest
@@ -165,25 +179,27 @@ class _Tree(Mapping[str, Entry]):
         text = digest.hex() if form in _FILES and digest != _NO_DIGEST else ""
         return Entry(_KINDS[form], size, form == _EXECUTABLE, text, target, mtime_ns)
 
-    def _write(self, path: str, part: bytes) -> bool:
-        """Put *part* into the record of *path*; False when that changes nothing."""
-        at, trees = self._at, self._trees
+    def _write(self, path: str, part: bytes) -> None:
+        """Put *part* into the record of *path*."""
         before = self._records.get(path, _NOTHING)
-        record = before[:at] + part + before[self._end :]
+        record = before[: self._at] + part + before[self._end :]
         if record == before:
-            return False
+            return
         if record == _NOTHING:
             del self._records[path]
         else:
             self._records[path] = record
-        trees.unsaved.add(path)
-        version = at + _VERSION.size
+        self._trees.unsaved.add(path)
+        self.count(path, before, record)
+
+    def count(self, path: str, before: bytes, record: bytes) -> None:
+        """The record of *path* is another one now."""
+        at, version = self._at, self._at + _VERSION.size
         if record[at:version] != before[at:version]:
-            trees.revision += 1
+            self._trees.revision += 1
             old, new = before[at], record[at]
             self.names += (new != _ABSENT) - (old != _ABSENT)
             self.files += (new > _FOLDER) - (old > _FOLDER)
-        return True
 
 
 class AncestorTree(_Tree):
@@ -193,7 +209,11 @@ class AncestorTree(_Tree):
         super().__init__(trees, records, at, RECORD_BYTES - _ANCESTOR, _VERSION.size)
 
     def put(self, path: str, entry: Entry) -> None:
-        self._write(path, self._version(entry) + _TIMES.pack(entry.size, _near(entry.mtime_ns)))
+        self._write(path, self.told(self.version(entry), entry))
+
+    def told(self, version: bytes, entry: Entry) -> bytes:
+        """The part of a record that says that *entry*, which is *version*, was agreed on."""
+        return version + _TIMES.pack(entry.size, _near(entry.mtime_ns))
 
 
 class SideTree(_Tree):
@@ -212,15 +232,17 @@ class SideTree(_Tree):
 
     def put(self, path: str, entry: Entry, stamp: Stamp | None = None) -> None:
         """*entry* is at *path*, with *stamp* if any later change would show in that."""
-        if stamp is None:
-            known = Stamp.made(0, entry.size, _near(entry.mtime_ns), 0, 0)
-            self._write(path, self._version(entry) + known + _NO_PROOF)
-        else:
-            self._write(path, self._version(entry) + stamp + _PROOF)
+        self._write(path, self.told(self.version(entry), entry, stamp))
+
+    def told(self, version: bytes, entry: Entry, stamp: Stamp | None) -> bytes:
+        """The part of a record that says that *entry*, which is *version*, is there with *stamp*."""
+        if stamp is not None:
+            return version + stamp + _PROOF
+        return version + Stamp.made(0, entry.size, _near(entry.mtime_ns), 0, 0) + _NO_PROOF
 
     def revise(self, path: str, entry: Entry) -> None:
         """What is at *path* is the same file as before, but *entry* is what to make of it."""
-        self._write(path, self._version(entry) + self._records[path][self._at + _VERSION.size : self._end])
+        self._write(path, self.version(entry) + self._records[path][self._at + _VERSION.size : self._end])
 
     def stamp(self, path: str) -> Stamp | None:
         """The stamp of the file at *path*, if any change of it would show there."""
@@ -282,15 +304,15 @@ class SideTree(_Tree):
         proof = self._end - 1
         return Stamp(record[self._at + _VERSION.size : proof]) if record[proof] else None
 
-    def _write(self, path: str, part: bytes) -> bool:
-        if not super()._write(path, part):
-            return False
+    def count(self, path: str, before: bytes, record: bytes) -> None:
+        super().count(path, before, record)
+        if record[self._at : self._end] == before[self._at : self._end]:
+            return
         self.lacking += 1
         if self.words:
             self.spelt(path.rpartition("/")[0], None)
-            if part[0] != _FOLDER:
+            if record[self._at] != _FOLDER:
                 self.spelt(path, None)
-        return True
 
 
 class _Inside:

@@ -47,6 +47,9 @@ _SPECIAL = {
 }
 _A_FOLDER = Entry(FOLDER, 0, False, "", "", 0)
 
+_Files = List[Tuple[str, Stamp]]
+"""Names, with what lstat says of each."""
+
 
 def look(
     root: str,
@@ -75,7 +78,7 @@ class _Inside:
     def __init__(self) -> None:
         self.folders: List[str] = []
         self.links: List[Tuple[str, str, int]] = []
-        self.files: List[Tuple[str, Stamp]] = []
+        self.files: _Files = []
         self.complete = True
 
     def word(self) -> bytes:
@@ -224,7 +227,7 @@ class Walk:
             elif (known := self._recall(path)) is not None and known[0] == Stamp.of(status):
                 self._record(path, *known)
             else:
-                self._hash(place, name, path)
+                self._hash(place, name, path, Stamp.of(status), self._now())
         except OSError as error:
             if not places.is_absence(error):
                 self._found.unknown[path] = reason(error)
@@ -232,7 +235,7 @@ class Walk:
             if place is not top:
                 place.close()
 
-    def _enter(self, place: Place, name: str, path: str) -> Optional[Tuple[Place, List[str], List[str]]]:
+    def _enter(self, place: Place, name: str, path: str) -> "Optional[Tuple[Place, List[str], _Files]]":
         try:
             child = place.enter(name)
         except OSError as error:
@@ -252,8 +255,8 @@ class Walk:
         if self._picture is not None:
             self._picture.proof = False
 
-    def _list(self, place: Place, folder: str) -> Tuple[List[str], List[str]]:
-        """Names of the folders to enter and of the files to hash; everything else of the listing is done here."""
+    def _list(self, place: Place, folder: str) -> "Tuple[List[str], _Files]":
+        """Names of the folders to enter, and the files to hash; everything else of the listing is done here."""
         own = place.own_status()
         self.listed = folder
         now_ns = self._now()
@@ -307,21 +310,22 @@ class Walk:
         self._arrive_at(prefix[:-1], {entry.name for entry in entries})
         return entries
 
-    def _record_all(self, inside: _Inside, prefix: str) -> List[str]:
-        """Record what is *inside*; returns the names of files whose content must be read."""
+    def _record_all(self, inside: _Inside, prefix: str) -> _Files:
+        """Record what is *inside*; returns the files whose content must be read."""
         entries, recall, reads = self._found.entries, self._recall, self._reads
         for name in inside.folders:
             entries[prefix + name] = _A_FOLDER
         for name, target, mtime_ns in inside.links:
             entries[prefix + name] = Entry(LINK, 0, False, "", target, mtime_ns)
-        files: List[str] = []
-        for name, stamp in inside.files:
+        files: _Files = []
+        for file in inside.files:
+            name, stamp = file
             path = prefix + name
             known = recall(path)
             if known is not None and known[0] == stamp:
                 self._record(path, *known)
             elif reads:
-                files.append(name)
+                files.append(file)
             else:
                 self._record(path, stamp, "")
         return files
@@ -336,40 +340,42 @@ class Walk:
         else:
             self._found.special[path] = _SPECIAL.get(form, "no file")
 
-    def _hash_all(self, place: Place, prefix: str, files: List[str]) -> Iterator[None]:
+    def _hash_all(self, place: Place, prefix: str, files: _Files) -> Iterator[None]:
         rested_at = self.hashed_bytes
-        for number, name in enumerate(files, 1):
-            self._hash(place, name, prefix + name)
+        now_ns = self._now()
+        for number, (name, stamp) in enumerate(files, 1):
+            self._hash(place, name, prefix + name, stamp, now_ns)
             if number % _FILES_AT_ONCE == 0 or self.hashed_bytes - rested_at > _BYTES_AT_ONCE:
                 rested_at = self.hashed_bytes
                 yield
         if files:
             yield
 
-    def _hash(self, place: Place, name: str, path: str) -> None:
-        now_ns = self._now()
+    def _hash(self, place: Place, name: str, path: str, stamp: Stamp, now_ns: int, again: bool = True) -> None:
+        """Read the file that had *stamp* a moment ago; *now_ns* is not later than the reading. A small one that has
+        another by now is read *again*, once."""
         try:
             descriptor = place.open(name)
         except OSError as error:
             self._found.unknown[path] = reason(error)
             return
         try:
-            before = os.fstat(descriptor)
-            if not stat.S_ISREG(before.st_mode):
-                self._found.unknown[path] = "it was replaced while it was looked at"
-                return
-            digest = self._digest(path, descriptor, before.st_size)
-            stamp = Stamp.of(os.fstat(descriptor))
+            digest = self._digest(path, descriptor, stamp.size)
+            after = os.fstat(descriptor)
         except OSError as error:
             self._found.unknown[path] = reason(error)
             return
         finally:
             os.close(descriptor)
-        if Stamp.of(before) != stamp:
-            self._found.unknown[path] = "it was written while it was read"
+        now = Stamp.of(after)
+        if now != stamp:
+            if again and stat.S_ISREG(after.st_mode) and after.st_size <= _BYTES_AT_ONCE >= stamp.size:
+                self._hash(place, name, path, now, now_ns, again=False)
+            else:
+                self._found.unknown[path] = "it was written while it was read"
             return
         self._record(path, stamp, digest)
-        if _is_fresh(before.st_ctime_ns, now_ns):
+        if _is_fresh(after.st_ctime_ns, now_ns):
             self._found.fresh.add(path)
 
     def _digest(self, path: str, descriptor: int, size: int) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from devpod_rp.agent.files import places
+from devpod_rp.agent.files import content, places
 from devpod_rp.agent.files.entries import Entry, Snapshot, relative
 from devpod_rp.agent.files.tree import Walk, look
 
@@ -321,6 +321,18 @@ def test_case_3_a_file_written_while_it_is_read_is_unknown(tmp_path: Path) -> No
     found = scan(str(tmp_path), progress=write)
     assert found.unknown == {"growing.log": "it was written while it was read"}
     assert found.entries == {}
+
+
+def test_a_small_file_written_between_its_listing_and_its_reading_is_read_as_it_is_then(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("before")
+    walk = Walk(str(tmp_path))
+    steps = walk.steps()
+    next(steps)  # the folder is listed
+    (tmp_path / "notes.txt").write_text("and after")
+    assert list(steps)
+    found = walk.take()
+    assert found.unknown == {}
+    assert found.entries["notes.txt"].digest == content.digest(b"and after")
 
 
 def test_a_file_that_vanishes_after_it_was_listed_is_unknown_for_this_scan(tmp_path: Path) -> None:
