@@ -98,7 +98,7 @@ def whole(frame: Frame) -> Iterator[tuple[Mapping[str, Any], bytes | None]]:
                 yield row, None
                 continue
             size = _count(row["size"])
-            content = contents[offset : offset + size]
+            content = bytes(contents[offset : offset + size])
             if len(content) != size:
                 raise Nonsense()
             offset += size

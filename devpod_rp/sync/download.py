@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from devpod_rp.agent.files import packing
-from devpod_rp.agent.files.content import Growing
+from devpod_rp.agent.files.content import Data, Growing
 from devpod_rp.agent.files.entries import Entry
 from devpod_rp.agent.files.stamps import Stamp
 from devpod_rp.agent.sync import batch
@@ -108,7 +108,7 @@ class Download:
         return action.new is not None and action.new.executable
 
     def _apply(
-        self, actions: list[Action], items: list[dict[str, Any]], stamps: Sequence[Stamp | None], content: bytes
+        self, actions: list[Action], items: list[dict[str, Any]], stamps: Sequence[Stamp | None], content: Data
     ) -> None:
         if not actions:
             return
@@ -203,7 +203,7 @@ def read_version(
             return entry, found if settled else None
 
 
-def _unpacked(frame: Frame) -> tuple[list[dict[str, Any]], bytes]:
+def _unpacked(frame: Frame) -> tuple[list[dict[str, Any]], memoryview]:
     try:
         return batch.split(packing.unpack(frame.body, frame.header, batch.MAX_BYTES))
     except (Refusal, ValueError) as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from devpod_rp.agent.files.abilities import Abilities
-from devpod_rp.agent.files.content import Growing
+from devpod_rp.agent.files.content import Data, Growing
 from devpod_rp.agent.files.entries import Entry
 from devpod_rp.agent.sync import staging
 from devpod_rp.agent.sync.commit import Batch
@@ -41,7 +41,7 @@ class LocalFolder:
                 "On this system files cannot be brought here from the pod safely.", hint='Use mode = "one-way-safe".'
             )
 
-    def apply(self, items: Sequence[dict[str, Any]], content: bytes, *, durable: bool) -> list[dict[str, Any]]:
+    def apply(self, items: Sequence[dict[str, Any]], content: Data, *, durable: bool) -> list[dict[str, Any]]:
         """Carry out *items* (see ``files.apply``); one result per item.
 
         Raises:

@@ -144,27 +144,40 @@ class Upload:
         With *copies* the pod copies what it has at another path.
         """
         ready: list[Action] = []
-        items: list[dict[str, Any]] = []
+        items: list[batch.Item] = []
         contents: list[bytes] = []
-        results: list[Result] = []
+        fresh: list[tuple[Action, bytes]] = []
+        failed: list[Result] = []
         for action in actions:
+            new = action.new
+            there = self._copy_of(action) if copies else None
+            content = None
+            if new is not None and there is None and carries_content(action):
+                try:
+                    content = self._memory.contents.take(action.path, new.digest)
+                    if content is None:
+                        content = read_exactly(f"{self._root}/{action.path}", new)
+                except (UnstableError, OSError) as error:
+                    failed.append(failed_read(action, error))
+                    continue
+                if action.old is None:
+                    fresh.append((action, content))
+                    continue
+                contents.append(content)
             item = self._memory.item_for(action)
-            there = self._copy_of(action) if copies and item["do"] == "file" else None
             if there is not None:
                 item["copy"] = there
-            elif item["do"] == "file" and action.new is not None:
-                try:
-                    content = self._memory.contents.take(action.path, action.new.digest)
-                    contents.append(
-                        read_exactly(f"{self._root}/{action.path}", action.new) if content is None else content
-                    )
-                except (UnstableError, OSError) as error:
-                    results.append(failed_read(action, error))
-                    continue
             ready.append(action)
             items.append(item)
+        if fresh:
+            # Behind the others, of which some may be the folders that they are in.
+            new_ones = [action for action, _content in fresh]
+            paths, entries = [action.path for action in new_ones], [action.new for action in new_ones if action.new]
+            items.append(batch.new_files(paths, entries))
+            ready += new_ones
+            contents += [content for _action, content in fresh]
         incompressible = all(packing.is_packed(action.path) for action in ready if carries_content(action))
-        return _Batch(ready, results, *self._packed(batch.packed(items, contents), incompressible))
+        return _Batch(ready, failed, *self._packed(batch.packed(items, contents), incompressible))
 
     def _send(self, prepared: _Batch, more_follows: bool = True) -> Callable[[], list[Result]]:
         if not prepared.actions:
@@ -180,7 +193,9 @@ class Upload:
 
     def _copy_of(self, action: Action) -> str | None:
         new = action.new
-        return None if new is None or new.size < _WORTH_A_COPY else self._held.get(new.digest)
+        if new is None or not carries_content(action) or new.size < _WORTH_A_COPY:
+            return None
+        return self._held.get(new.digest)
 
     def _packed(self, raw: bytes, incompressible: bool = False) -> tuple[bytes, dict[str, Any]]:
         return packing.pack(raw, incompressible, self._link.hello.zstd)

@@ -18,14 +18,15 @@ _WORKERS = min(4, os.cpu_count() or 1)
 _OF_BLOCKS = b"devpod_rp blocks\0"
 
 Told = Optional[Callable[[int], None]]
+Data = Union[bytes, memoryview]
 
 
-def block_digest(data: Union[bytes, memoryview]) -> bytes:
+def block_digest(data: Data) -> bytes:
     # Processors of the last years compute it at twice the speed of blake2b, and it is what large files wait for.
     return hashlib.sha256(data).digest()[:DIGEST_BYTES]
 
 
-def blocks(data: bytes) -> bytes:
+def blocks(data: Data) -> bytes:
     """The digests of the blocks of *data*, one after the other; empty content is one empty block."""
     if len(data) <= BLOCK_BYTES:
         return block_digest(data)
@@ -40,7 +41,7 @@ def name(digests: bytes) -> str:
     return block_digest(_OF_BLOCKS + digests).hex()
 
 
-def digest(data: bytes) -> str:
+def digest(data: Data) -> str:
     return name(blocks(data))
 
 

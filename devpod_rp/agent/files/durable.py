@@ -39,16 +39,21 @@ def flush_everything(descriptor: int) -> None:
         os.sync()
 
 
-def stamp_row(status: os.stat_result, now_ns: int) -> List[Any]:
-    """[ino, size, mtime_ns, ctime_ns, mode, settled]; *settled* says that any later write would show in the others.
+def is_settled(status: os.stat_result, now_ns: int) -> bool:
+    """Whether any later write to the file would show in its stamp. *now_ns* is by the clock that stamps the files, see
+    :func:`clock`.
 
-    It would at once in a file whose content is older than its name: a write sets another time of modification. *now_ns*
-    is by the clock that stamps the files, see :func:`clock`.
+    It would at once in a file whose content is older than its name: a write sets another time of modification.
     """
-    older = status.st_mtime_ns < status.st_ctime_ns - COARSE_NS
-    tick = SETTLED_NS if status.st_ctime_ns % _SECOND_NS else COARSE_NS
-    settled = older or status.st_ctime_ns < now_ns - tick
-    return [*Stamp.of(status).numbers(), settled]
+    ctime_ns = status.st_ctime_ns
+    if status.st_mtime_ns < ctime_ns - COARSE_NS:
+        return True
+    return ctime_ns < now_ns - (SETTLED_NS if ctime_ns % _SECOND_NS else COARSE_NS)
+
+
+def stamp_row(status: os.stat_result, now_ns: int) -> List[Any]:
+    """[ino, size, mtime_ns, ctime_ns, mode, settled]; for the last, see :func:`is_settled`."""
+    return [*Stamp.of(status).numbers(), is_settled(status, now_ns)]
 
 
 def clock(folder: bytes) -> int:

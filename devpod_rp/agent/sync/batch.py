@@ -7,6 +7,7 @@ import struct
 from typing import Any, Dict, List, Optional, Tuple
 
 from devpod_rp.agent.files import packing
+from devpod_rp.agent.files.entries import Entry
 from devpod_rp.agent.files.stamps import STAMP_BYTES, Stamp
 from devpod_rp.agent.wire import Refusal, Request
 
@@ -15,7 +16,8 @@ MAX_BYTES = 64 << 20
 
 Item = Dict[str, Any]
 Result = Dict[str, Any]
-"""What became of an item: {"ok": true, "stamp"?} or {"ok": false, "code", "message"}."""
+"""What became of an item: {"ok": true, "stamp"?} or {"ok": false, "code", "message"}. The stamp is of a file, and only
+there if any later write would show in it."""
 
 _NO_STAMP = bytes(STAMP_BYTES)
 
@@ -26,17 +28,54 @@ def packed(items: List[Item], contents: List[bytes]) -> bytes:
     return b"".join([struct.pack(">I", len(listing)), listing, *contents])
 
 
-def unpacked(request: Request) -> Tuple[List[Item], bytes]:
+def unpacked(request: Request) -> Tuple[List[Item], memoryview]:
     """The items and the joined contents of the files among them.
 
     Raises:
         Refusal: bad-request, when it is no batch or the sizes do not add up.
     """
-    items, content = split(inflated(request))
+    listed, content = split(inflated(request))
+    items: List[Item] = []
+    for item in listed:
+        if item.get("do") == "files":
+            items += _each_file(item)
+        else:
+            items.append(item)
     inline = sum(count(item, "size") for item in items if is_inline(item))
     if inline != len(content):
         raise Refusal("bad-request", "the contents do not add up")
     return items, content
+
+
+def new_files(paths: List[str], entries: List[Entry]) -> Item:
+    """One item that stands for a file at each of *paths*, all inline, where nothing is yet. Most files travel in one,
+    because it is read and written in a fraction of the time."""
+    return {
+        "do": "files",
+        "path": paths,
+        "digest": [entry.digest for entry in entries],
+        "size": [entry.size for entry in entries],
+        "mtime_ns": [entry.mtime_ns for entry in entries],
+        "executable": [entry.executable for entry in entries],
+    }
+
+
+def _each_file(item: Item) -> List[Item]:
+    columns = [item.get(key) for key in ("path", "digest", "size", "mtime_ns", "executable")]
+    if not all(isinstance(column, list) and len(column) == len(columns[0] or ()) for column in columns):
+        raise Refusal("bad-request", "not a list of files")
+    return [
+        {
+            "do": "file",
+            "path": path,
+            "old": None,
+            "digest": digest,
+            "size": size,
+            "mtime_ns": mtime_ns,
+            "executable": executable,
+        }
+        for path, digest, size, mtime_ns, executable in zip(*columns)  # noqa: B905 - they are as long as each other, and 3.8 has no strict
+    ]
 
 
 def is_inline(item: Item) -> bool:
@@ -44,8 +83,8 @@ def is_inline(item: Item) -> bool:
     return item.get("do") == "file" and "staged" not in item and "copy" not in item
 
 
-def split(body: bytes) -> Tuple[List[Item], bytes]:
-    """The reverse of :func:`packed`; raises Refusal "bad-request" for what is no batch."""
+def split(body: bytes) -> Tuple[List[Item], memoryview]:
+    """The reverse of :func:`packed`, with a view of the contents; raises Refusal "bad-request" for what is no batch."""
     try:
         (length,) = struct.unpack_from(">I", body)
         items = json.loads(body[4 : 4 + length].decode("ascii"))
@@ -53,15 +92,15 @@ def split(body: bytes) -> Tuple[List[Item], bytes]:
         raise Refusal("bad-request", "not a batch") from error
     if length > len(body) - 4 or not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise Refusal("bad-request", "not a batch")
-    return items, body[4 + length :]
+    return items, memoryview(body)[4 + length :]
 
 
 def told(results: List[Result]) -> bytes:
     """The results of a batch's items: ``u32 length of a JSON object of the failures by number, that object``, and for
-    each item its packed stamp; zeros if it has none, or if a later write need not show in it."""
+    each item its stamp, zeros if it has none."""
     failed = {number: result for number, result in enumerate(results) if not result["ok"]}
     listing = json.dumps(failed, separators=(",", ":")).encode("ascii")
-    stamps = [_packed_stamp(result.get("stamp")) for result in results]
+    stamps = [result.get("stamp", _NO_STAMP) for result in results]
     return b"".join([struct.pack(">I", len(listing)), listing, *stamps])
 
 
@@ -75,10 +114,6 @@ def heard(body: bytes) -> Tuple[Dict[int, Result], List[Optional[Stamp]]]:
         raise ValueError("not the results of a batch") from error
     stamps = Stamp.received(body[4 + length :])
     return failed, [None if stamp == _NO_STAMP else stamp for stamp in stamps]
-
-
-def _packed_stamp(row: Any) -> bytes:
-    return Stamp.made(*row[:5]) if row and row[5] else _NO_STAMP
 
 
 def inflated(request: Request) -> bytes:

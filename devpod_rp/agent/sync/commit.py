@@ -14,6 +14,8 @@ from contextlib import suppress
 from typing import Any, Dict, List, Optional, Set, Tuple
 
 from devpod_rp.agent.files import content, durable, libc
+from devpod_rp.agent.files.content import Data
+from devpod_rp.agent.files.stamps import Stamp
 from devpod_rp.agent.files.versions import READ, Found, look, permissions
 from devpod_rp.agent.sync import trash
 from devpod_rp.agent.sync.batch import Item, Result, count, is_inline
@@ -37,7 +39,7 @@ LARGEST_COPY = 1 << 20
 """A larger file is copied piece by piece (``files.reuse``)."""
 
 _WORTH_WAITING = 64 << 20
-"""A file of this size is hashed again in more time than its stamp takes to settle (see `durable.stamp_row`)."""
+"""A file of this size is hashed again in more time than its stamp takes to settle (see `durable.is_settled`)."""
 
 
 class OccupiedError(Exception):
@@ -50,7 +52,7 @@ class Batch:
     With *durable_at_once* everything survives a power cut when :meth:`run` returns; without, the caller syncs later.
     """
 
-    def __init__(self, area: Area, root: Root, items: List[Item], content: bytes, durable_at_once: bool):
+    def __init__(self, area: Area, root: Root, items: List[Item], content: Data, durable_at_once: bool):
         self._area, self._root, self._items, self._content = area, root, items, content
         self._durable_at_once = durable_at_once
         self._staging = Staging(area.stage)
@@ -73,7 +75,8 @@ class Batch:
                 time.sleep(durable.SETTLING_SECONDS)
             now_ns = self._area.now_ns() if self._written else 0
             for number, status in self._written.items():
-                results[number]["stamp"] = durable.stamp_row(status, now_ns)
+                if durable.is_settled(status, now_ns):
+                    results[number]["stamp"] = Stamp.of(status)
         finally:
             for staged in self._staged.values():
                 staged.close()
@@ -89,7 +92,7 @@ class Batch:
             if item.get("do") != "file":
                 continue
             size = count(item, "size")
-            data = None
+            data: Optional[Data] = None
             if is_inline(item):
                 data = self._content[offset : offset + size]
                 offset += size
@@ -103,7 +106,7 @@ class Batch:
             durable.flush([staged.descriptor for staged in self._staged.values()])
         return failures
 
-    def _stage(self, number: int, item: Item, size: int, data: Optional[bytes]) -> None:
+    def _stage(self, number: int, item: Item, size: int, data: Optional[Data]) -> None:
         if "copy" in item:
             data = self._copied(item, size)
         if data is None:

@@ -21,11 +21,12 @@ class OwnWrites:
 
     def note(self, path: bytes, status: Optional[os.stat_result]) -> None:
         """We wrote the file that *status* describes, or removed what was at *path* (None)."""
+        versions, version = self._versions, _version(status)
         with self._lock:
-            self._versions.pop(path, None)
-            self._versions[path] = _version(status)
-            while len(self._versions) > _REMEMBERED:
-                self._versions.popitem(last=False)
+            versions[path] = version
+            versions.move_to_end(path)
+            if len(versions) > _REMEMBERED:
+                versions.popitem(last=False)
 
     def explain(self, path: bytes) -> bool:
         """Whether *path* is just as we left it, so that an event there is our own echo."""

@@ -11,9 +11,10 @@ import errno
 import os
 import time
 from contextlib import suppress
-from typing import Any, Dict, Optional
+from typing import Dict, Optional
 
 from devpod_rp.agent.files import libc
+from devpod_rp.agent.files.content import Data
 from devpod_rp.agent.sync.batch import Item
 
 NO_LINKS = frozenset({errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
@@ -28,10 +29,10 @@ _UNNAMED = os.O_WRONLY | getattr(os, "O_TMPFILE", 0) | getattr(os, "O_CLOEXEC", 
 class Staged:
     """A file's future content, open. *path* is its name in the staging folder, None while it has none."""
 
-    def __init__(self, descriptor: int, path: Optional[bytes], spare: bytes):
+    def __init__(self, descriptor: int, path: Optional[bytes], staging: "Staging"):
         self.descriptor = descriptor
         self.path = path
-        self._spare = spare
+        self._staging = staging
 
     def set_times(self, item: Item) -> None:
         mtime = item.get("mtime_ns")
@@ -57,8 +58,9 @@ class Staged:
     def replace(self, folder: int, name: bytes) -> None:
         """Become *name* in the open *folder* in one step, whatever was there before."""
         if self.path is None:
-            self._link(self._spare, None)
-            self.path = self._spare
+            path = self._staging.next_name()
+            self._link(path, None)
+            self.path = path
         os.rename(self.path, name, dst_dir_fd=folder)
         self.path = None
 
@@ -67,19 +69,21 @@ class Staged:
 
         At no instant is either name absent. False, with nothing changed, where the system cannot do that.
         """
-        if _exchange_works.get(os.path.dirname(self._spare)) is False:
+        staging = self._staging.path
+        if _exchange_works.get(staging) is False:
             return False
         if self.path is None:
             self._link(kept, None)
         else:
             os.rename(self.path, kept)
         self.path = kept
-        works = _exchange_works[os.path.dirname(self._spare)] = libc.exchange(kept, name, folder)
+        works = _exchange_works[staging] = libc.exchange(kept, name, folder)
         if works:
             self.path = None
         else:
-            os.rename(kept, self._spare)
-            self.path = self._spare
+            path = self._staging.next_name()
+            os.rename(kept, path)
+            self.path = path
         return works
 
     def close(self) -> None:
@@ -99,17 +103,17 @@ class Staging:
     """The staging folder of one synchronised folder."""
 
     def __init__(self, path: bytes):
-        self._path = path
+        self.path = path
         self._names = 0
         self._prefix = os.path.join(path, b"%d-%d-" % (os.getpid(), time.time_ns()))
 
-    def create(self, data: bytes) -> Staged:
+    def create(self, data: Data) -> Staged:
         """Stage *data*."""
-        spare = self.next_name()
         if self._can_be_unnamed():
-            staged = Staged(os.open(self._path, _UNNAMED, 0o666), None, spare)
+            staged = Staged(os.open(self.path, _UNNAMED, 0o666), None, self)
         else:
-            staged = Staged(os.open(spare, WRITE | os.O_EXCL, 0o666), spare, spare)
+            path = self.next_name()
+            staged = Staged(os.open(path, WRITE | os.O_EXCL, 0o666), path, self)
         try:
             write(staged.descriptor, data)
         except BaseException:
@@ -119,7 +123,7 @@ class Staging:
 
     def adopt(self, path: bytes) -> Staged:
         """Go on with a file that was staged in parts."""
-        return Staged(os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)), path, path)
+        return Staged(os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)), path, self)
 
     def next_name(self) -> bytes:
         self._names += 1
@@ -127,14 +131,14 @@ class Staging:
 
     def _can_be_unnamed(self) -> bool:
         """Whether this file system and kernel can do it (overlayfs, NFS and FUSE often cannot); tried once."""
-        if self._path not in _unnamed_works:
-            _unnamed_works[self._path] = hasattr(os, "O_TMPFILE") and self._try_unnamed()
-        return _unnamed_works[self._path]
+        if self.path not in _unnamed_works:
+            _unnamed_works[self.path] = hasattr(os, "O_TMPFILE") and self._try_unnamed()
+        return _unnamed_works[self.path]
 
     def _try_unnamed(self) -> bool:
         probe = self.next_name()
         try:
-            staged = Staged(os.open(self._path, _UNNAMED, 0o600), None, probe)
+            staged = Staged(os.open(self.path, _UNNAMED, 0o600), None, self)
         except OSError:
             return False
         try:
@@ -151,7 +155,7 @@ _unnamed_works: Dict[bytes, bool] = {}
 _exchange_works: Dict[bytes, bool] = {}
 
 
-def write(descriptor: int, data: Any) -> None:
+def write(descriptor: int, data: Data) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
