@@ -99,7 +99,8 @@ def test_it_is_restored_under_the_name_that_says_what_it_was(pod: Pod) -> None:
     pod.starts_writing("/root/only-here.log")
     report = pod.report()
     saved = pod.rescues(report)
-    pod.box.run(f"kill {report.deleted_but_open[0].pid}")
+    writer = report.deleted_but_open[0].pid
+    pod.box.run(f"kill {writer}; while [ -e /proc/{writer}/exe ]; do sleep 0.05; done")
     restored = guard.restore(pod.link, [saved.destination])
     assert list(restored.restored) == report.paths_to_rescue()
     assert pod.box.run(f"cat '{report.paths_to_rescue()[0]}'") == "precious" * 1000
