@@ -1,16 +1,16 @@
-"""Work that is prepared in threads, sent in order, and answered while the next is on its way."""
+"""Work that is prepared in threads, sent in order by another, and answered while the next is on its way."""
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from devpod_rp.errors import DevpodError
 
-_PREPARED = 4
 _WORKERS = 2
 
 Ready = TypeVar("Ready")
@@ -20,9 +20,10 @@ Answer = TypeVar("Answer")
 class Conveyor(Generic[Ready, Answer]):
     """*send* puts what was prepared on the wire and returns a way to wait for the answer, which goes to *take*.
 
-    Both are called in the caller's thread, in the order in which the work was put; at most *under_way* answers are
-    waited for at a time. Leaving the block waits for all of them, once *sent* was told that the last is on its way; an
-    error ends it.
+    *send* is called in a thread of its own, because a wire that is full holds it up, and *take* in the caller's; both
+    in the order in which the work was put. At most *under_way* answers are waited for at a time. Leaving the block
+    waits for all of them, once *sent* was called behind the last that was sent; an error ends it, and nothing is sent
+    any more.
     """
 
     def __init__(
@@ -37,38 +38,56 @@ class Conveyor(Generic[Ready, Answer]):
         self._under_way = under_way
         self._sent = sent
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="devpod-rp-upload")
-        self._prepared: deque[Future[Ready]] = deque()
-        self._asked: deque[Callable[[], Answer]] = deque()
+        self._wire = ThreadPoolExecutor(1, thread_name_prefix="devpod-rp-send")
+        self._stopped = threading.Event()
+        self._asked: deque[Future[Callable[[], Answer]]] = deque()
 
     def put(self, prepare: Callable[..., Ready], *arguments: Any) -> None:
-        self._prepared.append(self._pool.submit(prepare, *arguments))
-        while len(self._prepared) > _PREPARED:
-            self._send_next()
-
-    def _send_next(self) -> None:
-        self._asked.append(self._send(self._prepared.popleft().result()))
+        self._asked.append(self._wire.submit(self._pass_on, self._pool.submit(prepare, *arguments)))
         while len(self._asked) > self._under_way:
-            self._take(self._asked.popleft()())
+            self._take_next()
+
+    def _pass_on(self, ready: Future[Ready]) -> Callable[[], Answer]:
+        if self._stopped.is_set():
+            raise CancelledError
+        try:
+            return self._send(ready.result())
+        except BaseException:
+            self._stopped.set()
+            raise
+
+    def _take_next(self) -> None:
+        self._take(self._asked.popleft().result()())
 
     def __enter__(self) -> Conveyor[Ready, Answer]:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        with self._pool:
-            if kind is not None:
-                for future in self._prepared:
-                    future.cancel()
-                if issubclass(kind, Exception):
+        # Who interrupts does not wait for a wire that may be stuck: that ends with the connection.
+        patient = kind is None or issubclass(kind, Exception)
+        try:
+            if kind is None:
+                self._finish()
+            else:
+                self._stopped.set()
+                if patient:
                     self._drop_answers()
-                return
-            while self._prepared:
-                self._send_next()
-            self._sent()
-            while self._asked:
-                self._take(self._asked.popleft()())
+        except BaseException as error:
+            self._stopped.set()
+            patient = isinstance(error, Exception)
+            raise
+        finally:
+            self._wire.shutdown(wait=patient, cancel_futures=True)
+            self._pool.shutdown(wait=patient, cancel_futures=True)
+
+    def _finish(self) -> None:
+        behind = self._wire.submit(self._sent)
+        while self._asked:
+            self._take_next()
+        behind.result()
 
     def _drop_answers(self) -> None:
         """What is still under way is carried out all the same; nobody is told, so the next cycle finds it."""
-        for answer in self._asked:
-            with suppress(DevpodError):
-                answer()
+        for asked in self._asked:
+            with suppress(DevpodError, OSError, CancelledError):
+                asked.result()()

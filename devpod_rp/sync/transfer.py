@@ -28,7 +28,7 @@ BATCH_ITEMS = 512
 _WORTH_A_COPY = 512
 """Bytes; below it the path to copy from costs as much as the content."""
 
-_UNDER_WAY = 16
+_UNDER_WAY = 20
 _SETTLE_SECONDS = 5.0
 _MOST_UNSETTLED = 20_000
 

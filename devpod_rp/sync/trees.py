@@ -70,13 +70,14 @@ class Trees:
         that."""
         there, ancestor = self.there, self.ancestor
         version = there.version(entry)
+        held, agreed = there.told(version, entry, stamp), ancestor.told(version, entry)
         before = self._records.get(path, _NOTHING)
-        record = before[:_THERE] + there.told(version, entry, stamp) + ancestor.told(version, entry)
-        if record != before:
-            self._records[path] = record
-            self.unsaved.add(path)
-            there.count(path, before, record)
-            ancestor.count(path, before, record)
+        self._records[path] = before[:_THERE] + held + agreed
+        self.unsaved.add(path)
+        if (was := before[_THERE:_ANCESTOR]) != held:
+            there.changed(path, was, held)
+        if (was := before[_ANCESTOR:]) != agreed:
+            ancestor.changed(path, was, agreed)
 
     def part(self) -> None:
         """Forget what is there and what both sides agreed on, as if they had never met."""
@@ -161,14 +162,14 @@ class _Tree(Mapping[str, Entry]):
 
     def version(self, entry: Entry) -> bytes:
         """Which version *entry* is, as records tell it."""
-        if entry.kind == FILE:
-            digest = bytes.fromhex(entry.digest) if entry.digest else _NO_DIGEST
-            return (_AN_EXECUTABLE if entry.executable else _A_FILE) + digest
-        if entry.kind == FOLDER:
+        kind, _size, executable, text, target, _mtime_ns = entry
+        if kind == FILE:
+            return (_AN_EXECUTABLE if executable else _A_FILE) + (bytes.fromhex(text) if text else _NO_DIGEST)
+        if kind == FOLDER:
             return _A_FOLDER
-        digest = hashlib.blake2b(entry.target.encode("utf-8", "surrogateescape"), digest_size=16).digest()
+        digest = hashlib.blake2b(target.encode("utf-8", "surrogateescape"), digest_size=16).digest()
         if digest not in self._trees.targets:
-            self._trees.targets[digest] = entry.target
+            self._trees.targets[digest] = target
             self._trees.unsaved_targets.add(digest)
         return _VERSION.pack(_LINK, digest)
 
@@ -182,22 +183,22 @@ class _Tree(Mapping[str, Entry]):
     def _write(self, path: str, part: bytes) -> None:
         """Put *part* into the record of *path*."""
         before = self._records.get(path, _NOTHING)
-        record = before[: self._at] + part + before[self._end :]
-        if record == before:
+        was = before[self._at : self._end]
+        if was == part:
             return
+        record = before[: self._at] + part + before[self._end :]
         if record == _NOTHING:
             del self._records[path]
         else:
             self._records[path] = record
         self._trees.unsaved.add(path)
-        self.count(path, before, record)
+        self.changed(path, was, part)
 
-    def count(self, path: str, before: bytes, record: bytes) -> None:
-        """The record of *path* is another one now."""
-        at, version = self._at, self._at + _VERSION.size
-        if record[at:version] != before[at:version]:
+    def changed(self, path: str, was: bytes, part: bytes) -> None:
+        """In the record of *path*, what *was* this tree's part is *part* now."""
+        if was[: _VERSION.size] != part[: _VERSION.size]:
             self._trees.revision += 1
-            old, new = before[at], record[at]
+            old, new = was[0], part[0]
             self.names += (new != _ABSENT) - (old != _ABSENT)
             self.files += (new > _FOLDER) - (old > _FOLDER)
 
@@ -304,14 +305,12 @@ class SideTree(_Tree):
         proof = self._end - 1
         return Stamp(record[self._at + _VERSION.size : proof]) if record[proof] else None
 
-    def count(self, path: str, before: bytes, record: bytes) -> None:
-        super().count(path, before, record)
-        if record[self._at : self._end] == before[self._at : self._end]:
-            return
+    def changed(self, path: str, was: bytes, part: bytes) -> None:
+        super().changed(path, was, part)
         self.lacking += 1
         if self.words:
             self.spelt(path.rpartition("/")[0], None)
-            if record[self._at] != _FOLDER:
+            if part[0] != _FOLDER:
                 self.spelt(path, None)
 
 

@@ -347,6 +347,7 @@ class Walk:
             self._hash(place, name, prefix + name, stamp, now_ns)
             if number % _FILES_AT_ONCE == 0 or self.hashed_bytes - rested_at > _BYTES_AT_ONCE:
                 rested_at = self.hashed_bytes
+                self._tell(0)
                 yield
         if files:
             yield
@@ -386,7 +387,7 @@ class Walk:
             blocks = content.blocks_of(descriptor, size, self._read)
             return contents.hold_blocks(path, blocks)
         data = os.read(descriptor, size + 1)
-        self._read(len(data))
+        self.hashed_bytes += len(data)
         return contents.hold(path, data)
 
     def _record(self, path: str, stamp: Stamp, digest: str) -> None:
