@@ -99,7 +99,7 @@ class Journal:
             )
             for side, tree in _sides(trees):
                 words = self._database.execute("SELECT folder, word FROM words WHERE side = ?", (side,))
-                tree.words.update((_text(folder), word) for folder, word in words)
+                tree.know((_text(folder), word) for folder, word in words)
             self._forget_blocks(trees)
         return trees
 

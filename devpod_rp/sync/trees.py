@@ -10,6 +10,7 @@ import hashlib
 import struct
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from operator import itemgetter
 from typing import Any
 
 from devpod_rp.agent.files import listing
@@ -124,7 +125,7 @@ class _Tree(Mapping[str, Entry]):
         self._trees = trees
         self._records = records
         self._at, self._end, self._times_at = at, at + size, at + times_at
-        forms = Counter(record[at] for record in records.values())
+        forms = Counter(map(itemgetter(at), records.values()))
         self.names = len(records) - forms[_ABSENT]
         self.files = self.names - forms[_FOLDER]
 
@@ -230,6 +231,12 @@ class SideTree(_Tree):
         self.words: dict[str, bytes] = {}
         self.unsaved_words: set[str] = set()
         self.lacking = len(records)
+
+    def know(self, words: Iterable[tuple[str, bytes]]) -> None:
+        """Take in the *words* that were known when the records were kept."""
+        self.words.update(words)
+        if len(self.words) == 1 + self.names - self.files:
+            self.lacking = 0
 
     def put(self, path: str, entry: Entry, stamp: Stamp | None = None) -> None:
         """*entry* is at *path*, with *stamp* if any later change would show in that."""

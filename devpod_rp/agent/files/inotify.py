@@ -62,7 +62,10 @@ class TreeWatch:
         self._root = root
         self._keep = keep
         self._calls = _calls()
-        self.limit: Optional[str] = _deafness(root)
+        kind = _kind_at(root)
+        self.limit: Optional[str] = _deafness(kind)
+        # Where the links of a folder tell that no other one is in it; a folder below may be on another disk.
+        self._counting = os.stat(root).st_dev if mounts.counts_folders(kind) else None
         self._exhausted = False
         self._folders: Dict[int, str] = {}
         self._numbers: Dict[str, int] = {}
@@ -187,8 +190,19 @@ class TreeWatch:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         path = prefix + entry.name
-                        if keep(path, True) and (path in numbers or self._watch(path, _MASK)):
+                        watched = keep(path, True) and (path in numbers or self._watch(path, _MASK))
+                        if watched and not self._holds_no_folder(path):
                             pending.append(path)
+
+    def _holds_no_folder(self, path: str) -> bool:
+        # Most folders hold files only, and reading their names takes as long as all the rest.
+        if self._counting is None:
+            return False
+        try:
+            status = os.lstat(self._root + "/" + path)
+        except OSError:
+            return False
+        return status.st_nlink == 2 and status.st_dev == self._counting
 
     def _forget(self, folder: str) -> None:
         """A folder that went elsewhere must not report under its former name."""
@@ -198,9 +212,12 @@ class TreeWatch:
             self._calls.remove(self._descriptor, number)
 
 
-def _deafness(root: str) -> Optional[str]:
+def _kind_at(root: str) -> str:
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as stream:
-        kind = mounts.kind_at(os.path.realpath(root), mounts.parse(stream.read()))
+        return mounts.kind_at(os.path.realpath(root), mounts.parse(stream.read()))
+
+
+def _deafness(kind: str) -> Optional[str]:
     if not mounts.shared_elsewhere(kind):
         return None
     return "this file system ({0}) does not tell what other machines change in it".format(kind)

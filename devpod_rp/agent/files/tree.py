@@ -73,12 +73,14 @@ def look(
 
 
 class _Inside:
-    """What a listing found; not *complete* where something could not be seen, or is neither file, folder nor link."""
+    """What a listing found; not *complete* where something could not be seen, or is neither file, folder nor link.
+    *young* are the ctimes of files that may be fresh."""
 
     def __init__(self) -> None:
         self.folders: List[str] = []
         self.links: List[Tuple[str, str, int]] = []
         self.files: _Files = []
+        self.young: List[int] = []
         self.complete = True
 
     def word(self) -> bytes:
@@ -86,7 +88,7 @@ class _Inside:
 
     def is_fresh(self, now_ns: int) -> bool:
         """Whether any file was written so recently that another write need not show in its stamp."""
-        return any(_is_fresh(stamp.ctime_ns, now_ns) for _name, stamp in self.files)
+        return any(_is_fresh(ctime_ns, now_ns) for ctime_ns in self.young)
 
 
 class Walk:
@@ -260,7 +262,7 @@ class Walk:
         own = place.own_status()
         self.listed = folder
         now_ns = self._now()
-        inside = self._inside(place, folder + "/" if folder else "")
+        inside = self._inside(place, folder + "/" if folder else "", now_ns)
         self._tell(len(inside.folders) + len(inside.links) + len(inside.files))
         is_proof = inside.complete and not inside.is_fresh(now_ns)
         if self._picture is not None:
@@ -272,11 +274,11 @@ class Walk:
                 return inside.folders, []
         return inside.folders, self._record_all(inside, folder + "/" if folder else "")
 
-    def _inside(self, place: Place, prefix: str) -> _Inside:
+    def _inside(self, place: Place, prefix: str, now_ns: int) -> _Inside:
         # The loop that a scan of an unchanged tree spends its time in: local names, no call per entry without need.
         keep, prune_names, status_of = self._keep, self._prune_names, place.status_of
         inside = _Inside()
-        folders, files = inside.folders, inside.files
+        folders, files, old_ns = inside.folders, inside.files, now_ns - _FRESH_COARSE_NS
         with place.listing() as listing:
             for entry in self._arrived(prefix, listing):
                 name = entry.name
@@ -293,6 +295,8 @@ class Walk:
                     form = stat.S_IFMT(status.st_mode)
                     if form == stat.S_IFREG:
                         files.append((name, Stamp.of(status)))
+                        if status.st_ctime_ns > old_ns:
+                            inside.young.append(status.st_ctime_ns)
                     elif form == stat.S_IFLNK:
                         inside.links.append((name, place.target(name), status.st_mtime_ns))
                     else:

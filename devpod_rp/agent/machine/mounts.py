@@ -33,6 +33,8 @@ _REMOTE = frozenset((
 # fmt: on
 # Shared with another machine as well, but not where volumes lie: what a virtual machine or WSL shows of its host.
 _OF_THE_HOST = frozenset(("9p", "drvfs", "prl_fs", "vboxsf", "virtiofs", "vmhgfs"))
+# Where ".." of each folder in a folder counts as a link to it. Others say 1 or 2, whatever is in there.
+_COUNTING = frozenset(("ext2", "ext3", "ext4", "tmpfs", "xfs"))
 _MOOSEFS_SOURCE = "mfs#"  # RunPod's network volumes: ``mfs#euro-3.runpod.net:9421 /workspace fuse``
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
@@ -115,6 +117,11 @@ def kind_at(path: str, mounts: Sequence[Mount]) -> str:
 def shared_elsewhere(kind: str) -> bool:
     """Whether files on a file system of this type can change without this kernel taking part."""
     return kind in _REMOTE or kind in _OF_THE_HOST or (kind.startswith("fuse") and kind != "fuseblk")
+
+
+def counts_folders(kind: str) -> bool:
+    """Whether a folder with two links, on a file system of this type, certainly holds no folder."""
+    return kind in _COUNTING
 
 
 def survey(mounts: Sequence[Mount], volume_paths: Optional[Sequence[str]] = None) -> Survey:

@@ -55,9 +55,9 @@ class RuleFile:
                 self._patterns.append((position, rule.form == NAME_PATTERN, re.compile(rule.value, re.DOTALL)))
         self._by_path = [(position, pattern) for position, by_name, pattern in self._patterns if not by_name]
         self.by_name_alone = not self._by_path
-        # Nearly all names match none of the patterns, which one expression tells at the price of one of them.
-        names = [rule.value for rule in self.rules if rule.form == NAME_PATTERN]
-        self._any_name = re.compile("|".join("(?:{0})".format(value) for value in names), re.DOTALL) if names else None
+        self.names, self.suffixes = self._names.keys(), self._suffixes.keys()
+        self.name_patterns = [rule.value for rule in self.rules if rule.form == NAME_PATTERN]
+        self._any_name = _any_of(self.name_patterns)
 
     def decide(self, path: str, name: str, is_folder: bool) -> Optional[Rule]:
         """The last rule that matches *path* (relative to the file's folder, its last part is *name*), or None."""
@@ -104,6 +104,11 @@ def _last_suffix(name: str) -> str:
     return name[name.rfind(".") :]
 
 
+def _any_of(patterns: Sequence[str]) -> Any:
+    """One expression for all of *patterns*: nearly all names match none, which it tells at the price of one of them."""
+    return re.compile("|".join("(?:{0})".format(each) for each in patterns), re.DOTALL) if patterns else None
+
+
 class Rules:
     """Layers of rule files, strongest first; each layer maps a folder ("" is the root) to its rule file.
 
@@ -122,6 +127,9 @@ class Rules:
         files = [file for layer in self.layers for file in layer.values()]
         self._kept = {} if top_alone and all(file.by_name_alone for file in files) else None
         self._files = [file for file in files if file.rules]
+        self._names = frozenset(name for file in files for name in file.names)
+        self._suffixes = frozenset(suffix for file in files for suffix in file.suffixes)
+        self._any_name = _any_of([pattern for file in files for pattern in file.name_patterns])
 
     def decide(self, path: str, is_folder: bool) -> Optional[Rule]:
         """The rule that decides *path*, whose folders are all known to be kept; None: nothing speaks about it."""
@@ -156,12 +164,18 @@ class Rules:
         if kept is None:
             rule = self.decide(path, is_folder)
             return rule is None or not rule.leaves_out
-        name = path[path.rfind("/") + 1 :], is_folder
-        known = kept.get(name)
+        name = path[path.rfind("/") + 1 :]
+        if (
+            name not in self._names
+            and name[name.rfind(".") :] not in self._suffixes
+            and (self._any_name is None or self._any_name.fullmatch(name + "/" if is_folder else name) is None)
+        ):
+            return True  # no rule speaks about such a name
+        known = kept.get((name, is_folder))
         if known is None:
             if len(kept) >= _REMEMBERED_NAMES:
                 kept.clear()
-            known = kept[name] = self._keep_name(*name)
+            known = kept[name, is_folder] = self._keep_name(name, is_folder)
         return known
 
     def _keep_name(self, name: str, is_folder: bool) -> bool:

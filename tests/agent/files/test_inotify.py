@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
@@ -67,6 +69,26 @@ def test_folders_made_deep_at_once_are_watched(root: Path, tree: TreeWatch) -> N
     told(tree)
     (root / "a/b/c/f").write_text("x")
     assert ("a/b/c/f", COMPLETE) in told(tree)
+
+
+@pytest.mark.parametrize("disk", ["the disk", "memory"])
+def test_folders_of_every_depth_that_were_there_before_are_watched(tmp_path: Path, disk: str) -> None:
+    # What a folder holds is told by its links on some file systems (ext4, tmpfs), and is looked up on the others.
+    with tempfile.TemporaryDirectory(dir=tmp_path if disk == "the disk" else "/dev/shm") as place:
+        root = Path(place)
+        folders = ["leaf", "one", "one/only", "many", "many/a", "many/b", "many/b/c", "many/b/c/d"]
+        for folder in folders:
+            (root / folder).mkdir()
+            (root / folder / "file").write_text("x")
+        with contextlib.closing(TreeWatch(str(root), lambda *_: True)) as tree:
+            assert tree.folders == 1 + len(folders)
+            for folder in folders:
+                (root / folder / "file").write_text("y")
+            assert {(f"{folder}/file", COMPLETE) for folder in folders} <= told(tree)
+            (root / "leaf/new/newer").mkdir(parents=True)
+            told(tree)
+            (root / "leaf/new/newer/file").write_text("x")
+            assert ("leaf/new/newer/file", COMPLETE) in told(tree)
 
 
 def test_a_folder_that_moved_within_tells_its_new_name_and_one_that_left_is_silent(root: Path, tree: TreeWatch) -> None:
