@@ -118,20 +118,19 @@ class Here:
         self.revision += 1
         self._picture = None
         # What was at a path or below it and is not found now is gone, or is something else.
-        stale = at_or_below(paths, self.entries) | {path for path in paths if path in self.unknown}
-        for path in stale:
+        gone = at_or_below(paths, self.entries) | {path for path in paths if path in self.unknown}
+        for path in gone:
             self.unknown.pop(path, None)
-        found: set[str] = set()
-        unseen: set[str] = set()
+        changed = paths | gone
         for seen in self._seen_again(paths):
             entries, unknown = portable(seen)
             self._learn(entries, seen)
             self.unknown.update(unknown)
-            found.update(entries)
-            unseen.update(unknown)
-        for path in stale - found:
+            gone.difference_update(entries)
+            changed.update(entries, unknown)
+        for path in gone:
             self.entries.drop(path)
-        return stale | found | unseen | paths
+        return changed
 
     def _seen_again(self, paths: set[str]) -> Iterator[Snapshot]:
         """What is at *paths* and below them, some at a time."""

@@ -1,8 +1,8 @@
 """A keeper in a process of its own, so that what it costs can be told from what the benchmark costs.
 
-``python -m tests.bench.keeping HOME HOST PORT USER KEY-KIND KEY`` reads "start" and "stop" from its standard input and
-answers "done" to each. That process stands already when a measured start begins: peers are not charged for the time
-in which their programs are loaded from the disk either.
+``python -m tests.bench.keeping HOME HOST PORT USER KEY-KIND KEY`` reads "start" from its standard input, answers
+"done", and stops at the input's end. That process stands already when a measured start begins: peers are not charged
+for the time in which their programs are loaded from the disk either.
 """
 
 from __future__ import annotations
@@ -31,13 +31,19 @@ class KeeperProcess:
 
     def __init__(self, home: Path, address: Address, host_key: HostKey) -> None:
         self.folder, self.there = home / "project", home / "volume" / "project"
-        arguments = (str(home), address.host, str(address.port), address.user, host_key.kind, host_key.base64)
+        self._arguments = (str(home), address.host, str(address.port), address.user, host_key.kind, host_key.base64)
+        self._begin()
+
+    def _begin(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.bench.keeping", *arguments],
+            [sys.executable, "-m", "tests.bench.keeping", *self._arguments],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
-        self.pid = self._process.pid
         self._wait()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def start(self) -> None:
         """Start the keeper, and return when everything is synchronised."""
@@ -45,7 +51,9 @@ class KeeperProcess:
         self.ask("flush", 600)
 
     def stop(self) -> None:
-        self._tell("stop")
+        """Stop the keeper, and have another process ready for the next start."""
+        self.close()
+        self._begin()
 
     def ask(self, op: str, timeout: float = 60.0) -> dict[str, Any]:
         return control.keeper_request(_NAME, op, timeout=timeout)
@@ -78,11 +86,8 @@ def main(home: str, host: str, port: str, user: str, kind: str, key: str) -> Non
     gc.set_threshold(50_000, 20, 50)
     rig.pod.open_link = open_link  # type: ignore[method-assign]
     print("done", flush=True)
-    for line in sys.stdin:
-        if line == "start\n":
-            rig.start(timing=Timing())
-        else:
-            rig.stop()
+    for _start in sys.stdin:
+        rig.start(timing=Timing())
         print("done", flush=True)
     rig.stop()
 

@@ -25,12 +25,17 @@ class Spent:
 
 
 class Meter:
-    """Measures work of programs that this process runs, of *keeper*, and of everything that *sshd* starts."""
+    """Measures work of programs that this process runs, of the *keeper* of the moment, and of everything that *sshd*
+    starts."""
 
-    def __init__(self, relay: FarRelay, sshd: int, keeper: int) -> None:
+    def __init__(self, relay: FarRelay, sshd: int, keeper: Callable[[], int]) -> None:
         self._relay = relay
         self._sshd = psutil.Process(sshd)
-        self.keeper = psutil.Process(keeper)
+        self._keeper = keeper
+
+    @property
+    def keeper(self) -> psutil.Process:
+        return psutil.Process(self._keeper())
 
     def measure(self, work: Callable[[], object]) -> Spent:
         # Nobody pays for what the one before left to be written to the disk, or to be counted.

@@ -36,7 +36,7 @@ class Place:
         )
         self.remote = f"{address.user}@{address.host}"
         self.keeper = KeeperProcess(home, address, server.host_key)
-        self.meter = Meter(relay, server.pid, self.keeper.pid)
+        self.meter = Meter(relay, server.pid, lambda: self.keeper.pid)
         self.folder, self.there, self.peer = self.keeper.folder, self.keeper.there, home / "peer"
 
     def run(self, *command: str) -> Spent:

@@ -162,19 +162,19 @@ class Pod:
 
 
 class Rig:
-    """Everything around one keeper, and the words of the tests."""
+    """Everything around one keeper, and the words of the tests. What an earlier one left in *tmp_path* is taken up."""
 
     def __init__(self, tmp_path: Path) -> None:
         self.folder = tmp_path / "project"
-        self.folder.mkdir()
-        (tmp_path / "volume").mkdir()
+        for folder in (self.folder, tmp_path / "volume"):
+            folder.mkdir(exist_ok=True)
         self.pod = Pod(tmp_path / "volume" / "project")
         self.cloud = Cloud()
         self.watch: Callable[..., Any] = Watcher
         self.open_session: Callable[[Environment], Session] = self._open_session
         self.name = "demo"
         self.mode = "one-way-safe"
-        self.record = self._record()
+        self.record = environments.find(self.name) or self._record()
         self.deaths: list[str] = []
         self.notices: list[tuple[str, str]] = []
         self._running: list[tuple[Keeper, threading.Thread]] = []
