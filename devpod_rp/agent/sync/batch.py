@@ -74,7 +74,7 @@ def _each_file(item: Item) -> List[Item]:
             "mtime_ns": mtime_ns,
             "executable": executable,
         }
-        for path, digest, size, mtime_ns, executable in zip(*columns)  # noqa: B905 - they are as long as each other, and 3.8 has no strict
+        for path, digest, size, mtime_ns, executable in zip(*columns)  # noqa: B905 - 3.8 has no strict
     ]
 
 

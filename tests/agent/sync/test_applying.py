@@ -16,15 +16,24 @@ from typing import Any
 import pytest
 
 from devpod_rp.agent.files import libc
+from devpod_rp.agent.files.entries import Entry
 from devpod_rp.agent.files.stamps import Stamp
 from devpod_rp.agent.sync import applying, reuse, roots
-from devpod_rp.agent.sync.batch import heard, packed
+from devpod_rp.agent.sync.batch import heard, new_files, packed
 from devpod_rp.agent.sync.own import OWN
 from devpod_rp.agent.sync.parts import Parts
 from devpod_rp.agent.sync.staging import Staging
 from devpod_rp.agent.wire import Refusal, Request
 
 TOKEN = "0123456789abcdef"
+
+_A_COLUMN_EACH = {
+    "path": ["f", "g"],
+    "digest": ["ab", "cd"],
+    "size": [0, 1],
+    "mtime_ns": [10**18, 10**18],
+    "executable": [False, False],
+}
 
 
 class Pod:
@@ -94,6 +103,25 @@ def test_a_new_file_arrives_with_its_content_bits_and_time(pod: Pod) -> None:
     assert arrived.st_mtime_ns == 10**18
     assert arrived.st_mode & 0o100
     assert arrived.st_nlink == 1
+    assert pod.litter() == []
+
+
+def test_many_new_files_travel_in_one_item_each_with_a_result_of_its_own(pod: Pod) -> None:
+    contents = {"a.txt": b"one", "there.txt": b"theirs", "run.sh": b"two", "../out": b"three", "d/deep": b"four"}
+    (pod.root / "there.txt").write_text("somebody's")
+    entries = [Entry("file", len(data), path == "run.sh", digest(data), "", 10**18) for path, data in contents.items()]
+    results = pod.apply(
+        {"do": "dir", "path": "d", "old": None},
+        new_files(list(contents), entries),
+        contents=tuple(contents.values()),
+    )
+    assert [result.get("code") for result in results] == [None, None, "changed", None, "bad-request", None]
+    assert (pod.root / "there.txt").read_text() == "somebody's"
+    for path in ("a.txt", "run.sh", "d/deep"):
+        arrived = os.stat(pod.root / path)
+        assert (pod.root / path).read_bytes() == contents[path]
+        assert (arrived.st_mtime_ns, bool(arrived.st_mode & 0o100)) == (10**18, path == "run.sh")
+    assert not (pod.volume / "out").exists()
     assert pod.litter() == []
 
 
@@ -400,6 +428,12 @@ def test_an_upload_that_was_given_up_leaves_nothing(pod: Pod) -> None:
         ({}, b"\xff\xff\xff\xff[]"),
         ({}, packed([{"do": "file", "path": "f", "size": -1}], [])),
         ({}, packed([{"do": "file", "path": "f", "size": 5}], [b"123"])),
+        ({}, packed([{"do": "files", **_A_COLUMN_EACH, "size": [1]}], [b"x"])),
+        ({}, packed([{"do": "files", **_A_COLUMN_EACH, "digest": "ab"}], [b"x"])),
+        ({}, packed([{"do": "files", **_A_COLUMN_EACH, "size": [-1, 1]}], [b""])),
+        ({}, packed([{"do": "files", **_A_COLUMN_EACH, "size": [1, 2]}], [b"x"])),
+        ({}, packed([{"do": "files", "path": 5}], [])),
+        ({}, packed([{"do": "files"}], [])),
         ({"root": "relative"}, packed([], [])),
     ],
 )
