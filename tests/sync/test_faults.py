@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -107,6 +108,26 @@ def test_a_client_killed_at_any_moment_leaves_nothing_behind_that_hurts(pair: Pa
     assert pair.pod.files() == pair.local.files()
     assert pair.conflicts() == []
     assert pair.litter() == []
+
+
+def test_a_kill_right_after_a_large_upload_leaves_no_conflict(pair: Pair) -> None:
+    """What many agreed on is written down when there is time; until then the journal says that it is on its way."""
+    pair.both({f"folder{number % 7}/file{number}.txt": f"one {number}\n" for number in range(700)})
+    pair.sync()
+    kept = pair.tmp_path / "killed"
+    shutil.copytree(pair.tmp_path / "state", kept)  # as a kill would leave it, with nothing of what a rest writes
+    pair.disconnect()
+    pair.session.close()
+    shutil.rmtree(pair.tmp_path / "state")
+    kept.rename(pair.tmp_path / "state")
+    pair.local.write("folder1/file1.txt", "edited here\n")
+    pair.session = pair.new_session()
+
+    result = pair.sync()
+    assert (result.conflicts, result.uploaded_files) == ((), 1)
+    assert pair.pod.files() == pair.local.files()
+    pair.restart()
+    assert pair.sync().uploaded_files == 0
 
 
 def test_edits_on_both_sides_while_disconnected_lose_nothing(pair: Pair) -> None:
