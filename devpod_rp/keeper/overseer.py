@@ -80,7 +80,8 @@ class Overseer:
 
     def status(self) -> dict[str, Any] | None:
         """What the watchdog said last, with our own reason if a stop that is due does not succeed; None if unknown."""
-        return None if self._state is None else {**self._state, "held": self._held or self._state["held"]}
+        state = self._state  # another thread may be about to forget it
+        return None if state is None else {**state, "held": self._held or state["held"]}
 
     def money(self) -> dict[str, Any] | None:
         """The account's runway as it was seen last; None before the first look."""

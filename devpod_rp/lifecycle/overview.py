@@ -120,15 +120,21 @@ def money_of(environment: Environment) -> tuple[Cost, Runway]:
 
 def sync_status(environment: Environment) -> dict[str, Any]:
     """The synchronisation as the keeper sees it, or as its journal left it if none runs."""
-    running = control.keeper_running(environment.name)
+    kept = _kept(environment.name)
     if not environment.spec["sync"]["enabled"]:
         disabled = {"state": "disabled", "mode": environment.spec["sync"]["mode"]}
-        if running:
-            disabled["forwards"] = control.keeper_request(environment.name, "status")["forwards"]
-        return disabled
-    if running:
-        return control.keeper_request(environment.name, "status")
-    return syncing.journal_status(environment)
+        return disabled if kept is None else {**disabled, "forwards": kept["forwards"]}
+    return syncing.journal_status(environment) if kept is None else kept
+
+
+def _kept(name: str) -> dict[str, Any] | None:
+    """What the keeper says of itself; None if none answers."""
+    if not control.keeper_running(name):
+        return None
+    try:
+        return control.keeper_request(name, "status")
+    except (control.KeeperNotRunning, control.KeeperSilent):
+        return None  # it has ended since, as it does when the pod is stopped
 
 
 def describe(environment: Environment, sync: dict[str, Any], cost: Cost | None = None) -> dict[str, Any]:

@@ -28,7 +28,9 @@ def left_alone(world: World) -> World:
 
 
 def _status(world: World) -> str:
-    return str(world.run("status", "--json").json["status"])
+    answer = world.run("status", "--json")
+    assert "status" in answer.json, answer
+    return str(answer.json["status"])
 
 
 def _states(text: str) -> list[dict[str, object]]:
