@@ -178,7 +178,7 @@ class Known:
                 self.pending.add(action.path)
 
     def _done_there(self, result: Result, tally: Tally) -> None:
-        _path, _side, _old, new = result.action
+        new = result.action.new
         self._hold_there(result)
         if new is None:
             tally.deleted += 1
@@ -187,8 +187,8 @@ class Known:
         tally.bytes += new.size if new.kind == FILE else 0
 
     def _done_here(self, result: Result, tally: Tally) -> None:
-        path, _side, _old, new = result.action
-        self.here.written(path, new)
+        new = result.action.new
+        self.here.written(result.action.path, new)
         self._hold_there(result)
         if new is None:
             tally.deleted_here += 1
@@ -199,12 +199,12 @@ class Known:
     def _hold_there(self, result: Result) -> None:
         """The pod holds the new version, as this side does, or neither holds anything."""
         assert self.remote is not None
-        self.remote.token = None
-        path, _side, _old, new = result.action
+        path, new = result.action.path, result.action.new
         if new is None:
-            self.trees.there.drop(path)
+            self.remote.put(path, None)
             self.ancestor.drop(path)
         else:
+            self.remote.token = None
             self.trees.met(path, new, result.stamp)
 
     # What was seen.

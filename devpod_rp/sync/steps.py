@@ -49,6 +49,19 @@ def item_for(action: Action) -> dict[str, Any]:
     return {**item, "do": "mode" if only_mode else "file"}
 
 
+def item_for_new_files(actions: Sequence[Action]) -> dict[str, Any]:
+    """All of *actions*, which each put a file where nothing is, in one item."""
+    entries = [action.new for action in actions if action.new is not None]
+    return {
+        "do": "files",
+        "path": [action.path for action in actions],
+        "digest": [entry.digest for entry in entries],
+        "size": [entry.size for entry in entries],
+        "mtime_ns": [entry.mtime_ns for entry in entries],
+        "executable": [entry.executable for entry in entries],
+    }
+
+
 def _version(entry: Entry) -> dict[str, Any]:
     if entry.kind == "file":
         return {"kind": "file", "digest": entry.digest, "executable": entry.executable}

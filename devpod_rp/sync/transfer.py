@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from devpod_rp.agent.files import packing
+from devpod_rp.agent.files.entries import Entry
 from devpod_rp.agent.sync import batch
 from devpod_rp.pod.link import AgentLink
 from devpod_rp.progress import Event, Progress
@@ -17,7 +18,16 @@ from devpod_rp.sync.large import PART_BYTES, LargeFile, Memory
 from devpod_rp.sync.reconcile import Action
 from devpod_rp.sync.remote import Destination
 from devpod_rp.sync.source import UnstableError, failed_read, read_exactly
-from devpod_rp.sync.steps import Report, Result, answered, batches, bytes_of, carries_content, groups
+from devpod_rp.sync.steps import (
+    Report,
+    Result,
+    answered,
+    batches,
+    bytes_of,
+    carries_content,
+    groups,
+    item_for_new_files,
+)
 from devpod_rp.sync.throttle import Throttle
 
 BATCH_BYTES = 512 << 10
@@ -144,24 +154,22 @@ class Upload:
         With *copies* the pod copies what it has at another path.
         """
         ready: list[Action] = []
-        items: list[batch.Item] = []
+        items: list[dict[str, Any]] = []
         contents: list[bytes] = []
-        fresh: list[tuple[Action, bytes]] = []
+        new_files: list[Action] = []
+        contents_of_new: list[bytes] = []
         failed: list[Result] = []
         for action in actions:
-            new = action.new
             there = self._copy_of(action) if copies else None
-            content = None
-            if new is not None and there is None and carries_content(action):
+            if there is None and action.new is not None and carries_content(action):
                 try:
-                    content = self._memory.contents.take(action.path, new.digest)
-                    if content is None:
-                        content = read_exactly(f"{self._root}/{action.path}", new)
+                    content = self._content_of(action.path, action.new)
                 except (UnstableError, OSError) as error:
                     failed.append(failed_read(action, error))
                     continue
                 if action.old is None:
-                    fresh.append((action, content))
+                    new_files.append(action)
+                    contents_of_new.append(content)
                     continue
                 contents.append(content)
             item = self._memory.item_for(action)
@@ -169,15 +177,16 @@ class Upload:
                 item["copy"] = there
             ready.append(action)
             items.append(item)
-        if fresh:
+        if new_files:
             # Behind the others, of which some may be the folders that they are in.
-            new_ones = [action for action, _content in fresh]
-            paths, entries = [action.path for action in new_ones], [action.new for action in new_ones if action.new]
-            items.append(batch.new_files(paths, entries))
-            ready += new_ones
-            contents += [content for _action, content in fresh]
+            items.append(item_for_new_files(new_files))
+        ready += new_files
         incompressible = all(packing.is_packed(action.path) for action in ready if carries_content(action))
-        return _Batch(ready, failed, *self._packed(batch.packed(items, contents), incompressible))
+        return _Batch(ready, failed, *self._packed(batch.packed(items, contents + contents_of_new), incompressible))
+
+    def _content_of(self, path: str, version: Entry) -> bytes:
+        held = self._memory.contents.take(path, version.digest)
+        return read_exactly(f"{self._root}/{path}", version) if held is None else held
 
     def _send(self, prepared: _Batch, more_follows: bool = True) -> Callable[[], list[Result]]:
         if not prepared.actions:

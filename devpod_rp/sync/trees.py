@@ -13,8 +13,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from operator import itemgetter
 from typing import Any
 
-from devpod_rp.agent.files import listing
 from devpod_rp.agent.files.entries import FILE, FOLDER, LINK, Entry
+from devpod_rp.agent.files.listing import Inside
 from devpod_rp.agent.files.stamps import STAMP_BYTES, Stamp
 
 # A side's part: which version it is (form and content), the stamp, and whether that one is known and proves anything.
@@ -270,19 +270,19 @@ class SideTree(_Tree):
         if not self.lacking:
             return
         self.lacking = 0
-        inside: dict[str, _Inside | None] = {}
+        inside: dict[str, Inside | None] = {}
         words, at = self.words, self._at
         if "" not in words:
-            inside[""] = _Inside()
+            inside[""] = Inside()
         for path, record in self._records.items():
             form = record[at]
             if form == _FOLDER and path not in words and path not in inside:
-                inside[path] = _Inside()
+                inside[path] = Inside()
             folder, _, name = path.rpartition("/")
             if form == _ABSENT or folder in words:
                 continue
             if folder not in inside:
-                inside[folder] = _Inside()
+                inside[folder] = Inside()
             children = inside[folder]
             if children is None:
                 continue
@@ -296,7 +296,7 @@ class SideTree(_Tree):
                 inside[folder] = None
         for folder, children in inside.items():
             if children is not None and (not folder or folder in self):
-                self.spelt(folder, listing.word(children.folders, children.links, children.files))
+                self.spelt(folder, children.word())
 
     def spelt(self, folder: str, word: bytes | None) -> None:
         """*word* is the one for *folder* as it is now."""
@@ -319,17 +319,6 @@ class SideTree(_Tree):
             self.spelt(path.rpartition("/")[0], None)
             if part[0] != _FOLDER:
                 self.spelt(path, None)
-
-
-class _Inside:
-    """What is directly in a folder: names, links with their targets, files with their stamps."""
-
-    __slots__ = ("files", "folders", "links")
-
-    def __init__(self) -> None:
-        self.folders: list[str] = []
-        self.links: list[tuple[str, str]] = []
-        self.files: list[tuple[str, Stamp]] = []
 
 
 def _near(mtime_ns: int) -> int:

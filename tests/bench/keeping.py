@@ -47,7 +47,10 @@ class KeeperProcess:
 
     def start(self) -> None:
         """Start the keeper, and return when everything is synchronised."""
-        self._tell("start")
+        assert self._process.stdin is not None
+        self._process.stdin.write("start\n")
+        self._process.stdin.flush()
+        self._wait()
         self.ask("flush", 600)
 
     def stop(self) -> None:
@@ -62,12 +65,6 @@ class KeeperProcess:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait(60)
-
-    def _tell(self, word: str) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(word + "\n")
-        self._process.stdin.flush()
-        self._wait()
 
     def _wait(self) -> None:
         assert self._process.stdout is not None

@@ -42,7 +42,7 @@ def name(digests: bytes) -> str:
 
 
 def digest(data: Data) -> str:
-    return block_digest(data).hex() if len(data) <= BLOCK_BYTES else name(blocks(data))
+    return name(blocks(data))
 
 
 def digest_of(descriptor: int, size: int, told: Told = None) -> str:

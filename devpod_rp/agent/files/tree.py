@@ -18,9 +18,10 @@ from typing import (
     Tuple,
 )
 
-from devpod_rp.agent.files import content, listing, places
+from devpod_rp.agent.files import content, places
 from devpod_rp.agent.files.contents import Contents
 from devpod_rp.agent.files.entries import FILE, FOLDER, LINK, Entry, Snapshot, relative
+from devpod_rp.agent.files.listing import Inside
 from devpod_rp.agent.files.picture import Picture
 from devpod_rp.agent.files.places import Place
 from devpod_rp.agent.files.stamps import Stamp
@@ -72,23 +73,18 @@ def look(
     return walk.take()
 
 
-class _Inside:
-    """What a listing found; not *complete* where something could not be seen, or is neither file, folder nor link.
-    *young* are the ctimes of files that may be fresh."""
+class _Listed(Inside):
+    """What a listing found, with the times (ns) of its *links*.
+
+    Not *complete* where something could not be seen, or is neither file, folder nor link. *fresh* where a file was
+    written so recently that another write need not show in its stamp.
+    """
 
     def __init__(self) -> None:
-        self.folders: List[str] = []
-        self.links: List[Tuple[str, str, int]] = []
-        self.files: _Files = []
-        self.young: List[int] = []
+        super().__init__()
+        self.times: List[int] = []
         self.complete = True
-
-    def word(self) -> bytes:
-        return listing.word(self.folders, [(name, target) for name, target, _mtime_ns in self.links], self.files)
-
-    def is_fresh(self, now_ns: int) -> bool:
-        """Whether any file was written so recently that another write need not show in its stamp."""
-        return any(_is_fresh(ctime_ns, now_ns) for ctime_ns in self.young)
+        self.fresh = False
 
 
 class Walk:
@@ -226,10 +222,12 @@ class Walk:
                 self._found.entries[path] = _A_FOLDER
             elif not stat.S_ISREG(status.st_mode):
                 self._record_other(place, name, path, status)
-            elif (known := self._recall(path)) is not None and known[0] == Stamp.of(status):
-                self._record(path, *known)
             else:
-                self._hash(place, name, path, Stamp.of(status), self._now())
+                known, stamp = self._recall(path), Stamp.of(status)
+                if known is not None and known[0] == stamp:
+                    self._record(path, *known)
+                else:
+                    self._hash(place, name, path, stamp, self._now())
         except OSError as error:
             if not places.is_absence(error):
                 self._found.unknown[path] = reason(error)
@@ -264,7 +262,7 @@ class Walk:
         now_ns = self._now()
         inside = self._inside(place, folder + "/" if folder else "", now_ns)
         self._tell(len(inside.folders) + len(inside.links) + len(inside.files))
-        is_proof = inside.complete and not inside.is_fresh(now_ns)
+        is_proof = inside.complete and not inside.fresh
         if self._picture is not None:
             self._picture.add(folder, own, inside.files, is_proof and not _is_fresh(own.st_ctime_ns, now_ns))
         if is_proof and self._known_words is not None:
@@ -274,10 +272,10 @@ class Walk:
                 return inside.folders, []
         return inside.folders, self._record_all(inside, folder + "/" if folder else "")
 
-    def _inside(self, place: Place, prefix: str, now_ns: int) -> _Inside:
+    def _inside(self, place: Place, prefix: str, now_ns: int) -> _Listed:
         # The loop that a scan of an unchanged tree spends its time in: local names, no call per entry without need.
         keep, prune_names, status_of = self._keep, self._prune_names, place.status_of
-        inside = _Inside()
+        inside = _Listed()
         folders, files, old_ns = inside.folders, inside.files, now_ns - _FRESH_COARSE_NS
         with place.listing() as listing:
             for entry in self._arrived(prefix, listing):
@@ -295,10 +293,11 @@ class Walk:
                     form = stat.S_IFMT(status.st_mode)
                     if form == stat.S_IFREG:
                         files.append((name, Stamp.of(status)))
-                        if status.st_ctime_ns > old_ns:
-                            inside.young.append(status.st_ctime_ns)
+                        if status.st_ctime_ns > old_ns and _is_fresh(status.st_ctime_ns, now_ns):
+                            inside.fresh = True
                     elif form == stat.S_IFLNK:
-                        inside.links.append((name, place.target(name), status.st_mtime_ns))
+                        inside.links.append((name, place.target(name)))
+                        inside.times.append(status.st_mtime_ns)
                     else:
                         self._found.special[prefix + name] = _SPECIAL.get(form, "no file")
                         inside.complete = False
@@ -314,12 +313,12 @@ class Walk:
         self._arrive_at(prefix[:-1], {entry.name for entry in entries})
         return entries
 
-    def _record_all(self, inside: _Inside, prefix: str) -> _Files:
+    def _record_all(self, inside: _Listed, prefix: str) -> _Files:
         """Record what is *inside*; returns the files whose content must be read."""
         entries, recall, reads = self._found.entries, self._recall, self._reads
         for name in inside.folders:
             entries[prefix + name] = _A_FOLDER
-        for name, target, mtime_ns in inside.links:
+        for (name, target), mtime_ns in zip(inside.links, inside.times):  # noqa: B905 - 3.8 has no strict
             entries[prefix + name] = Entry(LINK, 0, False, "", target, mtime_ns)
         files: _Files = []
         for file in inside.files:

@@ -7,7 +7,6 @@ import struct
 from typing import Any, Dict, List, Optional, Tuple
 
 from devpod_rp.agent.files import packing
-from devpod_rp.agent.files.entries import Entry
 from devpod_rp.agent.files.stamps import STAMP_BYTES, Stamp
 from devpod_rp.agent.wire import Refusal, Request
 
@@ -47,20 +46,9 @@ def unpacked(request: Request) -> Tuple[List[Item], memoryview]:
     return items, content
 
 
-def new_files(paths: List[str], entries: List[Entry]) -> Item:
-    """One item that stands for a file at each of *paths*, all inline, where nothing is yet. Most files travel in one,
-    because it is read and written in a fraction of the time."""
-    return {
-        "do": "files",
-        "path": paths,
-        "digest": [entry.digest for entry in entries],
-        "size": [entry.size for entry in entries],
-        "mtime_ns": [entry.mtime_ns for entry in entries],
-        "executable": [entry.executable for entry in entries],
-    }
-
-
 def _each_file(item: Item) -> List[Item]:
+    """The new files that one item ``{do: files, path: […], digest: […], size: […], mtime_ns: […], executable: […]}``
+    stands for, all inline. Most files travel so, because it is read in a fraction of the time."""
     columns = [item.get(key) for key in ("path", "digest", "size", "mtime_ns", "executable")]
     if not all(isinstance(column, list) and len(column) == len(columns[0] or ()) for column in columns):
         raise Refusal("bad-request", "not a list of files")

@@ -117,7 +117,6 @@ class Rules:
 
     def __init__(self, layers: Sequence[Dict[str, RuleFile]]):
         self.layers = list(layers)
-        self._kept: Optional[Dict[Tuple[str, bool], bool]] = None
         self.refresh()
 
     def refresh(self) -> None:
@@ -125,7 +124,7 @@ class Rules:
         # Without nested files and patterns for paths, which is the rule, the same names have the same fate everywhere.
         top_alone = all(not layer or (len(layer) == 1 and "" in layer) for layer in self.layers)
         files = [file for layer in self.layers for file in layer.values()]
-        self._kept = {} if top_alone and all(file.by_name_alone for file in files) else None
+        self._by_name_alone = top_alone and all(file.by_name_alone for file in files)
         self._files = [file for file in files if file.rules]
         self._names = frozenset(name for file in files for name in file.names)
         self._suffixes = frozenset(suffix for file in files for suffix in file.suffixes)
@@ -160,23 +159,17 @@ class Rules:
 
     def keep(self, path: str, is_folder: bool) -> bool:
         """Whether *path* takes part, its folders being known to."""
-        kept = self._kept
-        if kept is None:
+        if not self._by_name_alone:
             rule = self.decide(path, is_folder)
             return rule is None or not rule.leaves_out
         name = path[path.rfind("/") + 1 :]
         if (
             name not in self._names
-            and name[name.rfind(".") :] not in self._suffixes
+            and _last_suffix(name) not in self._suffixes
             and (self._any_name is None or self._any_name.fullmatch(name + "/" if is_folder else name) is None)
         ):
             return True  # no rule speaks about such a name
-        known = kept.get((name, is_folder))
-        if known is None:
-            if len(kept) >= _REMEMBERED_NAMES:
-                kept.clear()
-            known = kept[name, is_folder] = self._keep_name(name, is_folder)
-        return known
+        return self._keep_name(name, is_folder)
 
     def _keep_name(self, name: str, is_folder: bool) -> bool:
         for file in self._files:

@@ -16,10 +16,9 @@ from typing import Any
 import pytest
 
 from devpod_rp.agent.files import libc
-from devpod_rp.agent.files.entries import Entry
 from devpod_rp.agent.files.stamps import Stamp
 from devpod_rp.agent.sync import applying, reuse, roots
-from devpod_rp.agent.sync.batch import heard, new_files, packed
+from devpod_rp.agent.sync.batch import heard, packed
 from devpod_rp.agent.sync.own import OWN
 from devpod_rp.agent.sync.parts import Parts
 from devpod_rp.agent.sync.staging import Staging
@@ -109,10 +108,16 @@ def test_a_new_file_arrives_with_its_content_bits_and_time(pod: Pod) -> None:
 def test_many_new_files_travel_in_one_item_each_with_a_result_of_its_own(pod: Pod) -> None:
     contents = {"a.txt": b"one", "there.txt": b"theirs", "run.sh": b"two", "../out": b"three", "d/deep": b"four"}
     (pod.root / "there.txt").write_text("somebody's")
-    entries = [Entry("file", len(data), path == "run.sh", digest(data), "", 10**18) for path, data in contents.items()]
+    columns = {
+        "path": list(contents),
+        "digest": [digest(data) for data in contents.values()],
+        "size": [len(data) for data in contents.values()],
+        "mtime_ns": [10**18] * len(contents),
+        "executable": [path == "run.sh" for path in contents],
+    }
     results = pod.apply(
         {"do": "dir", "path": "d", "old": None},
-        new_files(list(contents), entries),
+        {"do": "files", **columns},
         contents=tuple(contents.values()),
     )
     assert [result.get("code") for result in results] == [None, None, "changed", None, "bad-request", None]
