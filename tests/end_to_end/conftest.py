@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -99,6 +100,23 @@ class World:
             except psutil.Error:
                 continue  # it ended, or it is a kernel thread
         return found
+
+    def agents(self, name: str = "proj") -> set[psutil.Process]:
+        """Every agent that runs in the pod, whoever started it."""
+        record = json.loads((self.home / "state" / "environments" / name / "environment.json").read_text())
+        found = set()
+        for process in psutil.process_iter():
+            try:
+                if "devpod_rp-agent" in process.cmdline() and process.environ()["RUNPOD_POD_ID"] == record["pod_id"]:
+                    found.add(process)
+            except (psutil.Error, KeyError):
+                continue  # it ended, or it is no pod's
+        return found
+
+    def kill_agents(self, name: str = "proj") -> None:
+        for agent in self.agents(name):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                agent.kill()
 
     def local_cloud(self) -> dict[str, Any]:
         endpoint: dict[str, Any] = json.loads((self.home / "state" / "local-cloud" / "endpoint.json").read_text())

@@ -45,10 +45,6 @@ cd /dev/shm/seed; git checkout -qb main; echo 1 > tool.py; git add -A
 git -c user.name=a -c user.email=a@b.c commit -qm one; git push -q origin main; cd /; rm -rf /dev/shm/seed
 git clone -q /workspace/origin.git /root/tool
 """
-KILL_AGENTS = (
-    "for p in /proc/[0-9]*; do tr '\\0' '\\n' < $p/cmdline 2>/dev/null | grep -qx devpod_rp-agent"
-    " && kill -9 ${p#/proc/}; done; true"
-)
 LOOK = (
     "tree --version > /dev/null && cd / && /root/env/bin/python -c 'import six, mylib; print(mylib.x)'"
     " && cat /root/tool/tool.py"
@@ -136,7 +132,7 @@ def test_what_was_uninstalled_does_not_come_back_and_the_configuration_can_want_
 def test_the_keeper_notes_what_is_installed_while_nobody_looks(pod: World) -> None:
     assert pod.ssh("/root/env/bin/pip install -q --no-cache-dir tabulate").exit_code == 0
     # The keeper looks when its link is new.
-    assert pod.ssh(KILL_AGENTS).exit_code == 0
+    pod.kill_agents()
     eventually(
         lambda: "tabulate" in pod.ssh("cat /workspace/.devpod/replay/proj.json").stdout, "it is noted", seconds=90
     )

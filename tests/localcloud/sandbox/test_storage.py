@@ -66,10 +66,11 @@ def test_the_volume_is_a_mount_and_nothing_else_is_on_it(make_pod: MakePod) -> N
 def test_stopping_sends_sigterm_first_and_kills_what_does_not_listen(make_pod: MakePod) -> None:
     pod = make_pod().start()
     pod.says(
-        "nohup sh -c 'trap \"echo heard > /workspace/heard; exit\" TERM; while :; do sleep 0.1; done' >/dev/null 2>&1 &"
+        'nohup sh -c \'trap "echo heard > /workspace/heard; exit" TERM; touch /workspace/listens;'
+        " while :; do sleep 0.1; done' >/dev/null 2>&1 &"
         "nohup sh -c 'trap \"\" TERM; touch /workspace/deaf; while :; do sleep 0.1; done' >/dev/null 2>&1 &"
     )
-    eventually(lambda: (pod.volume / "deaf").exists(), "both run")
+    eventually(lambda: all((pod.volume / name).exists() for name in ("listens", "deaf")), "both have set their traps")
     pod.stop()
     assert (pod.volume / "heard").read_text() == "heard\n"
     assert pod.processes() == []
