@@ -6,7 +6,6 @@ Ends with code 0 when it was told to, when its environment is gone, or when anot
 from __future__ import annotations
 
 import faulthandler
-import gc
 import logging
 import logging.handlers
 import queue
@@ -23,6 +22,7 @@ from devpod_rp import environments, paths
 from devpod_rp.control import keeper_lock_file, keeper_log_file, run_detached
 from devpod_rp.environments import Environment, Forward
 from devpod_rp.errors import DevpodError, ExitCode, UnreachableError
+from devpod_rp.keeper.memory import keep_small
 from devpod_rp.keeper.overseer import Oversight
 from devpod_rp.keeper.parts import Parts
 from devpod_rp.keeper.service import Keeper
@@ -58,9 +58,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _serve(name: str) -> int:
     keeper = Keeper(name, real_parts())
-    # What cycles build is large, short-lived and without cycles of references: look through it less often.
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    keep_small()
     failed: list[BaseException] = []
     # The main thread only waits for news, so that a signal never finds it holding a lock; put() is reentrant.
     news: queue.SimpleQueue[str] = queue.SimpleQueue()

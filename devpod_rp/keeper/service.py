@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import queue
@@ -224,11 +225,13 @@ class Keeper:
     # News.
 
     def _read_inbox(self) -> None:
-        later, self._later = self._later, []
-        for message in later:
-            self._take(message)
+        messages, self._later = self._later, []
         while not self._inbox.empty():
-            self._take(self._inbox.get())
+            messages.append(self._inbox.get())
+        for heard, some in itertools.groupby(messages, lambda message: isinstance(message, Batch)):
+            # Hundreds of batches come during a long cycle, and what waits already is copied with each.
+            for message in [Batch.joined(list(some))] if heard else some:
+                self._take(message)
 
     def _take(self, message: Any) -> None:
         now = self._clock.monotonic()

@@ -34,7 +34,7 @@ from devpod_rp.sync.throttle import Throttle
 from devpod_rp.sync.transfer import Upload
 
 _AHEAD_SECONDS = 15.0
-_MANY = 20_000
+_MANY = 10_000
 
 
 @dataclass
@@ -185,13 +185,13 @@ class Cycles:
         """Those of *paths* that a plan is made of now; the others wait. A plan of very many files takes memory of its
         size, and nothing that is decided depends on all that are only here, unless something went from here as well:
         then they may be what it became."""
-        new = self.known.trees.only_here(paths) if len(paths) > _MANY else None
-        if new is None or len(new) <= _MANY:
+        split = self.known.trees.only_here(paths) if len(paths) > _MANY else None
+        if split is None:
             return paths
+        new, others = split
         new.sort()
         self._waiting = new[_MANY:]
-        later = frozenset(self._waiting)
-        return [path for path in paths if path not in later]
+        return others + new[:_MANY]
 
     def _carry_out_the_rest(self, link: AgentLink, destination: Destination, tally: Tally) -> None:
         while self._waiting and self.known.remote is not None:
@@ -268,7 +268,8 @@ class Cycles:
         self._planned, self._waiting = None, []
         self.activity = "syncing"
         self._check_local()
-        changed = self.known.here.look_again({path for path in paths if relative(path)})
+        changed = {path for path in paths if relative(path)}
+        self.known.here.look_again(changed)
         there = {path for path in remote_paths if relative(path)}
         if there:
             moved = look_again(link, destination, wire(self._rules.rules), there, self.known.remote)

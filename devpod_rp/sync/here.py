@@ -47,6 +47,7 @@ class Here:
             self._progress(Event("scan", f"Looking at the folder here: {seen} names{read}", seen, None, "files"))
 
         self.contents = Contents()
+        self.entries.spell()
         # A first look has nothing to compare with, and is waited for.
         picture = Picture(str(self._root)) if self.entries else None
         walk = tree.Walk(
@@ -113,24 +114,24 @@ class Here:
         else:
             self.entries.put(path, entry)
 
-    def look_again(self, paths: set[str]) -> set[str]:
-        """Bring the picture up to date at *paths* and below; returns every path that may differ now."""
+    def look_again(self, paths: set[str]) -> None:
+        """Bring the picture up to date at *paths* and below; adds to them every other path that may differ now."""
         self.revision += 1
         self._picture = None
         # What was at a path or below it and is not found now is gone, or is something else.
         gone = at_or_below(paths, self.entries) | {path for path in paths if path in self.unknown}
         for path in gone:
             self.unknown.pop(path, None)
-        changed = paths | gone
+        more = gone - paths
         for seen in self._seen_again(paths):
             entries, unknown = portable(seen)
             self._learn(entries, seen)
             self.unknown.update(unknown)
             gone.difference_update(entries)
-            changed.update(entries, unknown)
+            more.update(path for path in (*entries, *unknown) if path not in paths)
         for path in gone:
             self.entries.drop(path)
-        return changed
+        paths |= more
 
     def _seen_again(self, paths: set[str]) -> Iterator[Snapshot]:
         """What is at *paths* and below them, some at a time."""

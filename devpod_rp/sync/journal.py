@@ -126,9 +126,9 @@ class Journal:
         self._under_way = {number: versions for number, versions in self._under_way.items() if versions}
 
     def _save_records(self, trees: Trees, paths: Collection[str]) -> None:
-        found = [(_blob(path), trees.record(path)) for path in paths]
-        gone = [(path,) for path, record in found if record is None]
-        there = [each for each in found if each[1] is not None]
+        # One after the other: they can be all that there are.
+        gone = ((_blob(path),) for path in paths if trees.record(path) is None)
+        there = ((_blob(path), record) for path in paths if (record := trees.record(path)) is not None)
         targets = [(digest, _blob(trees.targets[digest])) for digest in trees.unsaved_targets]
         self._database.executemany("INSERT OR IGNORE INTO targets VALUES (?, ?)", targets)
         self._database.executemany("DELETE FROM records WHERE path = ?", gone)

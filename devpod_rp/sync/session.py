@@ -109,7 +109,7 @@ class Session:
         self._cycle_lock = threading.Lock()
         self._link: AgentLink | None = None
         self._destination: Destination | None = None
-        self._observed: set[str] = set()
+        self._observed: frozenset[str] = frozenset()
 
     # Connections.
 
@@ -235,7 +235,8 @@ class Session:
         """
         with self._cycle_lock:
             link, destination = self._attached()
-            self._observed |= paths or frozenset()
+            if paths:
+                self._observed = self._observed | paths if self._observed else paths
             tally = Tally()
             try:
                 destination = self._joined(link, destination)
@@ -255,7 +256,7 @@ class Session:
             finally:
                 self._cycles.activity = "watching"
                 self._standing.write()
-            self._observed.clear()
+            self._observed = frozenset()
             self._standing.forget_halt()
             self._journal.put(last_synced_at=datetime.now(timezone.utc).isoformat(timespec="seconds"))
             if tally.no_space:

@@ -95,18 +95,21 @@ class Trees:
             if not record[:version] == record[_THERE:there] == record[_ANCESTOR:ancestor]
         ]
 
-    def only_here(self, paths: Iterable[str]) -> list[str] | None:
-        """Those of *paths* that are neither on the pod nor were ever agreed on; None if any of the others is not here
-        (any more)."""
-        found: list[str] = []
+    def only_here(self, paths: Iterable[str]) -> tuple[list[str], list[str]] | None:
+        """Those of *paths* that are neither on the pod nor were ever agreed on, and the others of which anything is
+        known; None if any of these is not here (any more)."""
+        new: list[str] = []
+        others: list[str] = []
         for path in paths:
             record = self._records.get(path, _NOTHING)
             if record[_HERE] == _ABSENT:
                 if record != _NOTHING:
                     return None
             elif record[_THERE] == record[_ANCESTOR] == _ABSENT:
-                found.append(path)
-        return found
+                new.append(path)
+            else:
+                others.append(path)
+        return new, others
 
     def held_there(self, digests: Collection[str]) -> dict[str, str]:
         """Which path on the pod holds which of *digests*."""
@@ -270,33 +273,35 @@ class SideTree(_Tree):
         if not self.lacking:
             return
         self.lacking = 0
-        inside: dict[str, Inside | None] = {}
         words, at = self.words, self._at
-        if "" not in words:
-            inside[""] = Inside()
+        wordless: dict[str, list[str]] = {} if "" in words else {"": []}
         for path, record in self._records.items():
             form = record[at]
-            if form == _FOLDER and path not in words and path not in inside:
-                inside[path] = Inside()
-            folder, _, name = path.rpartition("/")
-            if form == _ABSENT or folder in words:
-                continue
-            if folder not in inside:
-                inside[folder] = Inside()
-            children = inside[folder]
-            if children is None:
-                continue
+            if form == _FOLDER and path not in words:
+                wordless.setdefault(path, [])
+            folder = path.rpartition("/")[0]
+            if form != _ABSENT and folder not in words:
+                wordless.setdefault(folder, []).append(path)
+        # Folder by folder: what makes a word is several times as large as what is known of the files.
+        for folder, paths in wordless.items():
+            if (not folder or folder in self) and (inside := self._inside(paths)) is not None:
+                self.spelt(folder, inside.word())
+
+    def _inside(self, paths: Iterable[str]) -> Inside | None:
+        """*paths* as what is in their folder; None if one of the files has no stamp."""
+        inside = Inside()
+        for path in paths:
+            record, name = self._records[path], path.rpartition("/")[2]
+            form = record[self._at]
             if form == _FOLDER:
-                children.folders.append(name)
+                inside.folders.append(name)
             elif form == _LINK:
-                children.links.append((name, self._trees.targets[record[at + 1 : at + 17]]))
+                inside.links.append((name, self._trees.targets[record[self._at + 1 : self._at + 17]]))
             elif (stamp := self._stamp(record)) is not None:
-                children.files.append((name, stamp))
+                inside.files.append((name, stamp))
             else:
-                inside[folder] = None
-        for folder, children in inside.items():
-            if children is not None and (not folder or folder in self):
-                self.spelt(folder, children.word())
+                return None
+        return inside
 
     def spelt(self, folder: str, word: bytes | None) -> None:
         """*word* is the one for *folder* as it is now."""

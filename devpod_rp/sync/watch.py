@@ -17,7 +17,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -79,6 +79,11 @@ class Batch:
 
     paths: frozenset[str]
     full: bool = False
+
+    @classmethod
+    def joined(cls, batches: Sequence[Batch]) -> Batch:
+        """One that asks for what all of *batches* ask for."""
+        return cls(frozenset[str]().union(*(batch.paths for batch in batches)), any(batch.full for batch in batches))
 
 
 class Watcher:

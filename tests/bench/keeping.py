@@ -7,7 +7,6 @@ for the time in which their programs are loaded from the disk either.
 
 from __future__ import annotations
 
-import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -15,13 +14,14 @@ from typing import Any
 
 from devpod_rp import control
 from devpod_rp.environments import Environment
+from devpod_rp.keeper.memory import keep_small
 from devpod_rp.keeper.state import Timing
 from devpod_rp.pod.link import AgentLink
 from devpod_rp.ssh.address import Address
 from devpod_rp.ssh.connection import Connection
 from devpod_rp.ssh.keys import ensure_identity
 from devpod_rp.ssh.known_hosts import HostKey
-from tests.keeper.conftest import Rig
+from tests.keeper.rig import Rig
 
 _NAME = "demo"
 
@@ -79,8 +79,7 @@ def main(home: str, host: str, port: str, user: str, kind: str, key: str) -> Non
     def open_link(_environment: Environment) -> AgentLink:
         return AgentLink.open(Connection.open(address, identity.private, HostKey(kind, key)))
 
-    gc.freeze()  # as in a keeper's own process
-    gc.set_threshold(50_000, 20, 50)
+    keep_small()
     rig.pod.open_link = open_link  # type: ignore[method-assign]
     print("done", flush=True)
     for _start in sys.stdin:

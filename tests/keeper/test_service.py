@@ -15,7 +15,7 @@ from devpod_rp import control, environments
 from devpod_rp.errors import ExitCode
 from devpod_rp.keeper.state import Timing
 from devpod_rp.sync.session import Session
-from tests.keeper.conftest import QUICK, FakeClock, Rig, eventually
+from tests.keeper.rig import QUICK, FakeClock, Rig, eventually
 
 # In sync.
 

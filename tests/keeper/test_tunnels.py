@@ -9,7 +9,7 @@ import pytest
 
 from devpod_rp import environments, paths
 from devpod_rp.control import KeeperRefused
-from tests.keeper.conftest import Rig, eventually
+from tests.keeper.rig import Rig, eventually
 from tests.services import echo, free_port, listener, said_back
 
 pytestmark = pytest.mark.slow

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from devpod_rp import paths
-from tests.keeper.conftest import QUICK, Rig, eventually
+from tests.keeper.rig import QUICK, Rig, eventually
 from tests.sync.conftest import Folder
 
 pytestmark = [pytest.mark.slow]

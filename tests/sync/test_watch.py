@@ -43,6 +43,12 @@ def heard(root: Path) -> Iterator[Heard]:
     watcher.close()
 
 
+def test_batches_are_joined_without_losing_what_any_of_them_asks_for() -> None:
+    some, more = Batch(frozenset({"a", "b"})), Batch(frozenset({"b", "c"}), full=True)
+    assert Batch.joined([some, more]) == Batch(frozenset({"a", "b", "c"}), full=True)
+    assert Batch.joined([some]) == some
+
+
 def test_an_edit_a_rename_and_a_deletion_are_heard(root: Path, heard: Heard, eventually: Wait) -> None:
     (root / "src/a.py").write_text("1")
     eventually(lambda: "src/a.py" in heard.paths)

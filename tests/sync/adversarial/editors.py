@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from devpod_rp.agent.sync.settling import Pace
-from tests.keeper.conftest import Rig
+from tests.keeper.rig import Rig
 from tests.sync.adversarial.scene import Scene, eventually
 
 Save = Callable[[Path, str], None]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from devpod_rp.pod.link import AgentLink
-from tests.keeper.conftest import Rig
+from tests.keeper.rig import Rig
 from tests.sync.conftest import Machine, Pair, Pipe
 
 NOBODY = 65534

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from devpod_rp.pod.link import AgentLink
-from tests.keeper.conftest import QUICK, Line, Rig
+from tests.keeper.rig import QUICK, Line, Rig
 from tests.sync.adversarial.scene import Scene, eventually, quiet
 
 MANY = 1500

@@ -1,0 +1,26 @@
+"""How the keeper's process deals with memory: it lives for days, and what it needs in a moment of much is to be given
+back."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import sys
+
+_M_MMAP_THRESHOLD = -3
+_LARGE_BYTES = 128 * 1024
+
+
+def keep_small() -> None:
+    """Call it once, when everything is imported.
+
+    What cycles build is large, short-lived and without cycles of references, so the garbage collector looks through it
+    less often. And where the C library is glibc, large blocks always come from the system and go back to it: left
+    alone (see mallopt(3), M_MMAP_THRESHOLD), it keeps ever larger ones after the first was freed, and they leave holes.
+    """
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    if sys.platform.startswith("linux"):
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+        if mallopt is not None:
+            mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
