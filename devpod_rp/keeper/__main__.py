@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _LOG_BYTES = 1_000_000
 _OLD_LOGS = 3
+_HEED_SECONDS = 1.0
 
 log = logging.getLogger("devpod_rp.keeper")
 
@@ -76,10 +77,20 @@ def _serve(name: str) -> int:
         signal.signal(number, lambda *_: news.put("stop"))
     loop = threading.Thread(target=run, name="devpod-rp-keeper")
     loop.start()
-    while news.get() != "ended":
-        keeper.stop()
+    while (word := _next(news)) != "ended":
+        if word == "stop":
+            keeper.stop()
     loop.join()
     return int(ExitCode.UNEXPECTED if failed else ExitCode.DONE)
+
+
+def _next(news: queue.SimpleQueue[str]) -> str | None:
+    """What is next, or None after a while: a signal that came in the moment before the wait began does not end it, and
+    its handler only runs when it does."""
+    try:
+        return news.get(timeout=_HEED_SECONDS)
+    except queue.Empty:
+        return None
 
 
 def real_parts() -> Parts:
