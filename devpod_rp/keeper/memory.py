@@ -7,7 +7,7 @@ import ctypes
 import gc
 import sys
 
-_M_MMAP_THRESHOLD = -3
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
 _LARGE_BYTES = 128 * 1024
 
 
@@ -24,3 +24,4 @@ def keep_small() -> None:
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
         if mallopt is not None:
             mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+            mallopt(_M_ARENA_MAX, 1)

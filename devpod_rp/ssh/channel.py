@@ -10,10 +10,9 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-import paramiko
-
 from devpod_rp.ssh.address import Address, reason
 from devpod_rp.ssh.errors import Unreachable
+from devpod_rp.ssh.library import paramiko
 from devpod_rp.ssh.transport import lost, translated
 
 if TYPE_CHECKING:

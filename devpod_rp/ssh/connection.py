@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-import paramiko
-
 from devpod_rp.ssh import transport as layer
 from devpod_rp.ssh.address import Address, banner
 from devpod_rp.ssh.channel import ExecChannel
 from devpod_rp.ssh.errors import HostKeyMismatch, NothingListens, PermissionDenied, Unreachable
 from devpod_rp.ssh.known_hosts import HostKey
+from devpod_rp.ssh.library import paramiko
 
 __all__ = [
     "Address",

@@ -14,12 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import paramiko
-
 from devpod_rp.errors import ConfigurationError
 from devpod_rp.ssh.address import Address, connect, reason
 from devpod_rp.ssh.errors import HostKeyMismatch, PermissionDenied, Unreachable
 from devpod_rp.ssh.known_hosts import HostKey
+from devpod_rp.ssh.library import paramiko
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
