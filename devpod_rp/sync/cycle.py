@@ -264,9 +264,22 @@ class Cycles:
         tally: Tally,
     ) -> None:
         """Look only at *paths* here and at *remote_paths* on the pod, which is believed to be unchanged elsewhere."""
+        self.activity = "syncing"
+        plan = self._look_again(link, destination, paths, remote_paths, observed)
+        self._carry_out(link, destination, plan, tally)
+        self._carry_out_the_rest(link, destination, tally)
+
+    def _look_again(
+        self,
+        link: AgentLink,
+        destination: Destination,
+        paths: Iterable[str],
+        remote_paths: Iterable[str],
+        observed: Collection[str],
+    ) -> Plan:
+        """What follows from a look at *paths* and *remote_paths*, of which nothing is pending any more."""
         assert self.known.remote is not None
         self._planned, self._waiting = None, []
-        self.activity = "syncing"
         self._check_local()
         changed = {path for path in paths if relative(path)}
         self.known.here.look_again(changed)
@@ -295,8 +308,7 @@ class Cycles:
         named = {**self.known.here.unknown, **self.caveats.unfit.paths}
         self.known.problems.update({path: why for path, why in named.items() if path in changed})
         self.known.pod_only |= set(plan.pod_only)
-        self._carry_out(link, destination, plan, tally)
-        self._carry_out_the_rest(link, destination, tally)
+        return plan
 
     # What the user decides.
 
