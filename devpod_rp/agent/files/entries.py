@@ -50,7 +50,8 @@ class Snapshot(NamedTuple):
 
 def relative(path: str) -> bool:
     """Whether *path* can only name something below a folder: no empty, "." or ".." component, no NUL."""
-    return "\0" not in path and not any(part in ("", ".", "..") for part in path.split("/"))
+    between = "/" + path + "/"
+    return not ("//" in between or "/./" in between or "/../" in between or "\0" in path)
 
 
 def topmost(folders: Iterable[str]) -> List[str]:

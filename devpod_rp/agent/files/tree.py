@@ -160,7 +160,12 @@ class Walk:
         Raises:
             OSError: the root (or *below*) is no folder or cannot be listed.
         """
-        top = self._enter_below(below)
+        root = places.enter(self._root)
+        try:
+            top = _below(root, below)
+        finally:
+            if below:
+                root.close()
         start = below + "/" if below else ""
         stack: List[Tuple[Place, str, List[str]]] = []
         try:
@@ -189,34 +194,36 @@ class Walk:
             top.close()
 
     def look(self, paths: Iterable[str]) -> None:
+        # Those of one folder together, which is entered once for all of them.
+        by_folder: Dict[str, List[str]] = {}
+        for path in paths:
+            if not relative(path):
+                raise ValueError("not a relative path: {0!r}".format(path))
+            by_folder.setdefault(path.rpartition("/")[0], []).append(path)
         top = places.enter(self._root)
         try:
-            for path in paths:
-                self._look_at(top, path)
+            for folder, inside in by_folder.items():
+                self._look_into(top, folder, inside)
         finally:
             top.close()
 
-    def _enter_below(self, below: str) -> Place:
-        place = places.enter(self._root)
-        for part in below.split("/") if below else ():
-            try:
-                inside = place.enter(part)
-            finally:
-                place.close()
-            place = inside
-        return place
-
-    def _look_at(self, top: Place, path: str) -> None:
-        if not relative(path):
-            raise ValueError("not a relative path: {0!r}".format(path))
-        place = top
-        above, _, name = path.rpartition("/")
+    def _look_into(self, top: Place, folder: str, paths: List[str]) -> None:
         try:
-            for part in above.split("/") if above else ():
-                below = place.enter(part)
-                if place is not top:
-                    place.close()
-                place = below
+            place = _below(top, folder)
+        except OSError as error:
+            if not places.is_absence(error):
+                self._found.unknown.update(dict.fromkeys(paths, reason(error)))
+            return
+        try:
+            for path in paths:
+                self._look_at(place, path)
+        finally:
+            if place is not top:
+                place.close()
+
+    def _look_at(self, place: Place, path: str) -> None:
+        name = path.rpartition("/")[2]
+        try:
             status = place.status(name)
             if stat.S_ISDIR(status.st_mode):
                 self._found.entries[path] = _A_FOLDER
@@ -231,9 +238,6 @@ class Walk:
         except OSError as error:
             if not places.is_absence(error):
                 self._found.unknown[path] = reason(error)
-        finally:
-            if place is not top:
-                place.close()
 
     def _enter(self, place: Place, name: str, path: str) -> "Optional[Tuple[Place, List[str], _Files]]":
         try:
@@ -406,6 +410,19 @@ class Walk:
         if self._progress is not None and time.monotonic() - self._told_at >= _PROGRESS_SECONDS:
             self._told_at = time.monotonic()
             self._progress(self.seen, self.hashed_bytes)
+
+
+def _below(top: Place, folder: str) -> Place:
+    """*folder* below *top*, which stays open; *top* itself where *folder* is "". Raises OSError."""
+    place = top
+    for part in folder.split("/") if folder else ():
+        try:
+            inside = place.enter(part)
+        finally:
+            if place is not top:
+                place.close()
+        place = inside
+    return place
 
 
 def _nothing_known(_path: str) -> None:
