@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from devpod_rp.agent.files.abilities import PLAIN
-from devpod_rp.agent.files.entries import relative
+from devpod_rp.agent.files.entries import FILE, relative
 from devpod_rp.pod.link import AgentLink
 from devpod_rp.progress import Progress
 from devpod_rp.sync import identity
@@ -34,7 +34,7 @@ from devpod_rp.sync.throttle import Throttle
 from devpod_rp.sync.transfer import Upload
 
 _AHEAD_SECONDS = 15.0
-_MANY = 10_000
+_FEW, _MANY = 256, 10_000
 
 
 @dataclass
@@ -258,16 +258,50 @@ class Cycles:
         self,
         link: AgentLink,
         destination: Destination,
-        paths: Iterable[str],
-        remote_paths: Iterable[str],
+        paths: Collection[str],
+        remote_paths: Collection[str],
         observed: Collection[str],
         tally: Tally,
     ) -> None:
         """Look only at *paths* here and at *remote_paths* on the pod, which is believed to be unchanged elsewhere."""
         self.activity = "syncing"
-        plan = self._look_again(link, destination, paths, remote_paths, observed)
-        self._carry_out(link, destination, plan, tally)
-        self._carry_out_the_rest(link, destination, tally)
+        if not remote_paths:
+            paths = self._storm(link, destination, paths, observed, tally)
+        if paths or remote_paths:
+            plan = self._look_again(link, destination, paths, remote_paths, observed)
+            self._carry_out(link, destination, plan, tally)
+            self._carry_out_the_rest(link, destination, tally)
+
+    def _storm(
+        self,
+        link: AgentLink,
+        destination: Destination,
+        paths: Collection[str],
+        observed: Collection[str],
+        tally: Tally,
+    ) -> Collection[str]:
+        """Where many files were edited, send some while the next are looked at; returns what of *paths* is left.
+
+        Only what is a file on both sides before and after goes this way. All else depends on each other: what went
+        may be what came, and much that went at once may be an accident.
+        """
+        trees = self.known.trees
+        edited = [path for path in paths if trees.may_be_edited(path)] if len(paths) > _FEW else []
+        if len(edited) <= _FEW:
+            return paths
+        edited.sort()
+        left = set(paths).difference(edited)
+
+        def found() -> Iterator[list[Action]]:
+            for at in range(0, len(edited), _FEW):
+                plan = self._look_again(link, destination, edited[at : at + _FEW], (), observed)
+                edits = [action for action in plan.actions if _is_edit(action)]
+                left.update({action.path for action in plan.actions} - {action.path for action in edits})
+                self._note(plan)
+                yield edits
+
+        self._upload(link, destination, tally).run_found(found())
+        return left
 
     def _look_again(
         self,
@@ -350,15 +384,17 @@ class Cycles:
         if halt is not None:
             raise halt
 
-    def _carry_out(self, link: AgentLink, destination: Destination, plan: Plan, tally: Tally) -> None:
+    def _note(self, plan: Plan) -> None:
+        """*plan* is about to be carried out."""
         self.known.conflicts.update({conflict.path: conflict.reason for conflict in plan.conflicts})
         self.known.agree(plan.agreed)
-        if not plan.actions:
-            return
-        self._planned = None
-        self.activity = "syncing"
-        self.known.pending.update(action.path for action in plan.actions)
+        if plan.actions:
+            self._planned = None
+            self.activity = "syncing"
+            self.known.pending.update(action.path for action in plan.actions)
 
+    def _carry_out(self, link: AgentLink, destination: Destination, plan: Plan, tally: Tally) -> None:
+        self._note(plan)
         going = [action for action in plan.actions if action.side is Side.REMOTE]
         coming = [action for action in plan.actions if action.side is Side.LOCAL]
         if going:
@@ -379,3 +415,9 @@ class Cycles:
             self.known.done(results, tally, sure)
 
         return report
+
+
+def _is_edit(action: Action) -> bool:
+    """Whether the action replaces a file of the pod by another version of it."""
+    old, new = action.old, action.new
+    return action.side is Side.REMOTE and old is not None and new is not None and old.kind == new.kind == FILE

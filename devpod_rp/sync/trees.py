@@ -111,6 +111,12 @@ class Trees:
                 others.append(path)
         return new, others
 
+    def may_be_edited(self, path: str) -> bool:
+        """Whether a file is at *path* on both sides, and the pod's is the one that both agreed on."""
+        record, size = self._records.get(path, _NOTHING), _VERSION.size
+        there = record[_THERE : _THERE + size]
+        return record[_HERE] in _FILES and there[0] in _FILES and there == record[_ANCESTOR : _ANCESTOR + size]
+
     def held_there(self, digests: Collection[str]) -> dict[str, str]:
         """Which path on the pod holds which of *digests*."""
         wanted = {bytes.fromhex(digest) for digest in digests}

@@ -12,6 +12,7 @@ from devpod_rp.errors import UnreachableError
 from devpod_rp.pod.link import AgentLink
 from devpod_rp.ssh.connection import Connection
 from devpod_rp.ssh.keys import ensure_identity
+from devpod_rp.sync import cycle
 from tests.ssh.openssh import OpenSshServer, find_sshd
 from tests.ssh.relay import Relay
 from tests.sync.conftest import Pair
@@ -71,6 +72,37 @@ def test_a_connection_cut_at_any_point_of_a_storm_costs_only_time(two_way: Pair,
                 calm.close()
         assert cuts >= CUTS // 2
     assert f"outputs/{CUTS - 1}.log" in two_way.local.files()
+    assert two_way.litter() == []
+
+
+def test_a_cut_while_some_edits_are_sent_and_the_next_looked_at_costs_only_time(
+    two_way: Pair, server: OpenSshServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cycle, "_FEW", 8)
+    chance = random.Random(8)
+    with Relay(server.address.port) as relay:
+        cuts = 0
+        for number in range(CUTS // 2):
+            link = link_through(server, uncut(relay))
+            try:
+                two_way.session.attach(link)
+                two_way.session.synchronise()
+                assert two_way.pod.files() == two_way.local.files()
+                assert two_way.conflicts() == []
+                storm(two_way, chance, number)
+                relay.cut_after(int(2 ** chance.uniform(8, 18)))
+                two_way.session.synchronise(frozenset(two_way.local.files()))
+            except UnreachableError:
+                cuts += 1
+            finally:
+                link.close()
+        assert cuts >= CUTS // 4
+        calm = link_through(server, uncut(relay))
+        two_way.session.attach(calm)
+        two_way.session.synchronise()
+        calm.close()
+    assert two_way.pod.files() == two_way.local.files()
+    assert two_way.conflicts() == []
     assert two_way.litter() == []
 
 
