@@ -15,8 +15,9 @@ def keep_small() -> None:
     """Call it once, when everything is imported.
 
     What cycles build is large, short-lived and without cycles of references, so the garbage collector looks through it
-    less often. And where the C library is glibc, large blocks always come from the system and go back to it: left
-    alone (see mallopt(3), M_MMAP_THRESHOLD), it keeps ever larger ones after the first was freed, and they leave holes.
+    less often. And where the C library is glibc (see mallopt(3)), large blocks always come from the system and go back
+    to it: left alone, it keeps ever larger ones after the first was freed, and they leave holes. Threads share one
+    arena, because only one of them runs at a time.
     """
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)

@@ -295,10 +295,9 @@ class Cycles:
         def found() -> Iterator[list[Action]]:
             for at in range(0, len(edited), _FEW):
                 plan = self._look_again(link, destination, edited[at : at + _FEW], (), observed)
-                edits = [action for action in plan.actions if _is_edit(action)]
-                left.update({action.path for action in plan.actions} - {action.path for action in edits})
+                left.update(action.path for action in plan.actions if not _is_edit(action))
                 self._note(plan)
-                yield edits
+                yield [action for action in plan.actions if _is_edit(action)]
 
         self._upload(link, destination, tally).run_found(found())
         return left
