@@ -15,11 +15,11 @@ from devpod_rp.pod.link import AgentLink
 from devpod_rp.progress import Progress
 from devpod_rp.sync import identity
 from devpod_rp.sync.brakes import Brakes
+from devpod_rp.sync.carrying import Carrier
 from devpod_rp.sync.caveats import Caveats
-from devpod_rp.sync.download import Download
 from devpod_rp.sync.first import creations
 from devpod_rp.sync.here import Look, folders_above
-from devpod_rp.sync.ignore import IGNORE_FILES, IgnoreRules
+from devpod_rp.sync.ignore import IgnoreRules
 from devpod_rp.sync.journal import Journal
 from devpod_rp.sync.known import Known, Tally
 from devpod_rp.sync.lease import Lease
@@ -29,9 +29,7 @@ from devpod_rp.sync.remote import Destination, RemoteTree, Seen, learn_digests, 
 from devpod_rp.sync.safety import was_emptied
 from devpod_rp.sync.second_look import believed
 from devpod_rp.sync.status import Halts
-from devpod_rp.sync.steps import Report, Result
 from devpod_rp.sync.throttle import Throttle
-from devpod_rp.sync.transfer import Upload
 
 _AHEAD_SECONDS = 15.0
 _FEW, _MANY = 256, 10_000
@@ -68,16 +66,15 @@ class Cycles:
         self._doubt_seconds = doubt_seconds
         self.lease = Lease(journal, local_root, halts)
         self._root = local_root
-        self._folder = folder
         self._mode = mode
         self._rules = rules
         self._journal = journal
         self._halts = halts
-        self._progress = progress
         self._brakes = Brakes(mode, journal, halts, local_root)
         self.activity = "watching"
         self.known = Known(local_root, rules, journal, halts, progress)
         self.caveats = Caveats(self.known, mode, rules, folder, journal, local_root)
+        self._carrier = Carrier(local_root, folder, self.known, self._brakes, progress, throttle)
         self._ahead: _Ahead | None = None
         self._planned: tuple[tuple[int, int], Plan] | None = None
         self._waiting: list[str] = []
@@ -246,7 +243,7 @@ class Cycles:
                 known.pending.update(action.path for action in actions)
                 yield actions
 
-        self._upload(link, destination, tally).run_found(found())
+        self._carrier.send_found(link, destination, found(), tally)
         self._check_local()
         known.here.take(look)
         self.caveats.see_mounts()
@@ -296,10 +293,10 @@ class Cycles:
             for at in range(0, len(edited), _FEW):
                 plan = self._look_again(link, destination, edited[at : at + _FEW], (), observed)
                 left.update(action.path for action in plan.actions if not _is_edit(action))
-                self._note(plan)
+                self._carrier.note(plan)
                 yield [action for action in plan.actions if _is_edit(action)]
 
-        self._upload(link, destination, tally).run_found(found())
+        self._carrier.send_found(link, destination, found(), tally)
         return left
 
     def _look_again(
@@ -383,37 +380,11 @@ class Cycles:
         if halt is not None:
             raise halt
 
-    def _note(self, plan: Plan) -> None:
-        """*plan* is about to be carried out."""
-        self.known.conflicts.update({conflict.path: conflict.reason for conflict in plan.conflicts})
-        self.known.agree(plan.agreed)
+    def _carry_out(self, link: AgentLink, destination: Destination, plan: Plan, tally: Tally) -> None:
         if plan.actions:
             self._planned = None
             self.activity = "syncing"
-            self.known.pending.update(action.path for action in plan.actions)
-
-    def _carry_out(self, link: AgentLink, destination: Destination, plan: Plan, tally: Tally) -> None:
-        self._note(plan)
-        going = [action for action in plan.actions if action.side is Side.REMOTE]
-        coming = [action for action in plan.actions if action.side is Side.LOCAL]
-        if going:
-            self._upload(link, destination, tally).run(going)
-        if coming:
-            report = self._report(tally)
-            Download(link, destination, self._folder, report, self._progress, self.throttle).run(coming)
-            self._brakes.deleted_here(sum(action.new is None for action in coming))
-            # An ignore file that came decides about others: they are looked at again.
-            tally.stale |= any(action.path.rpartition("/")[2] in IGNORE_FILES for action in coming)
-
-    def _upload(self, link: AgentLink, destination: Destination, tally: Tally) -> Upload:
-        report, memory, before = self._report(tally), self.known.memory(), self.known.note_sent
-        return Upload(link, destination, self._root, report, self._progress, before, memory, self.throttle)
-
-    def _report(self, tally: Tally) -> Report:
-        def report(results: list[Result], sure: Callable[[], object] = lambda: None) -> None:
-            self.known.done(results, tally, sure)
-
-        return report
+        self._carrier.carry_out(link, destination, plan, tally)
 
 
 def _is_edit(action: Action) -> bool:
