@@ -262,7 +262,7 @@ class Cycles:
     ) -> None:
         """Look only at *paths* here and at *remote_paths* on the pod, which is believed to be unchanged elsewhere."""
         self.activity = "syncing"
-        if not remote_paths:
+        if not remote_paths and self.caveats.disks.take_all_names:
             paths = self._storm(link, destination, paths, observed, tally)
         if paths or remote_paths:
             plan = self._look_again(link, destination, paths, remote_paths, observed)

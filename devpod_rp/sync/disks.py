@@ -34,6 +34,11 @@ class Disks:
     there: Abilities = PLAIN
     both_ways: bool = False
 
+    @property
+    def take_all_names(self) -> bool:
+        """Whether nothing is ever unfit, which else takes a look at all names."""
+        return _takes_all_names(self.there) and (not self.both_ways or _takes_all_names(self.here))
+
     def unfit(self, here: Tree, there: Tree, ancestor: Tree) -> Unfit:
         going = unfit(here, there, ancestor, self.there, "the pod's")
         coming = unfit(there, here, ancestor, self.here, "this side's") if self.both_ways else NOTHING
@@ -49,7 +54,7 @@ class Disks:
 
 def unfit(source: Tree, target: Tree, ancestor: Tree, disk: Abilities, whose: str) -> Unfit:
     """What of *source* cannot come to *target*, which lies on *disk*; *whose* is its name in a sentence."""
-    if disk._replace(keeps_executable=True) == PLAIN:
+    if _takes_all_names(disk):
         return NOTHING
     found: dict[str, str] = {}
     for path in source:
@@ -61,6 +66,10 @@ def unfit(source: Tree, target: Tree, ancestor: Tree, disk: Abilities, whose: st
         for names in _folded(source, target, disk):
             _choose(names, source, target, ancestor, whose, found, first)
     return Unfit(found, frozenset(first))
+
+
+def _takes_all_names(disk: Abilities) -> bool:
+    return disk._replace(keeps_executable=True) == PLAIN
 
 
 def _folded(source: Tree, target: Tree, disk: Abilities) -> Iterable[list[str]]:

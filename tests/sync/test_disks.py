@@ -72,6 +72,12 @@ def test_what_the_pods_disk_cannot_hold_matters_in_every_mode_and_this_sides_onl
     assert len(Disks(there=FOLDING).unfit(names, {}, {}).paths) == 1
 
 
+def test_only_a_disk_that_names_can_come_to_may_refuse_some() -> None:
+    assert Disks(here=FOLDING, there=Abilities(keeps_executable=False)).take_all_names
+    assert not Disks(here=FOLDING, both_ways=True).take_all_names
+    assert not Disks(there=WINDOWS).take_all_names
+
+
 def test_a_disk_without_executable_bits_has_those_of_the_other_side() -> None:
     there = Trees().there
     for path, what in {"run": "1", "old": "1*", "new": "1*"}.items():
