@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
+from devpod_rp.agent.machine.container import AGENT_MARK
 from devpod_rp.localcloud import sandbox
 
 _SECONDS = 150
@@ -92,26 +93,16 @@ class World:
 
     def processes(self) -> list[psutil.Process]:
         """Every process that was started for this home."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get("DEVPOD_RP_HOME") == str(self.home):
-                    found.append(process)
-            except psutil.Error:
-                continue  # it ended, or it is a kernel thread
-        return found
+        return _processes(lambda process: process.environ().get("DEVPOD_RP_HOME") == str(self.home))
 
-    def agents(self, name: str = "proj") -> set[psutil.Process]:
+    def agents(self, name: str = "proj") -> list[psutil.Process]:
         """Every agent that runs in the pod, whoever started it."""
         record = json.loads((self.home / "state" / "environments" / name / "environment.json").read_text())
-        found = set()
-        for process in psutil.process_iter():
-            try:
-                if "devpod_rp-agent" in process.cmdline() and process.environ()["RUNPOD_POD_ID"] == record["pod_id"]:
-                    found.add(process)
-            except (psutil.Error, KeyError):
-                continue  # it ended, or it is no pod's
-        return found
+        return _processes(
+            lambda process: (
+                AGENT_MARK in process.cmdline() and process.environ().get("RUNPOD_POD_ID") == record["pod_id"]
+            )
+        )
 
     def kill_agents(self, name: str = "proj") -> None:
         for agent in self.agents(name):
@@ -130,6 +121,17 @@ class World:
         eventually(lambda: not self.processes(), "no process of ours is left", lambda: str(self.processes()))
         mounts = Path("/proc/self/mountinfo").read_text()
         assert str(self.home) not in mounts, "a mount of ours is left"
+
+
+def _processes(ours: Callable[[psutil.Process], bool]) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if ours(process):
+                found.append(process)
+        except psutil.Error:
+            continue  # it ended, or it is a kernel thread
+    return found
 
 
 def eventually(
