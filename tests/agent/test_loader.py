@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import threading
 from collections.abc import Iterator
@@ -22,18 +23,26 @@ def hasty_threads() -> Iterator[None]:
 @pytest.mark.usefixtures("hasty_threads")
 def test_sources_may_come_while_another_thread_imports() -> None:
     sources = Sources({f"first.module{number}": "" for number in range(200)})
-    coming = threading.Thread(
-        target=lambda: [sources.add({f"later{turn}.module{number}": "" for number in range(5)}) for turn in range(500)]
-    )
+    enough, came = threading.Event(), threading.Event()
+
+    def come() -> None:
+        for turn in itertools.count():
+            sources.add({f"later{turn % 500}.module{number}": "" for number in range(5)})
+            came.set()
+            if enough.is_set():
+                return
+
+    coming = threading.Thread(target=come)
     coming.start()
-    found = 0
-    while coming.is_alive():
-        # The last module's name is the beginning of no other one, so every name is looked at.
-        assert sources.find_spec("first.module199") is not None
-        found += 1
-    coming.join()
-    assert found
-    assert sources.find_spec("later499.module4") is not None
+    came.wait()
+    try:
+        for _ in range(500):
+            # The last module's name is the beginning of no other one, so every name is looked at.
+            assert sources.find_spec("first.module199") is not None
+    finally:
+        enough.set()
+        coming.join()
+    assert sources.find_spec("later0.module4") is not None
 
 
 @pytest.mark.parametrize(("name", "is_package"), [("room", True), ("roommate", False)])
