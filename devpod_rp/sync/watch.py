@@ -59,6 +59,9 @@ _GIT_LOOK_SECONDS = 0.02
 _REST_SECONDS = 10.0
 """How long the emitter sleeps when nothing happens; whoever wants something of it wakes it."""
 
+_GATHER_SECONDS = 0.002
+"""How long it waits for more of a burst: waking for each event would take more time than all the rest."""
+
 Keep = Callable[[str, bool], bool]
 """(path, is a folder) -> whether it takes part, folders above included."""
 
@@ -172,7 +175,7 @@ class Watcher:
         if isinstance(heard, threading.Event):
             self._tell(None)
             heard.set()
-        elif heard.what == LOST or self._keep(heard.path, heard.is_folder):
+        elif _OWN_LOOP or heard.what == LOST or self._keep(heard.path, heard.is_folder):  # ours has asked already
             self._settling.hear(heard, time.monotonic())
 
     def _tell(self, now: float | None) -> None:
@@ -241,7 +244,7 @@ class TreeEmitter(EventEmitter):
 
     def queue_events(self, timeout: float) -> None:
         assert self._tree is not None
-        signs = self._tree.read(max(timeout, _REST_SECONDS))
+        signs = self._tree.read(max(timeout, _REST_SECONDS), _GATHER_SECONDS)
         asked = self._waiting()
         if asked:
             while more := self._tree.read(0):

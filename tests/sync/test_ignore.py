@@ -106,6 +106,16 @@ def test_a_changed_ignore_file_counts_from_the_next_walk_on(tmp_path: Path) -> N
     assert kept(tmp_path, rules) == {"sub/a.log", "sub/a.txt"}
 
 
+def test_a_single_path_is_judged_by_all_folders_above_it_and_by_the_rules_of_now(tmp_path: Path) -> None:
+    write(tmp_path, {".gitignore": "/out/\n*.log\n", "out/a/b.txt": "", "in/a/b.txt": "", "in/a/c.log": ""})
+    rules = IgnoreRules(tmp_path)
+    paths = ("out", "out/a/b.txt", "in/a/b.txt", "in/a/c.log")
+    assert [rules.ignored(path, path == "out") for path in paths] == [True, True, False, True]
+    write(tmp_path, {".gitignore": "/in/\n"})
+    rules.reload()
+    assert [rules.ignored(path, path == "out") for path in paths] == [False, False, True, True]
+
+
 def test_names_with_newlines_and_broken_bytes_are_judged_like_any_other(tmp_path: Path) -> None:
     write(tmp_path, {".gitignore": "*.log\n", "two\nlines.log": "", "two\nlines/a.log\n": "", "bad\udcff.log": ""})
     assert kept(tmp_path, IgnoreRules(tmp_path)) == {".gitignore", "two\nlines/a.log\n"}
@@ -147,4 +157,7 @@ def test_gitignore_means_here_what_it_means_to_git(
     quiet = {"cwd": root, "check": True, "capture_output": True}
     subprocess.run(["git", "init", "-q"], **quiet)  # type: ignore[call-overload]
     listed = subprocess.run(["git", "ls-files", "-oz", "--exclude-per-directory=.gitignore"], **quiet)  # type: ignore[call-overload]
-    assert kept(root, IgnoreRules(root)) == {name.decode() for name in listed.stdout.split(b"\0") if name}
+    rules, everything = IgnoreRules(root), {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+    found = kept(root, rules)
+    assert found == {name.decode() for name in listed.stdout.split(b"\0") if name}
+    assert {path for path in everything if not rules.ignored(path, False)} == found

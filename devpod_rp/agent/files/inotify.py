@@ -96,17 +96,20 @@ class TreeWatch:
         with suppress(OSError):  # a full pipe rings already; a closed one has nobody who waits
             os.write(self._bell_in, b"!")
 
-    def read(self, seconds: Optional[float]) -> List[Sign]:
-        """What happened since the last call; waits up to *seconds* (None: forever) for the first of it."""
+    def read(self, seconds: Optional[float], gather_seconds: float = 0.0) -> List[Sign]:
+        """What happened since the last call, of each path the last; waits up to *seconds* (None: forever) for the first
+        of it, and then, unless woken, *gather_seconds* for more: a burst is heard in few pieces then."""
         ready, _, _ = select.select([self._descriptor, self._bell_out], [], [], seconds)
+        if gather_seconds and ready == [self._descriptor]:
+            ready, _, _ = select.select([self._bell_out], [], [], gather_seconds)
         if self._bell_out in ready:
             with suppress(BlockingIOError):
                 os.read(self._bell_out, 4096)
-        signs: List[Sign] = []
         try:
             data = os.read(self._descriptor, _BUFFER_BYTES)
         except BlockingIOError:
-            return signs
+            return []
+        signs: Dict[str, Sign] = {}
         position = 0
         while position < len(data):
             number, mask, _cookie, length = _EVENT.unpack_from(data, position)
@@ -114,7 +117,7 @@ class TreeWatch:
             name = os.fsdecode(data[position : position + length].rstrip(b"\0"))
             position += length
             self._take(number, mask, name, signs)
-        return signs
+        return list(signs.values())
 
     def extend(self) -> List[str]:
         """Watch folders that *keep* has come to keep meanwhile; returns them, because events in them were missed."""
@@ -122,9 +125,9 @@ class TreeWatch:
         self._watch_below("")
         return sorted(set(self._numbers) - before)
 
-    def _take(self, number: int, mask: int, name: str, signs: List[Sign]) -> None:
+    def _take(self, number: int, mask: int, name: str, signs: Dict[str, Sign]) -> None:
         if mask & _OVERFLOW:
-            signs.append(Sign("", True, LOST))
+            signs[""] = Sign("", True, LOST)
             # Folders may have appeared among what was dropped.
             self._watch_below("")
             return
@@ -138,24 +141,25 @@ class TreeWatch:
             return
         if not name:
             if mask & (_DELETE_SELF | _MOVE_SELF | _UNMOUNT):
-                signs.append(Sign("", True, LOST))
+                signs[""] = Sign("", True, LOST)
             return
         path = folder + "/" + name if folder else name
         is_folder = bool(mask & _IS_FOLDER)
-        if not self._keep(path, is_folder):
+        before = signs.get(path)
+        if (before is None or before.is_folder != is_folder) and not self._keep(path, is_folder):
             return
         if mask & (_DELETE | _MOVED_FROM):
             if is_folder:
                 self._forget(path)
-            signs.append(Sign(path, is_folder, GONE))
+            signs[path] = Sign(path, is_folder, GONE)
         elif is_folder and mask & (_CREATE | _MOVED_TO):
             self._watch(path, _MASK)
             self._watch_below(path)
-            signs.append(Sign(path, True, COMPLETE))
+            signs[path] = Sign(path, True, COMPLETE)
         elif mask & (_MODIFY | _CREATE):
-            signs.append(Sign(path, is_folder, COMPLETE if self._is_link(path, mask) else OPEN))
+            signs[path] = Sign(path, is_folder, COMPLETE if self._is_link(path, mask) else OPEN)
         else:
-            signs.append(Sign(path, is_folder, COMPLETE))
+            signs[path] = Sign(path, is_folder, COMPLETE)
 
     def _is_link(self, path: str, mask: int) -> bool:
         # A link is never opened for writing, so no other event would call it complete.

@@ -129,6 +129,8 @@ class Rules:
         self._names = frozenset(name for file in files for name in file.names)
         self._suffixes = frozenset(suffix for file in files for suffix in file.suffixes)
         self._any_name = _any_of([pattern for file in files for pattern in file.name_patterns])
+        # Last: who judges by the former rules meanwhile remembers it where nobody looks any more.
+        self._ignored_folders: Dict[str, bool] = {}
 
     def decide(self, path: str, is_folder: bool) -> Optional[Rule]:
         """The rule that decides *path*, whose folders are all known to be kept; None: nothing speaks about it."""
@@ -191,12 +193,14 @@ class Rules:
 
     def ignored(self, path: str, is_folder: bool) -> bool:
         """Whether *path* or a folder above it is left out."""
-        cut = path.find("/")
-        while cut > 0:
-            if not self.keep(path[:cut], True):
-                return True
-            cut = path.find("/", cut + 1)
-        return not self.keep(path, is_folder)
+        folder, known = path[: max(0, path.rfind("/"))], self._ignored_folders
+        above = known.get(folder)
+        if above is None:
+            if len(known) >= _REMEMBERED_NAMES:
+                known.clear()
+            cuts = [at for at, letter in enumerate(folder) if letter == "/"]
+            above = known[folder] = any(not self.keep(folder[:cut], True) for cut in (*cuts, len(folder)) if cut)
+        return above or not self.keep(path, is_folder)
 
     def to_wire(self) -> List[List[List[Any]]]:
         """Plain lists for a frame's header: layers of [folder, [rule, …]]."""

@@ -22,6 +22,10 @@ GIT_HOLD_SECONDS = 10.0
 _LOOK_AROUND_SECONDS = 5.0
 _PATHS_PER_FRAME = 4000
 
+_GATHER_SECONDS = 0.002
+_GATHER_UNASKED_SECONDS = 0.02
+"""Much shorter than what fills the kernel's queue (16,384 events), whoever writes."""
+
 _MOST_KEPT = 20_000
 """How many paths are kept for somebody who does not ask; beyond, only a look at everything helps."""
 
@@ -138,7 +142,8 @@ def _hear(tree: TreeWatch, settling: Settling, hold: bool) -> Optional[int]:
     if hold and seen_at is not None:
         settling.forget(seen_at)
     due = None if hold else settling.next_due()
-    signs = tree.read(_LOOK_AROUND_SECONDS if due is None else max(0.0, due - time.monotonic()))
+    rest = _LOOK_AROUND_SECONDS if due is None else max(0.0, due - time.monotonic())
+    signs = tree.read(rest, _GATHER_UNASKED_SECONDS if hold else _GATHER_SECONDS)
     mark = _listener.asked()
     if mark is not None:
         while more := tree.read(0):

@@ -126,6 +126,30 @@ def test_a_reader_can_be_woken(tree: TreeWatch) -> None:
     assert time.monotonic() - began < 10
 
 
+def test_a_burst_is_heard_at_once_and_of_each_path_the_last(root: Path, tree: TreeWatch) -> None:
+    def burst() -> None:
+        for name in ("a", "b", "a"):
+            (root / "src" / name).write_text("x")
+            (root / "src" / name).unlink()
+            time.sleep(0.01)
+        (root / "src/a").write_text("stays")
+
+    writing = threading.Thread(target=burst)
+    writing.start()
+    heard = tree.read(20, gather_seconds=2.0)
+    writing.join()
+    assert heard == [Sign("src/a", False, COMPLETE), Sign("src/b", False, GONE)]
+    assert tree.read(0) == []
+
+
+def test_who_gathers_can_be_woken(root: Path, tree: TreeWatch) -> None:
+    (root / "src/a").write_text("x")
+    threading.Timer(0.05, tree.wake).start()
+    began = time.monotonic()
+    assert tree.read(20, gather_seconds=20) == [Sign("src/a", False, COMPLETE)]
+    assert time.monotonic() - began < 10
+
+
 def test_a_reached_limit_is_told(tmp_path: Path) -> None:
     # The limits belong to a user namespace, so that this needs no setting of the machine's.
     program = textwrap.dedent("""
