@@ -130,6 +130,7 @@ class _Reconciliation:
         self.first = first
         self.unknown = frozenset(unknown)
         self.verdicts: dict[str, _Verdict] = {}
+        self.differing: dict[str, tuple[Entry | None, Entry | None]] = {}
         self.conflicts: dict[str, str] = {}
         self.agreed: dict[str, Entry | None] = {}
         self.frozen: set[str] = set()
@@ -156,6 +157,7 @@ class _Reconciliation:
             if not same(here, base) or (base is None) != (here is None):
                 self.agreed[path] = here
             return
+        self.differing[path] = here, there
         verdict = self._verdict(base, here, there)
         if isinstance(verdict, str):
             self.conflicts[path] = verdict
@@ -184,6 +186,7 @@ class _Reconciliation:
 
     def _restore_parents(self) -> None:
         """Content that goes to a side needs folders above it there: content beats the deletion of its folder too."""
+        standing: dict[_Verdict, set[str]] = {_Verdict.TO_REMOTE: set(), _Verdict.TO_LOCAL: set()}
         for path, verdict in list(self.verdicts.items()):
             if verdict is _Verdict.LEAVE:
                 continue
@@ -191,8 +194,11 @@ class _Reconciliation:
             if path not in source:
                 continue
             for parent in _parents(path):
+                if parent in standing[verdict]:
+                    break
                 above = target.get(parent)
                 if above is not None and above.kind == "dir":
+                    standing[verdict].add(parent)
                     break
                 if self.verdicts.get(parent) is verdict or parent in self.conflicts:
                     continue
@@ -263,9 +269,10 @@ class _Reconciliation:
         deleting: list[Action] = []
         pod_only = [path for path, verdict in self.verdicts.items() if verdict is _Verdict.LEAVE]
         for path in sorted(path for path, verdict in self.verdicts.items() if verdict is not _Verdict.LEAVE):
+            here, there = self.differing.get(path) or (self.local.get(path), self.remote.get(path))
             source, target = self._direction(self.verdicts[path])
-            side = Side.LOCAL if target is self.local else Side.REMOTE
-            action = Action(path, side, target.get(path), source.get(path))
+            to_here = target is self.local
+            action = Action(path, Side.LOCAL, here, there) if to_here else Action(path, Side.REMOTE, there, here)
             if action.new is not None:
                 creating.append(action)
             elif path in self.first or any(

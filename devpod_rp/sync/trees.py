@@ -20,12 +20,11 @@ from devpod_rp.agent.files.stamps import STAMP_BYTES, Stamp
 # A side's part: which version it is (form and content), the stamp, and whether that one is known and proves anything.
 # The ancestor's: the version, size and mtime.
 _VERSION, _TIMES = struct.Struct("<B16s"), struct.Struct("<qq")
+_ON_A_SIDE, _AGREED = struct.Struct("<B16s8xqq"), struct.Struct("<B16sqq")
+"""What an entry is made of: version, size and mtime; in a stamp the inode comes before these."""
 _PART = _VERSION.size + STAMP_BYTES + 1
 _HERE, _THERE, _ANCESTOR = 0, _PART, 2 * _PART
 RECORD_BYTES = 2 * _PART + _VERSION.size + _TIMES.size
-
-_INODE = 8
-"""Bytes that come before size and mtime in a stamp."""
 
 _ABSENT, _FOLDER, _FILE, _EXECUTABLE, _LINK = range(5)
 _KINDS = {_FOLDER: FOLDER, _FILE: FILE, _EXECUTABLE: FILE, _LINK: LINK}
@@ -130,10 +129,10 @@ class Trees:
 class _Tree(Mapping[str, Entry]):
     """One of the three trees. *names* counts what is in it, *files* all of that but folders."""
 
-    def __init__(self, trees: Trees, records: dict[str, bytes], at: int, size: int, times_at: int) -> None:
+    def __init__(self, trees: Trees, records: dict[str, bytes], at: int, size: int, layout: struct.Struct) -> None:
         self._trees = trees
         self._records = records
-        self._at, self._end, self._times_at = at, at + size, at + times_at
+        self._at, self._end, self._layout = at, at + size, layout
         forms = Counter(map(itemgetter(at), records.values()))
         self.names = len(records) - forms[_ABSENT]
         self.files = self.names - forms[_FOLDER]
@@ -184,11 +183,11 @@ class _Tree(Mapping[str, Entry]):
         return _VERSION.pack(_LINK, digest)
 
     def _entry(self, record: bytes) -> Entry:
-        form, digest = _VERSION.unpack_from(record, self._at)
-        size, mtime_ns = _TIMES.unpack_from(record, self._times_at)
+        form, digest, size, mtime_ns = self._layout.unpack_from(record, self._at)
         target = self._trees.targets[digest] if form == _LINK else ""
         text = digest.hex() if form in _FILES and digest != _NO_DIGEST else ""
-        return Entry(_KINDS[form], size, form == _EXECUTABLE, text, target, mtime_ns)
+        # What Entry(...) does, less one Python call: plans of many files look at each of them several times.
+        return tuple.__new__(Entry, (_KINDS[form], size, form == _EXECUTABLE, text, target, mtime_ns))
 
     def _write(self, path: str, part: bytes) -> None:
         """Put *part* into the record of *path*."""
@@ -217,7 +216,7 @@ class AncestorTree(_Tree):
     """What both sides last agreed on."""
 
     def __init__(self, trees: Trees, records: dict[str, bytes], at: int) -> None:
-        super().__init__(trees, records, at, RECORD_BYTES - _ANCESTOR, _VERSION.size)
+        super().__init__(trees, records, at, RECORD_BYTES - _ANCESTOR, _AGREED)
 
     def put(self, path: str, entry: Entry) -> None:
         self._write(path, self.told(self.version(entry), entry))
@@ -236,7 +235,7 @@ class SideTree(_Tree):
     """
 
     def __init__(self, trees: Trees, records: dict[str, bytes], at: int) -> None:
-        super().__init__(trees, records, at, _PART, _VERSION.size + _INODE)
+        super().__init__(trees, records, at, _PART, _ON_A_SIDE)
         self.words: dict[str, bytes] = {}
         self.unsaved_words: set[str] = set()
         self.lacking = len(records)
