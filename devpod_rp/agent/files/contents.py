@@ -14,7 +14,7 @@ class Contents:
     Bounded; each is taken once, which makes room for others. Any thread may take.
     """
 
-    LARGEST = 64 << 10
+    LARGEST = 512 << 10
     MOST_BYTES = 8 << 20
     _EACH = 400  # bytes that even the smallest one takes
     _LEAST_BLOCKS = 4 * content.DIGEST_BYTES
