@@ -17,9 +17,9 @@ def keep_small() -> None:
 
     What cycles build is large, short-lived and without cycles of references, so the garbage collector looks through it
     less often. And where the C library is glibc (see mallopt(3)), large blocks always come from the system and go back
-    to it: left alone, it keeps ever larger ones after the first was freed, and they leave holes. A batch of files is not
-    large: memory that is new from the system costs a third of what compressing it does. Threads share one arena, because
-    only one of them runs at a time.
+    to it: left alone, it keeps ever larger ones after the first was freed, and they leave holes. A batch of files is
+    not large: memory that is new from the system costs a third of what compressing it does. Threads share one arena,
+    because only one of them runs at a time.
     """
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
