@@ -19,6 +19,9 @@ from devpod_rp.sync.trees import SideTree
 
 _AT_A_TIME = 1000
 
+_AT_FIRST_BYTES = 32 << 20
+"""What a first look, of which little is known yet, may keep of what it reads until there is a connection."""
+
 
 class Here:
     """*entries* can travel; about *unknown* paths (with the reason) and what is below them nothing may be decided.
@@ -46,7 +49,7 @@ class Here:
             read = f", {hashed / 10**6:.0f} MB read" if hashed >= 10**6 else ""
             self._progress(Event("scan", f"Looking at the folder here: {seen} names{read}", seen, None, "files"))
 
-        self.contents = Contents()
+        self.contents = Contents() if self.entries else Contents(_AT_FIRST_BYTES)
         self.entries.spell()
         # A first look has nothing to compare with, and is waited for.
         picture = Picture(str(self._root)) if self.entries else None
@@ -61,6 +64,10 @@ class Here:
             contents=self.contents,
         )
         return Look(walk, picture, self._halts)
+
+    def forget_contents(self) -> None:
+        """Nobody is about to send what was read."""
+        self.contents = Contents()
 
     def unchanged(self) -> bool:
         """Whether everything certainly is as it was when :meth:`take` was last called; False where nobody can tell."""

@@ -216,6 +216,8 @@ class Known:
 
     def save(self) -> None:
         """Remember what was seen, so that a restart reads nothing twice and is told nothing twice."""
+        if "here" in vars(self):
+            self.here.forget_contents()
         if "trees" in vars(self):
             for tree in (self.trees.here, self.trees.there):
                 if tree.lacking > _FEW:

@@ -41,6 +41,16 @@ def test_a_file_that_changes_under_way_arrives_whole_or_later(pair: Pair) -> Non
     assert pair.pod.read("a.txt") == "a version nobody was told of"
 
 
+def test_what_was_read_before_there_was_a_connection_is_not_read_again(pair: Pair) -> None:
+    files = {f"{number}.txt": f"{number} " * 30_000 for number in range(100)}  # more than is kept of later looks
+    pair.both(files)
+    pair.session.look_ahead()
+    for path in files:
+        pair.local.delete(path)
+    pair.sync()
+    assert pair.pod.files() == files
+
+
 def test_looking_ahead_at_a_folder_that_is_gone_is_left_to_the_cycle(pair: Pair) -> None:
     pair.both({"a.txt": "a", "b.txt": "b"}).synced()
     pair.restart()

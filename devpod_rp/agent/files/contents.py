@@ -11,15 +11,15 @@ from devpod_rp.agent.files import content
 class Contents:
     """What a scan has just read, for whoever sends it next: small files, and the blocks' digests of large ones.
 
-    Bounded; each is taken once, which makes room for others. Any thread may take.
+    At most *most_bytes*; each is taken once, which makes room for others. Any thread may take.
     """
 
     LARGEST = 512 << 10
-    MOST_BYTES = 8 << 20
     _EACH = 400  # bytes that even the smallest one takes
     _LEAST_BLOCKS = 4 * content.DIGEST_BYTES
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int = 8 << 20) -> None:
+        self._most_bytes = most_bytes
         self._held: Dict[str, Tuple[str, bytes]] = {}
         self._blocks: Dict[str, Tuple[str, bytes]] = {}
         self._bytes = 0
@@ -54,7 +54,7 @@ class Contents:
         return self._taken(self._blocks, path, digest)
 
     def _has_room(self, size: int) -> bool:
-        return self._bytes + size + self._EACH <= self.MOST_BYTES
+        return self._bytes + size + self._EACH <= self._most_bytes
 
     def _taken(self, held: Dict[str, Tuple[str, bytes]], path: str, digest: str) -> Optional[bytes]:
         found = held.pop(path, None)
