@@ -58,14 +58,18 @@ def remote_halt(
     return None
 
 
-def ask_remote(link: AgentLink, root: str, state: str, token: str | None) -> Callable[[], dict[str, Any]]:
+def ask_remote(
+    link: AgentLink, root: str, state: str, token: str | None, *, may_adopt: bool
+) -> Callable[[], dict[str, Any]]:
     """Ask the pod about the folder now; what is returned waits for the answer: token, inode, whether it exists and
     holds anything.
 
-    The folder that is known by *token* is adopted at once, which saves a far pod a round trip; the *abilities* of its
-    disk say so.
+    One that is known by *token*, or by none on either side, is adopted at once if it *may*, which saves a far pod a
+    round trip; the *abilities* of its disk say so.
     """
-    answer = link.ask("root.open", root=root, state=state, adopt=token, known=True)
+    adopt = (token or uuid.uuid4().hex) if may_adopt else None
+    only = "new" if token is None else "known"
+    answer = link.ask("root.open", root=root, state=state, adopt=adopt, only=only)
     return lambda: dict(answer().header)
 
 

@@ -23,13 +23,27 @@ from devpod_rp.sync.trees import AncestorTree, Trees
 _FEW, _MANY = 500, 20_000
 
 
+class Count:
+    """What was done on one side: *files* and *bytes* that came there, and what was *deleted*."""
+
+    def __init__(self) -> None:
+        self.files = self.bytes = self.deleted = 0
+
+    def add(self, new: Entry | None) -> None:
+        """*new* took the place of what was there; None: nothing did."""
+        if new is None:
+            self.deleted += 1
+        elif new.kind != FOLDER:
+            self.files += 1
+            self.bytes += new.size if new.kind == FILE else 0
+
+
 class Tally:
     """What one cycle did, added up over its passes."""
 
     def __init__(self) -> None:
         self.started = time.monotonic()
-        self.files = self.bytes = self.deleted = 0
-        self.files_here = self.bytes_here = self.deleted_here = 0
+        self.there, self.here = Count(), Count()
         self.deferred: dict[str, str] = {}
         self.no_space: list[Result] = []
         self.stale = False
@@ -155,57 +169,43 @@ class Known:
         """Fold in what became of actions, once *sure* returns, and add it to *tally*."""
         sure()
         for result in results:
-            self._account(result, tally)
+            if result.code is None:
+                self._fold_in(result, tally)
+            else:
+                self._leave(result, tally)
         self._remember_agreed([result.action.path for result in results if result.code is None])
 
-    def _account(self, result: Result, tally: Tally) -> None:
-        action = result.action
-        self.pending.discard(action.path)
-        if result.code is None:
-            (self._done_here if action.side is Side.LOCAL else self._done_there)(result, tally)
-        elif result.code in ("changed", "not-found"):
-            tally.stale = True
-            self.pending.add(action.path)
-            if self.remote is not None:
-                self.remote.doubt(action.path)
-        elif result.code in ("unstable", "busy"):
-            tally.deferred[action.path] = result.message
-            self.pending.add(action.path)
-        else:
-            self.problems[action.path] = result.message
-            if result.code == "no-space" and action.side is Side.REMOTE:
-                tally.no_space.append(result)
-                self.pending.add(action.path)
-
-    def _done_there(self, result: Result, tally: Tally) -> None:
-        new = result.action.new
-        self._hold_there(result)
-        if new is None:
-            tally.deleted += 1
-            return
-        tally.files += new.kind != FOLDER
-        tally.bytes += new.size if new.kind == FILE else 0
-
-    def _done_here(self, result: Result, tally: Tally) -> None:
-        new = result.action.new
-        self.here.written(result.action.path, new)
-        self._hold_there(result)
-        if new is None:
-            tally.deleted_here += 1
-            return
-        tally.files_here += new.kind != FOLDER
-        tally.bytes_here += new.size if new.kind == FILE else 0
-
-    def _hold_there(self, result: Result) -> None:
-        """The pod holds the new version, as this side does, or neither holds anything."""
+    def _fold_in(self, result: Result, tally: Tally) -> None:
+        """The side that the action was for holds the new version, as the other one does, or neither holds anything."""
         assert self.remote is not None
-        path, new = result.action.path, result.action.new
+        (path, side, _old, new), stamp = result.action, result.stamp
+        self.pending.discard(path)
+        if side is Side.LOCAL:
+            self.here.written(path, new)
         if new is None:
             self.remote.put(path, None)
             self.ancestor.drop(path)
         else:
             self.remote.token = None
-            self.trees.met(path, new, result.stamp)
+            self.trees.met(path, new, stamp)
+        (tally.here if side is Side.LOCAL else tally.there).add(new)
+
+    def _leave(self, result: Result, tally: Tally) -> None:
+        """The action was not carried out."""
+        action, code = result.action, result.code
+        self.pending.add(action.path)
+        if code in ("changed", "not-found"):
+            tally.stale = True
+            if self.remote is not None:
+                self.remote.doubt(action.path)
+        elif code in ("unstable", "busy"):
+            tally.deferred[action.path] = result.message
+        else:
+            self.problems[action.path] = result.message
+            if code == "no-space" and action.side is Side.REMOTE:
+                tally.no_space.append(result)
+            else:
+                self.pending.discard(action.path)
 
     # What was seen.
 

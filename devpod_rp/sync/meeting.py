@@ -47,10 +47,11 @@ class Meeting:
     def recognise(self, link: AgentLink, accept_fresh_remote: bool) -> Destination:
         """Compare both folders with what is remembered of them; raises SyncHalted when one is not the one we know."""
         halt = identity.local_halt(self._journal, self._local_root, self._halts)
-        answer = identity.ask_remote(link, self._remote_root, self._remote_state, self._journal.get("token"))
+        token, may_adopt = self._journal.get("token"), halt is None
+        answer = identity.ask_remote(link, self._remote_root, self._remote_state, token, may_adopt=may_adopt)
         known = self._known.ancestor.keys()  # read from the disk while the question is on its way
         facts = answer()
-        remote = identity.remote_halt(facts, self._journal.get("token"), known, self._halts)
+        remote = identity.remote_halt(facts, token, known, self._halts)
         accepted = self._journal.get("accepted")
         if halt is not None and (accepted != halt.reason or halt.reason == "local-missing"):
             raise halt

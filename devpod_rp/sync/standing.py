@@ -52,12 +52,12 @@ class Standing:
         """What a cycle did."""
         result = CycleResult(
             full=full,
-            uploaded_files=tally.files,
-            uploaded_bytes=tally.bytes,
-            deleted=tally.deleted,
-            downloaded_files=tally.files_here,
-            downloaded_bytes=tally.bytes_here,
-            deleted_here=tally.deleted_here,
+            uploaded_files=tally.there.files,
+            uploaded_bytes=tally.there.bytes,
+            deleted=tally.there.deleted,
+            downloaded_files=tally.here.files,
+            downloaded_bytes=tally.here.bytes,
+            deleted_here=tally.here.deleted,
             conflicts=self.conflicts(),
             problems=_remarks(self._known.problems),
             deferred=frozenset(tally.deferred),
@@ -65,7 +65,8 @@ class Standing:
         )
         log.info(
             "sync=done full=%s files=%d bytes=%d deleted=%d conflicts=%d deferred=%d seconds=%.3f",
-            full, tally.files, tally.bytes, tally.deleted, len(result.conflicts), len(result.deferred), result.seconds,
+            full, result.uploaded_files, result.uploaded_bytes, result.deleted, len(result.conflicts),
+            len(result.deferred), result.seconds,
         )  # fmt: skip
         return result
 

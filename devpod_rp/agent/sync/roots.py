@@ -202,17 +202,19 @@ class Root:
 
 
 def open_root(request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
-    """Op ``root.open {root, state, adopt, known}``: who the folder is; with a token in *adopt* it is made ours first.
+    """Op ``root.open {root, state, adopt, only}``: who the folder is; with a token in *adopt* it is made ours first.
 
-    With *known* only if it is ours under that token already, and holds something. The *abilities* of its disk are told
-    of a folder that is ours.
+    *only* says when: "known": if it is ours under that token already, and holds something; "new": if nobody knows it by
+    any. The *abilities* of its disk are told of a folder that is ours.
     """
     area = Area(request.header)
     token: Optional[Any] = request.header.get("adopt")
     if token is not None and (not isinstance(token, str) or not 16 <= len(token) <= 64):
         raise Refusal("bad-request", "a token has 16 to 64 characters")
     facts = area.identity()
-    if token is None or (request.header.get("known") and not _is_ours(facts, token)):
+    only = request.header.get("only")
+    refused = (only == "known" and not _is_ours(facts, token)) or (only == "new" and facts["token"])
+    if token is None or refused:
         yield facts, b""
         return
     area.prepare()
@@ -220,7 +222,7 @@ def open_root(request: Request) -> Iterator[Tuple[Dict[str, Any], bytes]]:
     yield {**area.identity(), "abilities": area.abilities().to_wire()}, b""
 
 
-def _is_ours(facts: Dict[str, Any], token: str) -> bool:
+def _is_ours(facts: Dict[str, Any], token: Optional[str]) -> bool:
     same = facts["token"] == token and facts["recorded_ino"] == facts["ino"]
     return same and bool(facts["exists"]) and not facts["empty"]
 

@@ -31,26 +31,34 @@ def pod(tmp_path: Path) -> Pod:
 
 
 def test_the_folder_that_is_known_is_adopted_at_once(pod: Pod) -> None:
-    facts = pod.opened(adopt=TOKEN, known=True)
+    facts = pod.opened(adopt=TOKEN, only="known")
     assert (facts["token"], facts["recorded_ino"]) == (TOKEN, pod.root.stat().st_ino)
     assert "abilities" in facts
 
 
 def test_a_folder_that_has_another_token_keeps_it(pod: Pod) -> None:
-    facts = pod.opened(adopt=OTHER, known=True)
+    facts = pod.opened(adopt=OTHER, only="known")
     assert facts == pod.opened()
     assert facts["token"] == TOKEN
 
 
+def test_a_folder_that_nobody_knows_is_adopted_at_once_and_one_that_somebody_knows_is_not(tmp_path: Path) -> None:
+    pod = Pod(tmp_path)
+    facts = pod.opened(adopt=TOKEN, only="new")
+    assert (facts["token"], facts["exists"], facts["empty"], "abilities" in facts) == (TOKEN, True, True, True)
+    assert pod.opened(adopt=OTHER, only="new") == pod.opened()
+    assert pod.opened()["token"] == TOKEN
+
+
 def test_a_folder_that_was_replaced_or_emptied_or_is_gone_is_only_told_of(pod: Pod) -> None:
     (pod.root / "model.py").rename(pod.root.parent / "kept")
-    emptied = pod.opened(adopt=TOKEN, known=True)
+    emptied = pod.opened(adopt=TOKEN, only="known")
     assert (emptied["empty"], "abilities" in emptied) == (True, False)
     pod.root.rename(pod.root.parent / "elsewhere")
-    gone = pod.opened(adopt=TOKEN, known=True)
+    gone = pod.opened(adopt=TOKEN, only="known")
     assert (gone["exists"], pod.root.exists()) == (False, False)
     pod.root.mkdir()
     (pod.root / "other.py").write_text("not ours\n")
-    replaced = pod.opened(adopt=TOKEN, known=True)
+    replaced = pod.opened(adopt=TOKEN, only="known")
     assert replaced["recorded_ino"] != replaced["ino"]
     assert "abilities" not in replaced
