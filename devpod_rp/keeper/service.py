@@ -23,6 +23,7 @@ from devpod_rp.keeper.connection import Connection, LinkDead
 from devpod_rp.keeper.cycles import Cycles, Done
 from devpod_rp.keeper.ears import Ears, PodEars, PodHeard
 from devpod_rp.keeper.lender import Lender
+from devpod_rp.keeper.memory import give_back
 from devpod_rp.keeper.overseer import Overseer
 from devpod_rp.keeper.parts import Parts
 from devpod_rp.keeper.requests import Desk, Request
@@ -343,7 +344,8 @@ class Keeper:
     def _remember(self) -> None:
         if self._inbox.empty():
             try:
-                self._session.rest()
+                if self._session.rest():
+                    give_back()
             except SyncError as error:
                 log.warning("digests=kept-for-later error=%s", error.message)  # it costs time after a restart, no more
 

@@ -264,10 +264,22 @@ class Cycles:
         self.activity = "syncing"
         if not remote_paths and self.caveats.disks.take_all_names:
             paths = self._storm(link, destination, paths, observed, tally)
+            paths = self._arrivals(link, destination, paths, observed, tally)
         if paths or remote_paths:
-            plan = self._look_again(link, destination, paths, remote_paths, observed)
-            self._carry_out(link, destination, plan, tally)
-            self._carry_out_the_rest(link, destination, tally)
+            self._quick(link, destination, paths, remote_paths, observed, tally)
+
+    def _quick(
+        self,
+        link: AgentLink,
+        destination: Destination,
+        paths: Collection[str],
+        remote_paths: Collection[str],
+        observed: Collection[str],
+        tally: Tally,
+    ) -> None:
+        plan = self._look_again(link, destination, paths, remote_paths, observed)
+        self._carry_out(link, destination, plan, tally)
+        self._carry_out_the_rest(link, destination, tally)
 
     def _storm(
         self,
@@ -297,6 +309,28 @@ class Cycles:
                 yield [action for action in plan.actions if _is_edit(action)]
 
         self._carrier.send_found(link, destination, found(), tally)
+        return left
+
+    def _arrivals(
+        self,
+        link: AgentLink,
+        destination: Destination,
+        paths: Collection[str],
+        observed: Collection[str],
+        tally: Tally,
+    ) -> Collection[str]:
+        """Where very many paths are new, bring them there some at a time, which takes less memory; returns what of
+        *paths* is left. What went is among these, so that all of it is judged together, after everything came."""
+        trees = self.known.trees
+        new = [path for path in paths if trees.record(path) is None] if len(paths) > _MANY else []
+        if len(new) <= _MANY:
+            return paths
+        new.sort()  # folders before what is in them
+        left = set(paths).difference(new)
+        while new:
+            self._quick(link, destination, new[:_MANY], (), observed, tally)
+            # What was in a folder among these was looked at with it.
+            new = [path for path in new[_MANY:] if trees.record(path) is None]
         return left
 
     def _look_again(

@@ -19,7 +19,7 @@ from devpod_rp.sync.trees import SideTree
 
 _AT_A_TIME = 1000
 
-_AT_FIRST_BYTES = 32 << 20
+_AT_FIRST_BYTES = 16 << 20
 """What a first look, of which little is known yet, may keep of what it reads until there is a connection."""
 
 
@@ -129,18 +129,18 @@ class Here:
         gone = at_or_below(paths, self.entries) | {path for path in paths if path in self.unknown}
         for path in gone:
             self.unknown.pop(path, None)
-        more = gone - paths
-        for seen in self._seen_again(paths):
+        asked = list(paths)
+        paths |= gone
+        for seen in self._seen_again(asked):
             entries, unknown = portable(seen)
             self._learn(entries, seen)
             self.unknown.update(unknown)
             gone.difference_update(entries)
-            more.update(path for path in (*entries, *unknown) if path not in paths)
+            paths.update(entries, unknown)
         for path in gone:
             self.entries.drop(path)
-        paths |= more
 
-    def _seen_again(self, paths: set[str]) -> Iterator[Snapshot]:
+    def _seen_again(self, paths: Iterable[str]) -> Iterator[Snapshot]:
         """What is at *paths* and below them, some at a time."""
         folders: set[str] = set()
         waiting = iter(paths)

@@ -214,13 +214,17 @@ class Known:
         if "trees" in vars(self) and len(self.trees.unsaved) <= _FEW:
             self._journal.save(self.trees)
 
-    def save(self) -> None:
-        """Remember what was seen, so that a restart reads nothing twice and is told nothing twice."""
+    def save(self) -> bool:
+        """Remember what was seen, so that a restart reads nothing twice and is told nothing twice; whether it was
+        much."""
         if "here" in vars(self):
             self.here.forget_contents()
+        much = False
         if "trees" in vars(self):
+            much = len(self.trees.unsaved) > _FEW
             for tree in (self.trees.here, self.trees.there):
                 if tree.lacking > _FEW:
                     tree.spell()
             self._save_agreed()
             self._journal.save(self.trees)
+        return much

@@ -185,10 +185,11 @@ class Session:
         with self._cycle_lock:
             self._cycles.look_ahead(enough)
 
-    def rest(self) -> None:
-        """There is nothing else to do: remember what was hashed, which a cycle leaves for later when it is much."""
+    def rest(self) -> bool:
+        """There is nothing else to do: remember what was hashed, which a cycle leaves for later when it is much, and
+        say whether it was."""
         with self._cycle_lock:
-            self._cycles.known.save()
+            return self._cycles.known.save()
 
     @property
     def follows_the_pod(self) -> bool:
