@@ -130,7 +130,7 @@ class _Reconciliation:
         self.first = first
         self.unknown = frozenset(unknown)
         self.verdicts: dict[str, _Verdict] = {}
-        self.differing: dict[str, tuple[Entry | None, Entry | None]] = {}
+        self.sides: dict[str, tuple[Entry | None, Entry | None]] = {}
         self.conflicts: dict[str, str] = {}
         self.agreed: dict[str, Entry | None] = {}
         self.frozen: set[str] = set()
@@ -157,12 +157,13 @@ class _Reconciliation:
             if not same(here, base) or (base is None) != (here is None):
                 self.agreed[path] = here
             return
-        self.differing[path] = here, there
         verdict = self._verdict(base, here, there)
         if isinstance(verdict, str):
             self.conflicts[path] = verdict
-        else:
-            self.verdicts[path] = verdict
+            return
+        self.verdicts[path] = verdict
+        if verdict is not _Verdict.LEAVE:  # of which there can be as many as the pod has files
+            self.sides[path] = here, there
 
     def _verdict(self, base: Entry | None, here: Entry | None, there: Entry | None) -> _Verdict | str:
         """What to do about two different states: a verdict, or the reason of a conflict."""
@@ -269,7 +270,7 @@ class _Reconciliation:
         deleting: list[Action] = []
         pod_only = [path for path, verdict in self.verdicts.items() if verdict is _Verdict.LEAVE]
         for path in sorted(path for path, verdict in self.verdicts.items() if verdict is not _Verdict.LEAVE):
-            here, there = self.differing.get(path) or (self.local.get(path), self.remote.get(path))
+            here, there = self.sides.get(path) or (self.local.get(path), self.remote.get(path))
             source, target = self._direction(self.verdicts[path])
             to_here = target is self.local
             action = Action(path, Side.LOCAL, here, there) if to_here else Action(path, Side.REMOTE, there, here)
