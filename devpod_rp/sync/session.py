@@ -271,7 +271,7 @@ class Session:
         with self._cycle_lock:
             link, destination = self._attached()
             try:
-                return self._cycles.look(link, destination, whole=True)
+                return self._cycles.look(link, destination)
             except UnreachableError:
                 self.detach()
                 raise

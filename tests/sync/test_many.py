@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from devpod_rp.sync import cycle
+from devpod_rp.sync import cycle, planning
 from devpod_rp.sync.reconcile import reconcile
 from tests.sync.conftest import Pair
 
@@ -22,8 +22,9 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         sizes.append(len(paths))
         return reconcile(*trees, paths=paths, **more)
 
-    monkeypatch.setattr(cycle, "_MANY", _AT_ONCE)
-    monkeypatch.setattr(cycle, "reconcile", counted)
+    for module in (cycle, planning):
+        monkeypatch.setattr(module, "MANY", _AT_ONCE)
+    monkeypatch.setattr(planning, "reconcile", counted)
     return sizes
 
 
