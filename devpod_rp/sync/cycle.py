@@ -147,19 +147,8 @@ class Cycles:
             paths = self._storm(link, destination, paths, observed, tally)
             paths = self._arrivals(link, destination, paths, observed, tally)
         if paths or remote_paths:
-            self._quick(link, destination, paths, remote_paths, observed, tally)
-
-    def _quick(
-        self,
-        link: AgentLink,
-        destination: Destination,
-        paths: Collection[str],
-        remote_paths: Collection[str],
-        observed: Collection[str],
-        tally: Tally,
-    ) -> None:
-        plan = self._planning.look_again(link, destination, paths, remote_paths, observed)
-        self._carry_out_all(link, destination, plan, tally)
+            plan = self._planning.look_again(link, destination, paths, remote_paths, observed)
+            self._carry_out_all(link, destination, plan, tally)
 
     def _storm(
         self,
@@ -208,7 +197,8 @@ class Cycles:
         new.sort()  # folders before what is in them
         left = set(paths).difference(new)
         while new:
-            self._quick(link, destination, new[:MANY], (), observed, tally)
+            plan = self._planning.look_again(link, destination, new[:MANY], (), observed)
+            self._carry_out_all(link, destination, plan, tally)
             # What was in a folder among these was looked at with it.
             new = [path for path in new[MANY:] if trees.record(path) is None]
         return left
