@@ -84,7 +84,8 @@ class Keeper:
         """Make :meth:`run` return soon, also out of a cycle, which is safe to break off anywhere."""
         self._ending.set()
         self._inbox.put(None)
-        self._connection.break_off()
+        if self._working:
+            self._connection.break_off()
 
     def handle(self, op: str, fields: dict[str, Any]) -> dict[str, Any]:
         """Answer one request of the control socket."""
@@ -150,10 +151,10 @@ class Keeper:
             self._desk.close()
             server.close()
             self._tunnels.close()
+            self._session.close()  # while there is a connection, in which the pod may still settle what it was sent
             self._connection.close()
             self._close_late_arrivals()
             self._ears.close()
-            self._session.close()
             log.info("keeper=ended name=%s", self._name)
 
     def _guarded_turn(self) -> None:

@@ -39,6 +39,9 @@ _DIGESTS = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "h
 _RSA_ALGORITHMS = ("rsa-sha2-512", "rsa-sha2-256")
 
 _SILENT_KEEPALIVES = 3
+# How long paramiko's thread sleeps when nothing comes. Closing wakes it; its own tenth of a second keeps a core busy
+# all day with finding out that nothing happened.
+_REST_SECONDS = 2.0
 # A transport whose socket is closed ends at once, unless the machine is very busy.
 _ENDING_SECONDS = 5.0
 
@@ -146,6 +149,7 @@ def authenticated(address: Address, identity: Path, host_key: HostKey, timeout: 
         with translated(address):
             _demand(host_key, shown_host_key(transport), address)
             _log_in(transport, address, key, identity, max(0.1, deadline - time.monotonic()))
+            transport.sock.settimeout(_REST_SECONDS)
     except BaseException:
         abandon(transport)
         raise

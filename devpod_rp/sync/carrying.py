@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from devpod_rp.pod.link import AgentLink
@@ -14,7 +14,7 @@ from devpod_rp.sync.known import Known, Tally
 from devpod_rp.sync.local import LocalFolder
 from devpod_rp.sync.reconcile import Action, Plan, Side
 from devpod_rp.sync.remote import Destination
-from devpod_rp.sync.steps import Report, Result
+from devpod_rp.sync.steps import Result
 from devpod_rp.sync.throttle import Throttle
 from devpod_rp.sync.transfer import Upload
 
@@ -40,14 +40,15 @@ class Carrier:
 
     def carry_out(self, link: AgentLink, destination: Destination, plan: Plan, tally: Tally) -> None:
         """Do all of *plan*, of which *tally* then tells what became."""
+        self._known.settle()
         self.note(plan)
         going = [action for action in plan.actions if action.side is Side.REMOTE]
         coming = [action for action in plan.actions if action.side is Side.LOCAL]
         if going:
             self._upload(link, destination, tally).run(going)
         if coming:
-            report = self._report(tally)
-            Download(link, destination, self._folder, report, self._progress, self._throttle).run(coming)
+            ledger = _Ledger(self._known, tally)
+            Download(link, destination, self._folder, ledger, self._progress, self._throttle).run(coming)
             self._brakes.deleted_here(sum(action.new is None for action in coming))
             # An ignore file that came decides about others: they are looked at again.
             tally.stale |= any(action.path.rpartition("/")[2] in IGNORE_FILES for action in coming)
@@ -56,14 +57,20 @@ class Carrier:
         self, link: AgentLink, destination: Destination, found: Iterable[Sequence[Action]], tally: Tally
     ) -> None:
         """Send files while more of them are *found*; folders come before what is in them."""
+        self._known.settle()
         self._upload(link, destination, tally).run_found(found)
 
     def _upload(self, link: AgentLink, destination: Destination, tally: Tally) -> Upload:
-        report, memory, before = self._report(tally), self._known.memory(), self._known.note_sent
-        return Upload(link, destination, self._root, report, self._progress, before, memory, self._throttle)
+        ledger, memory = _Ledger(self._known, tally), self._known.memory()
+        return Upload(link, destination, self._root, ledger, memory, self._progress, self._throttle)
 
-    def _report(self, tally: Tally) -> Report:
-        def report(results: list[Result], sure: Callable[[], object] = lambda: None) -> None:
-            self._known.done(results, tally, sure)
 
-        return report
+class _Ledger:
+    """What is *known*, and the *tally* of one cycle; see `steps.Ledger`."""
+
+    def __init__(self, known: Known, tally: Tally) -> None:
+        self._known, self._tally = known, tally
+        self.sends, self.settles, self.settle = known.note_sent, known.settles, known.settle
+
+    def done(self, results: Sequence[Result], *, sure: bool = True) -> None:
+        self._known.done(results, self._tally, sure=sure)

@@ -22,21 +22,15 @@ class Conveyor(Generic[Ready, Answer]):
 
     *send* is called in a thread of its own, because a wire that is full holds it up, and *take* in the caller's; both
     in the order in which the work was put. At most *under_way* answers are waited for at a time. Leaving the block
-    waits for all of them, once *sent* was called behind the last that was sent; an error ends it, and nothing is sent
-    any more.
+    waits for all of them; an error ends it, and nothing is sent any more.
     """
 
     def __init__(
-        self,
-        send: Callable[[Ready], Callable[[], Answer]],
-        take: Callable[[Answer], None],
-        under_way: int,
-        sent: Callable[[], None] = lambda: None,
+        self, send: Callable[[Ready], Callable[[], Answer]], take: Callable[[Answer], None], under_way: int
     ) -> None:
         self._send = send
         self._take = take
         self._under_way = under_way
-        self._sent = sent
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="devpod-rp-upload")
         self._wire = ThreadPoolExecutor(1, thread_name_prefix="devpod-rp-send")
         self._stopped = threading.Event()
@@ -67,7 +61,8 @@ class Conveyor(Generic[Ready, Answer]):
         patient = kind is None or issubclass(kind, Exception)
         try:
             if kind is None:
-                self._finish()
+                while self._asked:
+                    self._take_next()
             else:
                 self._stopped.set()
                 if patient:
@@ -79,12 +74,6 @@ class Conveyor(Generic[Ready, Answer]):
         finally:
             self._wire.shutdown(wait=patient, cancel_futures=True)
             self._pool.shutdown(wait=patient, cancel_futures=True)
-
-    def _finish(self) -> None:
-        behind = self._wire.submit(self._sent)
-        while self._asked:
-            self._take_next()
-        behind.result()
 
     def _drop_answers(self) -> None:
         """What is still under way is carried out all the same; nobody is told, so the next cycle finds it."""

@@ -55,9 +55,12 @@ class Cycles:
         self._planning = Planning(local_root, mode, rules, journal, halts, known, self.caveats, brakes, doubt_seconds)
         self._carrier = Carrier(local_root, folder, known, brakes, progress, throttle)
 
-    def forget_remote(self) -> None:
+    def meet_again(self, link: AgentLink, destination: Destination) -> None:
         """What the pod held may have changed while nobody was connected: the next cycle surveys it."""
-        self.known.remote = None
+        if self.known.meet_again(link.hello.boot_id):
+            self._planning.forget_ahead()
+        if self.known.unsettled:
+            self.known.settles(link.ask("files.settle", **destination.fields()))
 
     # A full cycle.
 

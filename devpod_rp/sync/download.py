@@ -21,7 +21,7 @@ from devpod_rp.progress import Event, Progress
 from devpod_rp.sync.local import LocalFolder
 from devpod_rp.sync.reconcile import Action
 from devpod_rp.sync.remote import Destination
-from devpod_rp.sync.steps import Result, batches, bytes_of, carries_content, groups, item_for, refused
+from devpod_rp.sync.steps import Ledger, Result, batches, bytes_of, carries_content, groups, item_for, refused
 from devpod_rp.sync.throttle import Throttle
 
 _RUN_BYTES = 16 << 20
@@ -32,8 +32,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 class Download:
     """One plan on its way here.
 
-    Results come back through *report* as they are done. Raises LinkLost when the connection dies: everything reported
-    until then is done, nothing else is.
+    *ledger* is told what was done. Raises LinkLost when the connection dies: everything told until then is done,
+    nothing else is.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Download:
         link: AgentLink,
         destination: Destination,
         folder: LocalFolder,
-        report: Callable[[list[Result]], None],
+        ledger: Ledger,
         progress: Progress,
         throttle: Throttle,
     ) -> None:
@@ -49,7 +49,7 @@ class Download:
         self._link = link
         self._destination = destination
         self._folder = folder
-        self._report = report
+        self._ledger = ledger
         self._progress = progress
         self._files_done = self._files_total = self._bytes_done = self._bytes_total = 0
 
@@ -97,7 +97,7 @@ class Download:
                 raise _nonsense()
             # A version that differs from ours in its executable bit only came with its content all the same.
             self._apply(ready, [{**item_for(action), "do": "file"} for action in ready], stamps, content)
-            self._report(failed)
+            self._ledger.done(failed)
         if wanted:
             raise _nonsense()
 
@@ -119,7 +119,7 @@ class Download:
         self._files_done += sum(carries_content(action) for action in actions)
         self._bytes_done += len(content)
         self._show()
-        self._report(
+        self._ledger.done(
             [
                 Result(action, stamp=stamp) if answer.get("ok") is True else refused(action, answer)
                 for action, stamp, answer in zip(actions, stamps, answers, strict=True)
@@ -139,12 +139,12 @@ class Download:
             done = Action(action.path, action.side, action.old, new)
             (answer,) = self._folder.apply([{**item_for(done), "do": "file", "staged": staged}], b"", durable=True)
             self._files_done += 1
-            self._report([Result(done, stamp=stamp) if answer.get("ok") is True else refused(done, answer)])
+            self._ledger.done([Result(done, stamp=stamp) if answer.get("ok") is True else refused(done, answer)])
         except AgentRefused as refusal:
-            self._report([Result(action, refusal.code, refusal.message)])
+            self._ledger.done([Result(action, refusal.code, refusal.message)])
         except OSError as error:
             code = "no-space" if error.errno in _FULL else "not-permitted"
-            self._report([Result(action, code, f"cannot be written here: {error.strerror}")])
+            self._ledger.done([Result(action, code, f"cannot be written here: {error.strerror}")])
         finally:
             part.unlink(missing_ok=True)
 

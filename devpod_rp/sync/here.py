@@ -109,9 +109,8 @@ class Here:
         self.seen = True
 
     def _learn(self, entries: Mapping[str, Entry], seen: Snapshot) -> None:
-        put, stamp, fresh = self.entries.put, seen.stamps.get, seen.fresh
-        for path, entry in entries.items():
-            put(path, entry, None if path in fresh else stamp(path))
+        stamp, fresh = seen.stamps.get, seen.fresh
+        self.entries.put_all((path, entry, None if path in fresh else stamp(path)) for path, entry in entries.items())
 
     def written(self, path: str, entry: Entry | None) -> None:
         """We wrote *entry* there ourselves, or removed what was there."""

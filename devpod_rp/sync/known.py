@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
 from devpod_rp.agent.files.entries import FILE, FOLDER, Entry
 from devpod_rp.agent.files.stamps import Stamp
+from devpod_rp.errors import UnreachableError
+from devpod_rp.pod.errors import AgentRefused
 from devpod_rp.progress import Progress
 from devpod_rp.sync.here import Here
 from devpod_rp.sync.ignore import IgnoreRules
@@ -19,6 +23,8 @@ from devpod_rp.sync.remote import RemoteTree
 from devpod_rp.sync.status import Halts
 from devpod_rp.sync.steps import Result
 from devpod_rp.sync.trees import AncestorTree, Trees
+
+log = logging.getLogger(__name__)
 
 _FEW, _MANY = 500, 20_000
 
@@ -67,6 +73,9 @@ class Known:
         self.pending: set[str] = set()
         self.pod_only: set[str] = set()
         self._agreed: set[str] = set()
+        self._unsettled: set[str] = set()
+        self._settling: Callable[[], object] | None = None
+        self._boot_id: str | None = None
 
     # Read from the journal when they are first needed, which is while a connection is being made.
 
@@ -96,7 +105,7 @@ class Known:
     def void(self) -> None:
         """Start over as if the sides had never met: the next cycle is a union, in which nothing is deleted."""
         self.trees.part()
-        self._agreed = set()
+        self._agreed, self._unsettled, self._settling = set(), set(), None
         self._journal.void(self.trees)
         self.sent.clear()
         self.remote = None
@@ -128,11 +137,10 @@ class Known:
 
     def note_sent(self, actions: Sequence[Action]) -> None:
         """These are about to be sent."""
-        noted = {
-            action.path: action.new
-            for action in actions
-            if action.new is not None and action.new.kind != FOLDER and action.new not in self.sent.get(action.path, ())
-        }
+        noted = {path: new for path, _side, _old, new in actions if new is not None and new.kind != FOLDER}
+        if not noted.keys().isdisjoint(self.sent.keys()):
+            noted = {path: entry for path, entry in noted.items() if entry not in self.sent.get(path, ())}
+        self._unsettled.difference_update(noted)
         if not self._agreed.isdisjoint(noted):
             self._save_agreed()  # it answers what was sent before, not this
         self._journal.send(noted)
@@ -165,30 +173,34 @@ class Known:
 
     # What became of it.
 
-    def done(self, results: Collection[Result], tally: Tally, sure: Callable[[], object] = lambda: None) -> None:
-        """Fold in what became of actions, once *sure* returns, and add it to *tally*."""
-        sure()
-        for result in results:
-            if result.code is None:
-                self._fold_in(result, tally)
-            else:
-                self._leave(result, tally)
-        self._remember_agreed([result.action.path for result in results if result.code is None])
-
-    def _fold_in(self, result: Result, tally: Tally) -> None:
-        """The side that the action was for holds the new version, as the other one does, or neither holds anything."""
+    def done(self, results: Collection[Result], tally: Tally, *, sure: bool = True) -> None:
+        """Fold in what became of actions, and add it to *tally*. What is not *sure* is only written down by
+        :meth:`settle`."""
         assert self.remote is not None
-        (path, side, _old, new), stamp = result.action, result.stamp
-        self.pending.discard(path)
-        if side is Side.LOCAL:
-            self.here.written(path, new)
-        if new is None:
-            self.remote.put(path, None)
-            self.ancestor.drop(path)
-        else:
+        folded: list[str] = []
+        met: list[tuple[str, Entry, Stamp | None]] = []
+        for result in results:
+            (path, side, _old, new), code, _message, stamp = result
+            if code is not None:
+                self._leave(result, tally)
+                continue
+            folded.append(path)
+            if side is Side.LOCAL:
+                self.here.written(path, new)
+            if new is None:
+                self.remote.put(path, None)
+                self.ancestor.drop(path)
+            else:
+                met.append((path, new, stamp))
+            (tally.here if side is Side.LOCAL else tally.there).add(new)
+        if met:
             self.remote.token = None
-            self.trees.met(path, new, stamp)
-        (tally.here if side is Side.LOCAL else tally.there).add(new)
+            self.trees.meet(met)
+        self.pending.difference_update(folded)
+        if sure:
+            self._remember_agreed(folded)
+        else:
+            self._unsettled.update(folded)
 
     def _leave(self, result: Result, tally: Tally) -> None:
         """The action was not carried out."""
@@ -207,11 +219,48 @@ class Known:
             else:
                 self.pending.discard(action.path)
 
+    # What the pod may not have on its disk yet.
+
+    def settles(self, settled: Callable[[], object]) -> None:
+        """All that was folded in until now would survive a power cut on the pod once *settled* returns."""
+        self._settling = settled
+
+    def settle(self) -> None:
+        """Write down what was folded in, once it would survive a power cut on the pod. Raises LinkLost."""
+        settled, self._settling = self._settling, None
+        if settled is None:
+            return
+        try:
+            settled()
+        except AgentRefused as refusal:  # it is written down when a later one succeeds
+            log.warning("settle=refused code=%s message=%s", refusal.code, refusal.message)
+            return
+        paths, self._unsettled = self._unsettled, set()
+        self._remember_agreed(paths)
+
+    def meet_again(self, boot_id: str | None) -> bool:
+        """There is another connection, and nothing is known of what the pod has now. If its machine was started anew,
+        it may have lost what it had not on its disk: then only what was written down is known; returns whether there
+        was such."""
+        self.remote, self._settling = None, None
+        same_machine, self._boot_id = boot_id is not None and boot_id == self._boot_id, boot_id
+        if same_machine or not self._unsettled:
+            return False
+        self._save_agreed()
+        self._unsettled = set()
+        for name in ("trees", "sent", "here"):
+            vars(self).pop(name, None)
+        return True
+
+    @property
+    def unsettled(self) -> bool:
+        return bool(self._unsettled)
+
     # What was seen.
 
     def save_few(self) -> None:
         """Remember what was seen, unless it is so much that it has to wait for :meth:`save`."""
-        if "trees" in vars(self) and len(self.trees.unsaved) <= _FEW:
+        if "trees" in vars(self) and len(self.trees.unsaved) <= _FEW and not self._unsettled:
             self._journal.save(self.trees)
 
     def save(self) -> bool:
@@ -219,6 +268,8 @@ class Known:
         much."""
         if "here" in vars(self):
             self.here.forget_contents()
+        with suppress(UnreachableError):  # the next cycle notices
+            self.settle()
         much = False
         if "trees" in vars(self):
             much = len(self.trees.unsaved) > _FEW
@@ -226,5 +277,6 @@ class Known:
                 if tree.lacking > _FEW:
                     tree.spell()
             self._save_agreed()
-            self._journal.save(self.trees)
+            if not self._unsettled:
+                self._journal.save(self.trees)
         return much

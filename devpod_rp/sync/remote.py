@@ -94,11 +94,15 @@ class RemoteTree:
 
     def put_all(self, seen: Seen) -> None:
         """Believe what was told of single paths; what was known of unchanged files stays known."""
-        for path, (entry, stamp) in seen.rows.items():
-            known = self.entries.recall(path)
+        recall = self.entries.recall
+
+        def recalled(path: str, entry: Entry, stamp: Stamp | None) -> tuple[str, Entry, Stamp | None]:
+            known = recall(path)
             if known is not None and known[0] == stamp:
                 entry = entry._replace(digest=known[1])
-            self.entries.put(path, entry, stamp)
+            return path, entry, stamp
+
+        self.entries.put_all(recalled(path, *told) for path, told in seen.rows.items())
 
 
 @dataclass

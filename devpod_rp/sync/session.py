@@ -133,7 +133,7 @@ class Session:
                 self._standing.halt(halt)
                 raise
             self._link = link
-            self._cycles.forget_remote()
+            self._cycles.meet_again(link, self._destination)
             self._standing.forget_halt(but=_MEANT)
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from devpod_rp.agent.files.entries import Entry
+from devpod_rp.agent.files.entries import FILE, Entry
 from devpod_rp.agent.files.stamps import Stamp
 from devpod_rp.agent.sync import batch
 from devpod_rp.errors import SyncError
@@ -28,10 +28,20 @@ class Result(NamedTuple):
     stamp: Stamp | None = None
 
 
-class Report(Protocol):
-    """Takes what became of actions; it counts once *sure* returns, and what that raises makes it void."""
+class Ledger(Protocol):
+    """Keeps account of a plan while it is carried out."""
 
-    def __call__(self, results: list[Result], sure: Callable[[], object] = lambda: None) -> None: ...
+    def sends(self, actions: Sequence[Action]) -> None:
+        """These are about to be sent to the pod."""
+
+    def done(self, results: Sequence[Result], *, sure: bool = True) -> None:
+        """Takes what became of actions. What is not *sure* may be lost with the connection until it is settled."""
+
+    def settles(self, settled: Callable[[], object]) -> None:
+        """Everything that was done is sure once *settled* returns."""
+
+    def settle(self) -> None:
+        """Wait for that. Raises LinkLost."""
 
 
 def item_for(action: Action) -> dict[str, Any]:
@@ -88,10 +98,10 @@ def refused(action: Action, given: dict[str, Any]) -> Result:
 
 def carries_content(action: Action) -> bool:
     """Whether the action has to bring a file's content to the other side."""
-    old, new = action.old, action.new
-    if new is None or new.kind != "file":
+    _path, _side, old, new = action
+    if new is None or new.kind != FILE:
         return False
-    return old is None or old.kind != "file" or old.digest != new.digest
+    return old is None or old.kind != FILE or old.digest != new.digest
 
 
 def bytes_of(action: Action) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from devpod_rp.agent.files import packing
-from devpod_rp.agent.files.entries import Entry
+from devpod_rp.agent.files.entries import FILE, FOLDER, Entry
 from devpod_rp.agent.sync import batch
 from devpod_rp.pod.link import AgentLink
 from devpod_rp.progress import Event, Progress
@@ -19,7 +19,7 @@ from devpod_rp.sync.reconcile import Action
 from devpod_rp.sync.remote import Destination
 from devpod_rp.sync.source import UnstableError, failed_read, read_exactly
 from devpod_rp.sync.steps import (
-    Report,
+    Ledger,
     Result,
     answered,
     batches,
@@ -44,11 +44,11 @@ _MOST_UNSETTLED = 20_000
 
 
 class Upload:
-    """One plan on its way to the pod.
+    """One plan on its way to the pod, of which *ledger* is told in the calling thread.
 
-    *before* is told of actions that are about to be sent. Results come back through *report*, in the calling thread, as
-    frames are acknowledged. Raises LinkLost when the connection dies: everything reported until then is done,
-    everything else may or may not be.
+    What was carried out is done as soon as it is acknowledged, and sure once the pod has settled it: the last of it
+    later than the call returns. Raises LinkLost when the connection dies: what was sure by then is done, everything
+    else may or may not be.
     """
 
     def __init__(
@@ -56,25 +56,22 @@ class Upload:
         link: AgentLink,
         destination: Destination,
         local_root: Path,
-        report: Report,
-        progress: Progress,
-        before: Callable[[Sequence[Action]], None],
+        ledger: Ledger,
         memory: Memory,
+        progress: Progress,
         throttle: Throttle,
     ) -> None:
         self._link = link
         self._destination = destination
         self._root = str(local_root)
-        self._report = report
+        self._ledger = ledger
         self._progress = progress
         self._bytes_done = self._bytes_total = self._files_done = self._files_total = 0
-        self._before = before
         self._memory = memory
         self._throttle = throttle
-        self._unsettled: list[Result] = []
+        self._unsettled = 0
         self._held: Mapping[str, str] = {}
         self._not_there: list[Action] = []
-        self._settling: Callable[[], object] | None = None
         self._settle_at = time.monotonic() + _SETTLE_SECONDS
 
     def run(self, actions: Sequence[Action]) -> None:
@@ -82,9 +79,9 @@ class Upload:
         self._bytes_total = sum(bytes_of(action) for action in actions)
         self._files_total = sum(carries_content(action) for action in actions)
         if self._bytes_total <= BATCH_BYTES and len(actions) <= BATCH_ITEMS:
-            self._before(actions)
+            self._ledger.sends(actions)
             # Looking for copies costs more than so little content.
-            self._report(self._send(self._prepared(actions, copies=False), more_follows=False)())
+            self._ledger.done(self._send(self._prepared(actions, copies=False), more_follows=False)())
             return
         self._held = self._memory.held(
             {action.new.digest for action in actions if action.new and carries_content(action)}
@@ -95,7 +92,7 @@ class Upload:
                 self._run_group(group)
         finally:
             if self._link.alive:
-                self._settle()
+                self._ask_to_settle()
 
     def run_found(self, found: Iterable[Sequence[Action]]) -> None:
         """Carry out creations while more of them are *found*; folders come before what is in them."""
@@ -106,21 +103,19 @@ class Upload:
                 for action in actions:
                     size = bytes_of(action)
                     self._bytes_total += size
-                    self._files_total += carries_content(action)
+                    self._files_total += action.new is not None and action.new.kind == FILE
                     if size > PART_BYTES:
                         large.append(action)
                     else:
                         yield action
 
         try:
-            # The pod does one thing after the other: what it is asked for now comes after all that was sent.
-            self._run_small(small(), copies=False, sent=self._ask_to_settle)
-            self._settle()
+            self._run_small(small(), copies=False)
             for action in large:
                 self._run_large(action)
         finally:
             if self._link.alive:
-                self._settle()
+                self._ask_to_settle()
 
     def _run_group(self, group: Sequence[Action]) -> None:
         self._run_small([action for action in group if bytes_of(action) <= PART_BYTES])
@@ -132,18 +127,16 @@ class Upload:
                 self._run_large(action)
 
     def _run_large(self, action: Action) -> None:
-        self._before([action])
+        self._ledger.sends([action])
         large = LargeFile(
             self._link, self._destination, self._memory, action, self._held, self._throttle, self._show_bytes
         )
         self._take([large.send(f"{self._root}/{action.path}")])
 
-    def _run_small(
-        self, actions: Iterable[Action], copies: bool = True, sent: Callable[[], None] = lambda: None
-    ) -> None:
-        with Conveyor(self._send, self._take, _UNDER_WAY, sent) as conveyor:
+    def _run_small(self, actions: Iterable[Action], copies: bool = True) -> None:
+        with Conveyor(self._send, self._take, _UNDER_WAY) as conveyor:
             for some in batches(actions, BATCH_BYTES, BATCH_ITEMS):
-                self._before(some)
+                self._ledger.sends(some)
                 conveyor.put(self._prepared, some, copies)
 
     # Small files.
@@ -160,14 +153,21 @@ class Upload:
         contents_of_new: list[bytes] = []
         failed: list[Result] = []
         for action in actions:
+            path, _side, old, new = action
+            if old is None and new is not None and new.kind == FOLDER:
+                if not items or items[-1]["do"] != "dirs":
+                    items.append({"do": "dirs", "path": []})
+                items[-1]["path"].append(path)
+                ready.append(action)
+                continue
             there = self._copy_of(action) if copies else None
-            if there is None and action.new is not None and carries_content(action):
+            if there is None and new is not None and carries_content(action):
                 try:
-                    content = self._content_of(action.path, action.new)
+                    content = self._content_of(path, new)
                 except (UnstableError, OSError) as error:
                     failed.append(failed_read(action, error))
                     continue
-                if action.old is None:
+                if old is None:
                     new_files.append(action)
                     contents_of_new.append(content)
                     continue
@@ -210,32 +210,25 @@ class Upload:
         return packing.pack(raw, incompressible, self._link.hello.zstd)
 
     def _take(self, results: list[Result]) -> None:
-        for result in results:
-            if result.code == "no-copy":
-                self._not_there.append(result.action)
-                continue
-            self._unsettled.append(result)
-            if carries_content(result.action):
-                size = bytes_of(result.action)
-                self._files_done += 1
-                self._bytes_done += size if size <= PART_BYTES else 0
-        if time.monotonic() >= self._settle_at or len(self._unsettled) > _MOST_UNSETTLED:
-            self._settle()
+        if any(result.code == "no-copy" for result in results):
+            self._not_there += [result.action for result in results if result.code == "no-copy"]
+            results = [result for result in results if result.code != "no-copy"]
+        self._ledger.done(results, sure=False)
+        self._unsettled += len(results)
+        sizes = [action.new.size for action, *_ in results if action.new is not None and carries_content(action)]
+        self._files_done += len(sizes)
+        self._bytes_done += sum(size for size in sizes if size <= PART_BYTES)
+        if time.monotonic() >= self._settle_at or self._unsettled > _MOST_UNSETTLED:
+            self._ask_to_settle()
+            self._ledger.settle()
         self._show()
 
-    def _settle(self) -> None:
-        """Report what was done, once it would survive a power cut on the pod."""
-        done, self._unsettled = self._unsettled, []
-        if done and self._settling is None:
-            self._ask_to_settle()
-        settled, self._settling = self._settling, None
-        if settled is not None:
-            self._report(done, settled)
-        self._settle_at = time.monotonic() + _SETTLE_SECONDS
-
     def _ask_to_settle(self) -> None:
-        """For the next :meth:`_settle`, before which nothing more may be sent."""
-        self._settling = self._link.ask("files.settle", **self._destination.fields())
+        """For what was acknowledged until now, which is nothing if all of it is settled."""
+        if self._unsettled:
+            self._ledger.settles(self._link.ask("files.settle", **self._destination.fields()))
+        self._unsettled = 0
+        self._settle_at = time.monotonic() + _SETTLE_SECONDS
 
     def _show_bytes(self, count: int) -> None:
         self._bytes_done += count

@@ -30,6 +30,7 @@ _ABSENT, _FOLDER, _FILE, _EXECUTABLE, _LINK = range(5)
 _KINDS = {_FOLDER: FOLDER, _FILE: FILE, _EXECUTABLE: FILE, _LINK: LINK}
 _FILES = (_FILE, _EXECUTABLE)
 _NOTHING = bytes(RECORD_BYTES)
+_NEVER_MET = _NOTHING[_THERE:]
 _NO_DIGEST = bytes(16)
 _A_FILE, _AN_EXECUTABLE, _A_FOLDER = bytes([_FILE]), bytes([_EXECUTABLE]), bytes([_FOLDER]) + _NO_DIGEST
 _PROOF, _NO_PROOF = b"\1", b"\0"
@@ -65,19 +66,27 @@ class Trees:
             self.unsaved.difference_update(paths)
         self.unsaved_targets.clear()
 
-    def met(self, path: str, entry: Entry, stamp: Stamp | None) -> None:
-        """Both sides agree on *entry* at *path*, where the pod has it with *stamp* if any later change would show in
-        that."""
-        there, ancestor = self.there, self.ancestor
-        version = there.version(entry)
-        held, agreed = there.told(version, entry, stamp), ancestor.told(version, entry)
-        before = self._records.get(path, _NOTHING)
-        self._records[path] = before[:_THERE] + held + agreed
-        self.unsaved.add(path)
-        if (was := before[_THERE:_ANCESTOR]) != held:
-            there.changed(path, was, held)
-        if (was := before[_ANCESTOR:]) != agreed:
-            ancestor.changed(path, was, agreed)
+    def meet(self, found: Iterable[tuple[str, Entry, Stamp | None]]) -> None:
+        """Both sides agree on each entry at its path, where the pod has it with the stamp if any later change would
+        show in that."""
+        records, unsaved, there, ancestor = self._records, self.unsaved, self.there, self.ancestor
+        version_of, held_of, agreed_of = there.version, there.told, ancestor.told
+        names = files = 0
+        for path, entry, stamp in found:
+            version = version_of(entry)
+            now = held_of(version, entry, stamp) + agreed_of(version, entry)
+            before = records.get(path, _NOTHING)
+            was = before[_THERE:]
+            records[path] = before[:_THERE] + now
+            unsaved.add(path)
+            if was == _NEVER_MET and not there.words:  # a first upload is nothing else: counted together
+                names += 1
+                files += version[0] > _FOLDER
+            else:
+                there.changed(path, was[:_PART], now[:_PART])
+                ancestor.changed(path, was[_PART:], now[_PART:])
+        there.appeared(names, files)
+        ancestor.appeared(names, files)
 
     def part(self) -> None:
         """Forget what is there and what both sides agreed on, as if they had never met."""
@@ -127,12 +136,13 @@ class Trees:
 
 
 class _Tree(Mapping[str, Entry]):
-    """One of the three trees. *names* counts what is in it, *files* all of that but folders."""
+    """One of the three trees. *names* counts what is in it, *files* all of that but folders. *words* are a side's."""
 
     def __init__(self, trees: Trees, records: dict[str, bytes], at: int, size: int, layout: struct.Struct) -> None:
         self._trees = trees
         self._records = records
         self._at, self._end, self._layout = at, at + size, layout
+        self.words: dict[str, bytes] = {}
         forms = Counter(map(itemgetter(at), records.values()))
         self.names = len(records) - forms[_ABSENT]
         self.files = self.names - forms[_FOLDER]
@@ -163,11 +173,11 @@ class _Tree(Mapping[str, Entry]):
     def drop(self, path: str) -> None:
         """Nothing is there."""
         if path in self._records:
-            self._write(path, bytes(self._end - self._at))
+            self._write([(path, bytes(self._end - self._at))])
 
     def clear(self) -> None:
-        for path in list(self):
-            self.drop(path)
+        nothing = bytes(self._end - self._at)
+        self._write([(path, nothing) for path in self])
 
     def version(self, entry: Entry) -> bytes:
         """Which version *entry* is, as records tell it."""
@@ -189,19 +199,37 @@ class _Tree(Mapping[str, Entry]):
         # What Entry(...) does, less one Python call: plans of many files look at each of them several times.
         return tuple.__new__(Entry, (_KINDS[form], size, form == _EXECUTABLE, text, target, mtime_ns))
 
-    def _write(self, path: str, part: bytes) -> None:
-        """Put *part* into the record of *path*."""
-        before = self._records.get(path, _NOTHING)
-        was = before[self._at : self._end]
-        if was == part:
-            return
-        record = before[: self._at] + part + before[self._end :]
-        if record == _NOTHING:
-            del self._records[path]
-        else:
-            self._records[path] = record
-        self._trees.unsaved.add(path)
-        self.changed(path, was, part)
+    def _write(self, parts: Iterable[tuple[str, bytes]]) -> None:
+        """Put each part into the record of its path."""
+        records, unsaved, at, end = self._records, self._trees.unsaved, self._at, self._end
+        nothing_before, nothing, nothing_behind = _NOTHING[:at], _NOTHING[at:end], _NOTHING[end:]
+        names = files = 0
+        for path, part in parts:
+            before = records.get(path)
+            if before is None and part != nothing and not self.words:  # most of a first look: counted together
+                records[path] = nothing_before + part + nothing_behind
+                unsaved.add(path)
+                names += 1
+                files += part[0] > _FOLDER
+                continue
+            before = before or _NOTHING
+            was = before[at:end]
+            if was == part:
+                continue
+            record = before[:at] + part + before[end:]
+            if record == _NOTHING:
+                del records[path]
+            else:
+                records[path] = record
+            unsaved.add(path)
+            self.changed(path, was, part)
+        self.appeared(names, files)
+
+    def appeared(self, names: int, files: int) -> None:
+        """So many *names*, of which *files* are no folders, are in the records that were not in this tree before."""
+        self._trees.revision += names
+        self.names += names
+        self.files += files
 
     def changed(self, path: str, was: bytes, part: bytes) -> None:
         """In the record of *path*, what *was* this tree's part is *part* now."""
@@ -219,7 +247,7 @@ class AncestorTree(_Tree):
         super().__init__(trees, records, at, RECORD_BYTES - _ANCESTOR, _AGREED)
 
     def put(self, path: str, entry: Entry) -> None:
-        self._write(path, self.told(self.version(entry), entry))
+        self._write([(path, self.told(self.version(entry), entry))])
 
     def told(self, version: bytes, entry: Entry) -> bytes:
         """The part of a record that says that *entry*, which is *version*, was agreed on."""
@@ -236,7 +264,6 @@ class SideTree(_Tree):
 
     def __init__(self, trees: Trees, records: dict[str, bytes], at: int) -> None:
         super().__init__(trees, records, at, _PART, _ON_A_SIDE)
-        self.words: dict[str, bytes] = {}
         self.unsaved_words: set[str] = set()
         self.lacking = len(records)
 
@@ -248,7 +275,12 @@ class SideTree(_Tree):
 
     def put(self, path: str, entry: Entry, stamp: Stamp | None = None) -> None:
         """*entry* is at *path*, with *stamp* if any later change would show in that."""
-        self._write(path, self.told(self.version(entry), entry, stamp))
+        self.put_all([(path, entry, stamp)])
+
+    def put_all(self, found: Iterable[tuple[str, Entry, Stamp | None]]) -> None:
+        """As :meth:`put`, for each of many."""
+        version, told = self.version, self.told
+        self._write((path, told(version(entry), entry, stamp)) for path, entry, stamp in found)
 
     def told(self, version: bytes, entry: Entry, stamp: Stamp | None) -> bytes:
         """The part of a record that says that *entry*, which is *version*, is there with *stamp*."""
@@ -258,7 +290,7 @@ class SideTree(_Tree):
 
     def revise(self, path: str, entry: Entry) -> None:
         """What is at *path* is the same file as before, but *entry* is what to make of it."""
-        self._write(path, self.version(entry) + self._records[path][self._at + _VERSION.size : self._end])
+        self._write([(path, self.version(entry) + self._records[path][self._at + _VERSION.size : self._end])])
 
     def stamp(self, path: str) -> Stamp | None:
         """The stamp of the file at *path*, if any change of it would show there."""
@@ -321,6 +353,10 @@ class SideTree(_Tree):
     def _stamp(self, record: bytes) -> Stamp | None:
         proof = self._end - 1
         return Stamp(record[self._at + _VERSION.size : proof]) if record[proof] else None
+
+    def appeared(self, names: int, files: int) -> None:
+        super().appeared(names, files)
+        self.lacking += names
 
     def changed(self, path: str, was: bytes, part: bytes) -> None:
         super().changed(path, was, part)

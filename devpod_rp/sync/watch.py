@@ -51,7 +51,7 @@ FULL_SCAN_SECONDS = 60.0
 GIT_HOLD_SECONDS = 10.0
 """How long a running git command may hold a batch back; a dead git leaves its lock behind."""
 
-_HEALTH_SECONDS = 1.0
+_HEALTH_SECONDS = 5.0
 """How often an idle watcher makes sure that the observer's threads still live."""
 
 _GIT_LOOK_SECONDS = 0.02

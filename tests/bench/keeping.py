@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil  # noqa: F401 - of what a keeper is made of, the part that it loads when it is first needed
+
 from devpod_rp import control
 from devpod_rp.environments import Environment
 from devpod_rp.keeper.memory import keep_small

@@ -123,8 +123,8 @@ class Pair:
 
     def restart(self) -> None:
         """Another process takes over with the same state directory."""
-        self.disconnect()
         self.session.close()
+        self.disconnect()
         self.session = self.new_session()
 
     def sync(self, *paths: str, pod: tuple[str, ...] = ()) -> CycleResult:

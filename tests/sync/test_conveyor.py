@@ -30,8 +30,8 @@ class Wire:
         self.most_under_way = max(self.most_under_way, len(self.sent) - len(self.taken))
         return lambda: number
 
-    def conveyor(self, under_way: int = 4, sent: Callable[[], None] = lambda: None) -> Conveyor[int, int]:
-        return Conveyor(self.send, self.taken.append, under_way, sent)
+    def conveyor(self, under_way: int = 4) -> Conveyor[int, int]:
+        return Conveyor(self.send, self.taken.append, under_way)
 
 
 def _carry(conveyor: Conveyor[int, int], numbers: range, prepare: Callable[[int], int]) -> None:
@@ -70,15 +70,6 @@ def test_the_caller_goes_on_while_the_wire_takes_nothing() -> None:
         assert wire.sent == []
         wire.holds.set()
     assert wire.taken == [0, 1, 2]
-
-
-def test_what_is_said_behind_the_last_comes_behind_the_last() -> None:
-    wire = Wire()
-    seen: list[list[int]] = []
-    with wire.conveyor(sent=lambda: seen.append(list(wire.sent))) as conveyor:
-        for number in range(10):
-            conveyor.put(_slow_for_even, number)
-    assert seen == [list(range(10))]
 
 
 def test_nothing_is_sent_after_what_could_not_be_prepared() -> None:

@@ -23,7 +23,8 @@ def apply(request: Request) -> Replies:
     zlib-compressed when *packed* gives its unpacked size. Items: ``{do: file|dir|symlink|mode|remove, path, old, …}``
     where *old* is the version that may be replaced (null: nothing may be there). A file is inline, or *staged* before
     (``files.stage``), or a *copy* of another path in the folder: "no-copy" says that this path holds something else.
-    One item ``{do: files, path: […], …}`` stands for many inline ones where nothing may be: a list for each field.
+    One item ``{do: files, path: […], …}`` stands for many inline ones where nothing may be, with a list for each field,
+    ``{do: dirs, path: […]}`` for as many folders.
 
     The answer's body tells one result per item (see batch.told). With *more_follows* the caller will ask for
     ``files.settle`` before it believes them; without, everything is durable when the answer comes.

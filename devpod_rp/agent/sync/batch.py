@@ -38,6 +38,8 @@ def unpacked(request: Request) -> Tuple[List[Item], memoryview]:
     for item in listed:
         if item.get("do") == "files":
             items += _each_file(item)
+        elif item.get("do") == "dirs":
+            items += [{"do": "dir", "path": path, "old": None} for path in _column(item, "path")]
         else:
             items.append(item)
     inline = sum(count(item, "size") for item in items if is_inline(item))
@@ -49,8 +51,8 @@ def unpacked(request: Request) -> Tuple[List[Item], memoryview]:
 def _each_file(item: Item) -> List[Item]:
     """The new files that one item ``{do: files, path: […], digest: […], size: […], mtime_ns: […], executable: […]}``
     stands for, all inline. Most files travel so, because it is read in a fraction of the time."""
-    columns = [item.get(key) for key in ("path", "digest", "size", "mtime_ns", "executable")]
-    if not all(isinstance(column, list) and len(column) == len(columns[0] or ()) for column in columns):
+    columns = [_column(item, key) for key in ("path", "digest", "size", "mtime_ns", "executable")]
+    if any(len(column) != len(columns[0]) for column in columns):
         raise Refusal("bad-request", "not a list of files")
     return [
         {
@@ -64,6 +66,13 @@ def _each_file(item: Item) -> List[Item]:
         }
         for path, digest, size, mtime_ns, executable in zip(*columns)  # noqa: B905 - 3.8 has no strict
     ]
+
+
+def _column(item: Item, key: str) -> List[Any]:
+    column = item.get(key)
+    if not isinstance(column, list):
+        raise Refusal("bad-request", "not a list: %s" % key)
+    return column
 
 
 def is_inline(item: Item) -> bool:

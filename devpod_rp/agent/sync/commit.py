@@ -160,7 +160,7 @@ class Batch:
             if do == "remove":
                 return
             raise
-        if do == "file" and old is None and self._appears(number, folder, name, item):
+        if old is None and do in ("file", "dir") and self._appears(number, folder, name, item):
             return
         found = look(folder, name, old if isinstance(old, dict) else {})
         if found is not None and not self._area.abilities().keeps_executable:
@@ -188,11 +188,14 @@ class Batch:
             raise Refusal("bad-request", "unknown action %r" % (do,))
 
     def _appears(self, number: int, folder: int, name: bytes, item: Item) -> bool:
-        """Put a new file where nothing is, which the kernel makes sure of; False when something is there."""
-        staged = self._staged[number]
-        if staged.path is not None:
-            return False
+        """Put a new file or folder where nothing is, which the kernel makes sure of; False when something is there."""
         try:
+            if item["do"] == "dir":
+                os.mkdir(name, dir_fd=folder)
+                return True
+            staged = self._staged[number]
+            if staged.path is not None:
+                return False
             self._place(folder, name, str(item["path"]), None, staged, bool(item.get("executable")))
         except FileExistsError:
             return False

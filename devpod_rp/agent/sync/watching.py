@@ -19,7 +19,7 @@ from devpod_rp.agent.sync.settling import Settling, Told
 from devpod_rp.agent.wire import Handler, Header, Refusal, Request, Standing
 
 GIT_HOLD_SECONDS = 10.0
-_LOOK_AROUND_SECONDS = 5.0
+_LOOK_AROUND_SECONDS = 15.0
 _PATHS_PER_FRAME = 4000
 
 _GATHER_SECONDS = 0.002
