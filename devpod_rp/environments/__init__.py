@@ -22,6 +22,7 @@ from devpod_rp.environments.store import (
     record_file,
     remove,
     save,
+    stamp,
 )
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "record_file",
     "remove",
     "save",
+    "stamp",
     "write_forwards",
     "write_intent",
 ]

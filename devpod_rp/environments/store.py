@@ -115,6 +115,15 @@ def find(name: str) -> Environment | None:
     return decode(data, path)
 
 
+def stamp(name: str) -> tuple[int, int] | None:
+    """What another save of *name*'s record changes; None if there is none."""
+    try:
+        status = record_file(name).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
 def all_environments() -> list[Environment]:
     """Every record, by name.
 

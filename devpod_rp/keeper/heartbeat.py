@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from devpod_rp.errors import DevpodError
+from devpod_rp.keeper.clock import until_next
 from devpod_rp.keeper.state import Timing
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ class Heartbeat:
         self._stopped.set()
 
     def _run(self) -> None:
-        while not self._stopped.wait(self._timing.ping_seconds):
+        while not self._stopped.wait(until_next(self._timing.ping_seconds, time.monotonic())):
             why = self._death()
             if why is not None and not self._stopped.is_set():
                 log.warning("heartbeat=dead reason=%s", why)

@@ -26,6 +26,7 @@ from devpod_rp.keeper.lender import Lender
 from devpod_rp.keeper.memory import give_back
 from devpod_rp.keeper.overseer import Overseer
 from devpod_rp.keeper.parts import Parts
+from devpod_rp.keeper.record import Record
 from devpod_rp.keeper.requests import Desk, Request
 from devpod_rp.keeper.state import Line, State, Step
 from devpod_rp.keeper.tunnels import TUNNEL_OPS, Tunnels
@@ -70,11 +71,12 @@ class Keeper:
         self._cycles = Cycles(self._session, self._settle, self._listen)
         self._ears = Ears(Path(self._environment.folder), self._session, parts, self._inbox.put)
         self._drift = Drift(self._clock, parts.timing.wake_seconds)
-        self._record_at = 0.0
+        self._record, self._record_at = Record(self._environment), 0.0
         # Those who wait for a full cycle; the promised ones waited already when the present attempt to connect began.
         self._flushes: list[Request] = []
         self._promised: list[Request] = []
         self._working = False
+        self._rested = True
         self._ending = threading.Event()
         self._overseer: Overseer | None = None
 
@@ -194,10 +196,11 @@ class Keeper:
         now = self._clock.monotonic()
         if now >= self._record_at:
             self._record_at = now + self._parts.timing.tick_seconds
-            if not self._still_recorded():
+            if not self._record.is_there():
                 log.info("keeper=record-gone name=%s", self._name)
                 self._ending.set()
                 return
+            self._tunnels.follow(self._record.last_read.spec.get("forward_ports", ()))
         if self._drift.slept():
             log.info("keeper=woke name=%s", self._name)
             self._become(self._state.woke(now))
@@ -205,17 +208,6 @@ class Keeper:
         link = self._connection.link
         if link is not None and not link.alive:
             self._lose("the connection to the pod is lost")
-
-    def _still_recorded(self) -> bool:
-        try:
-            record = environments.find(self._name)
-        except environments.CorruptRecord as error:
-            log.warning("record=unreadable error=%s", error.message)
-            return True
-        if record is None or record.id != self._environment.id:
-            return False
-        self._tunnels.follow(record.spec.get("forward_ports", ()))
-        return True
 
     def _ping(self) -> None:
         if self._connection.link is not None:
@@ -337,16 +329,18 @@ class Keeper:
             return
         self._ears.open()
         if self._ears.problem is None:
+            self._rested = False
             try:
                 self._session.look_ahead(lambda: not self._inbox.empty())
             except SyncHalted as halt:
                 log.info("ahead=nothing reason=%s", halt.reason)  # the cycle says so, with its way out
 
     def _remember(self) -> None:
-        if self._inbox.empty():
+        if self._inbox.empty() and not self._rested:
             try:
                 if self._session.rest():
                     give_back()
+                self._rested = True
             except SyncError as error:
                 log.warning("digests=kept-for-later error=%s", error.message)  # it costs time after a restart, no more
 
@@ -362,6 +356,7 @@ class Keeper:
         if full:
             self._ears.open()
         armed = self._pod_ears.armed
+        self._rested = False
         try:
             if waiting:
                 done = self._cycles.flush(link, self._state.paths, None if full else self._state.remote_paths)

@@ -14,6 +14,8 @@ import dataclasses
 from dataclasses import dataclass
 from enum import Enum
 
+from devpod_rp.keeper.clock import until_next
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -81,7 +83,7 @@ class State:
 
     def next_step(self, now: float) -> tuple[Step, float]:
         """The step to take now; for WAIT also the longest time to wait for news."""
-        longest = self.timing.tick_seconds
+        longest = until_next(self.timing.tick_seconds, now)
         if self.line is Line.DOWN:
             if self.flushing or now >= self.connect_at:
                 return Step.CONNECT, 0.0

@@ -41,7 +41,7 @@ _RSA_ALGORITHMS = ("rsa-sha2-512", "rsa-sha2-256")
 _SILENT_KEEPALIVES = 3
 # How long paramiko's thread sleeps when nothing comes. Closing wakes it; its own tenth of a second keeps a core busy
 # all day with finding out that nothing happened.
-_REST_SECONDS = 2.0
+_REST_SECONDS = 5.0
 # A transport whose socket is closed ends at once, unless the machine is very busy.
 _ENDING_SECONDS = 5.0
 
@@ -196,7 +196,7 @@ class Heartbeat:
         stream = self._transport.sock
         assert isinstance(stream, WatchedSocket)
         seen, silent = stream.signs_of_life, 0
-        while not self._ended.wait(self._interval_seconds) and self._transport.is_active():
+        while not self._ended.wait(self._until_next()) and self._transport.is_active():
             silent = silent + 1 if stream.signs_of_life == seen else 0
             seen = stream.signs_of_life
             if silent >= _SILENT_KEEPALIVES:
@@ -205,6 +205,10 @@ class Heartbeat:
                 self._transport.close()
             elif silent:
                 self._ask()
+
+    def _until_next(self) -> float:
+        # Together with others who have something to look after every few seconds.
+        return self._interval_seconds - time.monotonic() % self._interval_seconds
 
     def _ask(self) -> None:
         # In a thread of its own, because sending waits behind a writer that may be stuck on the dead peer.

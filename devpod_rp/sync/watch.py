@@ -156,7 +156,8 @@ class Watcher:
             now = time.monotonic()
             due, oldest = self._settling.next_due(), self._settling.oldest()
             held = oldest is not None and now - oldest < GIT_HOLD_SECONDS and self._git_lock.exists()
-            rest = _HEALTH_SECONDS if due is None else max(0.0, due - now)
+            # At a full five seconds, as others of an idle keeper: waking together costs less.
+            rest = _HEALTH_SECONDS - now % _HEALTH_SECONDS if due is None else max(0.0, due - now)
             try:
                 heard = self._heard.get(timeout=max(rest, _GIT_LOOK_SECONDS) if held else rest)
                 while True:

@@ -226,7 +226,7 @@ def test_nothing_moves_while_paused_also_after_a_restart_and_resume_catches_up(r
 
 def test_a_pause_does_not_wait_for_the_cycle_under_way(rig: Rig) -> None:
     rig.start(timing=dataclasses.replace(QUICK, dead_seconds=60.0))
-    rig.until(state="watching")
+    rig.ask("flush")
     rig.pod.signal(signal.SIGSTOP)
     rig.write("a", "1")
     rig.until(state="syncing")
@@ -240,7 +240,7 @@ def test_a_pause_does_not_wait_for_the_cycle_under_way(rig: Rig) -> None:
 
 def test_status_is_answered_at_once_while_a_cycle_hangs(rig: Rig) -> None:
     rig.start(timing=dataclasses.replace(QUICK, dead_seconds=30.0))
-    rig.until(state="watching")
+    rig.ask("flush")
     rig.pod.signal(signal.SIGSTOP)
     rig.write("a", "1")
     rig.until(state="syncing")
@@ -261,7 +261,7 @@ def test_a_killed_agent_is_replaced_and_the_work_goes_on(rig: Rig) -> None:
 
 def test_a_connection_that_is_only_half_open_is_noticed_and_replaced(rig: Rig) -> None:
     rig.start()
-    rig.until(state="watching")
+    rig.ask("flush")
     rig.pod.signal(signal.SIGSTOP)
     eventually(lambda: len(rig.pod.connections) == 2)
     rig.write("a", "1")
@@ -375,7 +375,7 @@ def test_after_a_sleep_the_connection_is_checked_and_everything_looked_at(rig: R
 
     rig.watch = Deaf
     rig.start(clock, Timing())
-    rig.until(state="watching")
+    rig.ask("flush")
     rig.write("a", "1")
     clock.sleep_machine(3600)
     eventually(lambda: rig.pod.files() == {"a": "1"})
@@ -459,7 +459,7 @@ def test_an_error_nobody_expected_is_logged_and_does_not_end_the_keeper(
 
 def test_a_stop_does_not_wait_for_the_cycle_under_way(rig: Rig) -> None:
     rig.start(timing=dataclasses.replace(QUICK, dead_seconds=60.0))
-    rig.until(state="watching")
+    rig.ask("flush")
     rig.pod.signal(signal.SIGSTOP)
     rig.write("a", "1")
     rig.until(state="syncing")
@@ -470,7 +470,7 @@ def test_a_stop_does_not_wait_for_the_cycle_under_way(rig: Rig) -> None:
 
 def test_who_waits_when_the_keeper_ends_is_told(rig: Rig) -> None:
     rig.start(timing=dataclasses.replace(QUICK, dead_seconds=60.0))
-    rig.until(state="watching")
+    rig.ask("flush")
     rig.pod.signal(signal.SIGSTOP)
     failures: list[Exception] = []
 

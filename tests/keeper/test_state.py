@@ -84,7 +84,7 @@ def test_a_pod_that_rests_is_looked_after_every_fifteen_seconds_however_long() -
 def test_a_flush_waits_for_no_time() -> None:
     assert WATCHING.flush(True).next_step(1.0) == (Step.FULL, 0.0)
     assert WATCHING.pod_rests("EXITED", 1.0).flush(True).next_step(1.0) == (Step.CONNECT, 0.0)
-    assert NEW.connecting().flush(True).next_step(1.0) == (Step.WAIT, 5.0)
+    assert NEW.connecting().flush(True).next_step(1.0) == (Step.WAIT, 4.0)
 
 
 def test_nothing_is_synchronised_while_paused_and_everything_afterwards() -> None:
