@@ -78,7 +78,8 @@ class Cycles:
         """
         self._done = Done()
         if remote_paths is None:
-            self._everything(link, paths | self._settle(), _LOOKS)
+            late = self._settle()
+            self._everything(link, paths | late if late else paths, _LOOKS)  # of very many, no copy without need
         else:
             self._attach(link)
             self._synchronise(paths, remote_paths)

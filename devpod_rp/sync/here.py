@@ -55,7 +55,7 @@ class Here:
         picture = Picture(str(self._root)) if self.entries else None
         walk = tree.Walk(
             str(self._root),
-            keep=self._rules.keep,
+            keep=self._rules.rules.keep,
             arrive=self._rules.arrive,
             recall=self.entries.recall,
             words=self.entries.words if self.entries else None,

@@ -94,7 +94,11 @@ class Journal:
             records = self._database.execute("SELECT path, record FROM records")
             targets = self._database.execute("SELECT digest, target FROM targets")
             trees = Trees(
-                ((_text(path), record) for path, record in records if len(record) == RECORD_BYTES),
+                (
+                    (str(path, "utf-8", "surrogateescape"), record)
+                    for path, record in records
+                    if len(record) == RECORD_BYTES
+                ),
                 {digest: _text(target) for digest, target in targets},
             )
             for side, tree in _sides(trees):

@@ -24,7 +24,7 @@ from devpod_rp.sync.safety import was_emptied
 from devpod_rp.sync.second_look import believed
 from devpod_rp.sync.status import Halts
 
-MANY = 10_000
+MANY = 5_000
 """A plan of more files than this is made and carried out in pieces."""
 
 _AHEAD_SECONDS = 15.0

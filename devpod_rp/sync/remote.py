@@ -82,13 +82,20 @@ class RemoteTree:
         self.token, self.rules = seen.token, seen.rules
 
     def _replace(self, seen: Seen) -> None:
-        entries = self.entries
+        entries, rows = self.entries, seen.rows
         # What was in a folder that was told, and is not in it now, is gone with all that was below it.
-        told = {path for path in entries if folder_of(path) in seen.folders}
-        no_folders = {path for path in told if path not in seen.rows or seen.rows[path][0].kind != FOLDER}
-        folders = {path for path in no_folders if entries[path].kind == FOLDER}
-        gone = {path for path in entries if not folders.isdisjoint(folders_above(path))} if folders else set()
-        for path in (gone | no_folders) - seen.rows.keys():
+        gone: list[str] = []
+        no_folders: set[str] = set()
+        for path in entries:
+            if folder_of(path) in seen.folders:
+                row = rows.get(path)
+                if row is None:
+                    gone.append(path)
+                if entries.is_folder(path) and (row is None or row[0].kind != FOLDER):
+                    no_folders.add(path)
+        if no_folders:
+            gone += [path for path in entries if not no_folders.isdisjoint(folders_above(path)) and path not in rows]
+        for path in gone:
             entries.drop(path)
         self.put_all(seen)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from operator import itemgetter
 from typing import Any
@@ -143,9 +142,9 @@ class _Tree(Mapping[str, Entry]):
         self._records = records
         self._at, self._end, self._layout = at, at + size, layout
         self.words: dict[str, bytes] = {}
-        forms = Counter(map(itemgetter(at), records.values()))
-        self.names = len(records) - forms[_ABSENT]
-        self.files = self.names - forms[_FOLDER]
+        forms = bytes(map(itemgetter(at), records.values()))
+        self.names = len(records) - forms.count(_ABSENT)
+        self.files = self.names - forms.count(_FOLDER)
 
     def __getitem__(self, path: str) -> Entry:
         record = self._records[path]
@@ -162,6 +161,11 @@ class _Tree(Mapping[str, Entry]):
     def __contains__(self, path: object) -> bool:
         record = self._records.get(path)  # type: ignore[call-overload]
         return record is not None and record[self._at] != _ABSENT
+
+    def is_folder(self, path: str) -> bool:
+        """Whether a folder is at *path*."""
+        record = self._records.get(path)
+        return record is not None and record[self._at] == _FOLDER
 
     def __iter__(self) -> Iterator[str]:
         at = self._at
@@ -335,7 +339,7 @@ class SideTree(_Tree):
             elif form == _LINK:
                 inside.links.append((name, self._trees.targets[record[self._at + 1 : self._at + 17]]))
             elif (stamp := self._stamp(record)) is not None:
-                inside.files.append((name, stamp))
+                inside.files[name] = stamp
             else:
                 return None
         return inside

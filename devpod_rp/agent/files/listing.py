@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from typing import List, Tuple
-
-from devpod_rp.agent.files.stamps import Stamp
+from typing import Dict, List, Tuple
 
 _WORD_BYTES = 12
 
 
 class Inside:
-    """What is directly in a folder: *folders*, *links* (name and target) and *files* (name and stamp)."""
+    """What is directly in a folder: *folders*, *links* (name and target) and *files* (name -> bytes of its stamp)."""
 
     __slots__ = ("files", "folders", "links")
 
     def __init__(self) -> None:
         self.folders: List[str] = []
         self.links: List[Tuple[str, str]] = []
-        self.files: List[Tuple[str, Stamp]] = []
+        self.files: Dict[str, bytes] = {}
 
     def word(self) -> bytes:
         digest = hashlib.blake2b(digest_size=_WORD_BYTES)
@@ -27,9 +25,10 @@ class Inside:
             digest.update(_bytes(name) + b"/\0")
         for name, target in sorted(self.links):
             digest.update(_bytes(name) + b"\0\0" + _bytes(target) + b"\0")
-        digest.update(b"".join([part for name, stamp in sorted(self.files) for part in (_bytes(name), b"\0", stamp)]))
+        names = sorted(self.files)
+        digest.update(_bytes("\0".join(names)) + b"\0\0" + b"".join([self.files[name] for name in names]))
         return digest.digest()
 
 
-def _bytes(name: str) -> bytes:
-    return name.encode("utf-8", "surrogateescape")
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

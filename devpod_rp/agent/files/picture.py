@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-from typing import Dict, Iterable, Tuple
+from typing import Dict, Iterable, Mapping, Tuple
 
-from devpod_rp.agent.files.stamps import LAYOUT, Stamp
+from devpod_rp.agent.files.stamps import LAYOUT
 
 _NOTHING = b""
 
@@ -28,11 +28,10 @@ class Picture:
         self._folders: Dict[str, Tuple[Tuple[int, int, int], str, bytes]] = {}
         self.proof = True
 
-    def add(self, folder: str, status: os.stat_result, files: Iterable[Tuple[str, Stamp]], is_proof: bool) -> None:
-        """Take in a *folder*, with what lstat said of it before it was listed, and its *files* (name and stamp)."""
-        names = [name for name, _stamp in files]
-        digest = _digest(stamp for _name, stamp in files) if names else _NOTHING
-        self._folders[folder] = (_identity(status), "\0".join(names), digest)
+    def add(self, folder: str, status: os.stat_result, files: Mapping[str, bytes], is_proof: bool) -> None:
+        """Take in a *folder*, with what lstat said of it before it was listed, and its *files* (name -> stamp)."""
+        digest = _digest(files.values()) if files else _NOTHING
+        self._folders[folder] = (_identity(status), "\0".join(files), digest)
         self.proof = self.proof and is_proof
 
     def holds(self) -> bool:

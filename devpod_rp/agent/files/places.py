@@ -7,8 +7,9 @@ symbolic link, and the agent is root. Where the system has no descriptor-relativ
 from __future__ import annotations
 
 import errno
+import operator
 import os
-from typing import ContextManager, Iterator, Union
+from typing import Callable, ContextManager, Iterator, Union
 
 _COMMON = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
 OPEN_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _COMMON
@@ -37,8 +38,7 @@ class DescriptorPlace:
     def status(self, name: str) -> os.stat_result:
         return os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
 
-    def status_of(self, entry: "os.DirEntry[str]") -> os.stat_result:
-        return entry.stat(follow_symlinks=False)
+    status_of: Callable[["os.DirEntry[str]"], os.stat_result] = operator.methodcaller("stat", follow_symlinks=False)
 
     def own_status(self) -> os.stat_result:
         return os.fstat(self._descriptor)

@@ -30,13 +30,16 @@ class Stamp(bytes):
     @classmethod
     def of(cls, status: os.stat_result) -> "Stamp":
         """The one of a file of which lstat said *status*."""
+        return cls(cls.bytes_of(status))
+
+    @staticmethod
+    def bytes_of(status: os.stat_result) -> bytes:
+        """Those of the one of *status*, for comparing many with what is known."""
         try:
-            return cls(
-                LAYOUT.pack(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_mode)
-            )
+            return LAYOUT.pack(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_mode)
         except struct.error:  # a time after the year 2262, or Windows' longest inodes
             times = (max(-_FARTHEST, min(_FARTHEST, each)) for each in (status.st_mtime_ns, status.st_ctime_ns))
-            return cls(LAYOUT.pack(status.st_ino & _ALL_BITS, status.st_size, *times, status.st_mode))
+            return LAYOUT.pack(status.st_ino & _ALL_BITS, status.st_size, *times, status.st_mode)
 
     @classmethod
     def checked(cls, numbers: Iterable[Any]) -> "Stamp":

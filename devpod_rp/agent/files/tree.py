@@ -46,6 +46,7 @@ _SPECIAL = {
     stat.S_IFBLK: "block device",
     stat.S_IFCHR: "character device",
 }
+_FORM, _REGULAR = 0o170000, stat.S_IFREG
 _A_FOLDER = Entry(FOLDER, 0, False, "", "", 0)
 
 _Files = List[Tuple[str, Stamp]]
@@ -278,7 +279,7 @@ class Walk:
 
     def _inside(self, place: Place, prefix: str, now_ns: int) -> _Listed:
         # The loop that a scan of an unchanged tree spends its time in: local names, no call per entry without need.
-        keep, prune_names, status_of = self._keep, self._prune_names, place.status_of
+        keep, prune_names, status_of, stamp_of = self._keep, self._prune_names, place.status_of, Stamp.bytes_of
         inside = _Listed()
         folders, files, old_ns = inside.folders, inside.files, now_ns - _FRESH_COARSE_NS
         with place.listing() as listing:
@@ -294,9 +295,9 @@ class Walk:
                         folders.append(name)
                         continue
                     status = status_of(entry)
-                    form = stat.S_IFMT(status.st_mode)
-                    if form == stat.S_IFREG:
-                        files.append((name, Stamp.of(status)))
+                    form = status.st_mode & _FORM
+                    if form == _REGULAR:
+                        files[name] = stamp_of(status)
                         if status.st_ctime_ns > old_ns and _is_fresh(status.st_ctime_ns, now_ns):
                             inside.fresh = True
                     elif form == stat.S_IFLNK:
@@ -325,16 +326,15 @@ class Walk:
         for (name, target), mtime_ns in zip(inside.links, inside.times):  # noqa: B905 - 3.8 has no strict
             entries[prefix + name] = Entry(LINK, 0, False, "", target, mtime_ns)
         files: _Files = []
-        for file in inside.files:
-            name, stamp = file
+        for name, stamp in inside.files.items():
             path = prefix + name
             known = recall(path)
             if known is not None and known[0] == stamp:
                 self._record(path, *known)
             elif reads:
-                files.append(file)
+                files.append((name, Stamp(stamp)))
             else:
-                self._record(path, stamp, "")
+                self._record(path, Stamp(stamp), "")
         return files
 
     def _now(self) -> int:
