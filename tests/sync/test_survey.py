@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from devpod_rp.agent.files.entries import Entry
+from devpod_rp.agent.files.finds import FRESH_NS
 from devpod_rp.agent.files.stamps import Stamp
-from devpod_rp.agent.files.tree import FRESH_NS
 from devpod_rp.sync.remote import Destination, RemoteTree, Seen, learn_digests, survey
 from devpod_rp.sync.trees import Trees
 from tests.sync.conftest import Pair

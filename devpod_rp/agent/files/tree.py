@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from typing import (
     AbstractSet,
     Callable,
@@ -18,36 +17,29 @@ from typing import (
     Tuple,
 )
 
-from devpod_rp.agent.files import content, places
+from devpod_rp.agent.files import places
 from devpod_rp.agent.files.contents import Contents
-from devpod_rp.agent.files.entries import FILE, FOLDER, LINK, Entry, Snapshot, relative
+from devpod_rp.agent.files.entries import Entry, Snapshot, relative
+from devpod_rp.agent.files.finds import (
+    A_FOLDER,
+    AT_ONCE_BYTES,
+    FRESH_COARSE_NS,
+    Finds,
+    Progress,
+    Recall,
+    is_fresh,
+    reason,
+)
 from devpod_rp.agent.files.listing import Inside
 from devpod_rp.agent.files.picture import Picture
 from devpod_rp.agent.files.places import Place
 from devpod_rp.agent.files.stamps import Stamp
 
-Recall = Callable[[str], Optional[Tuple[Stamp, str]]]
-"""The digest of the file at a path, and the stamp that it had when it was hashed, if that is known."""
-
 Keep = Callable[[str, bool], bool]
 Arrive = Callable[[str, AbstractSet[str]], None]
-Progress = Callable[[int, int], None]
 
-_SECOND_NS = 1_000_000_000
-# Two ticks: kernels stamp with the time of the last timer interrupt (at most 10 ms apart, 16 ms on Windows), file
-# systems without fractions of a second with one or two seconds (ext3, vfat).
-FRESH_NS = 40_000_000
-_FRESH_COARSE_NS = 4 * _SECOND_NS
-_PROGRESS_SECONDS = 0.1
-_FILES_AT_ONCE, _BYTES_AT_ONCE = 16, 1 << 20
-_SPECIAL = {
-    stat.S_IFIFO: "named pipe",
-    stat.S_IFSOCK: "socket",
-    stat.S_IFBLK: "block device",
-    stat.S_IFCHR: "character device",
-}
+_FILES_AT_ONCE = 16
 _FORM, _REGULAR = 0o170000, stat.S_IFREG
-_A_FOLDER = Entry(FOLDER, 0, False, "", "", 0)
 
 _Files = List[Tuple[str, Stamp]]
 """Names, with what lstat says of each."""
@@ -124,36 +116,38 @@ class Walk:
         self._keep = keep
         self._arrive_at = arrive
         self._prune_names = prune_names
-        self._recall: Recall = _nothing_known if recall is None else recall
         self._known_words = words
         self._picture = picture
-        self._progress = progress
         self._reads = reads
-        self._contents = contents
-        self._told_at = 0.0
-        self._now_ns = now_ns
-        self.seen = 0
-        self.hashed_bytes = 0
+        self._finds = Finds(recall, contents, progress, now_ns)
         self.words: Dict[str, bytes] = {}
         self.listed = ""
-        self._found = _nothing()
 
     def take(self) -> Snapshot:
         """What was found since the last call."""
-        found, self._found = self._found, _nothing()
-        return found
+        return self._finds.take()
 
     def found(self) -> Dict[str, Entry]:
         """The entries that the next `take` would return, open to correction."""
-        return self._found.entries
+        return self._finds.present.entries
 
     @property
     def waiting(self) -> int:
         """How many entries the next `take` would return."""
-        return len(self._found.entries)
+        return len(self._finds.present.entries)
+
+    @property
+    def seen(self) -> int:
+        """How many entries were seen so far."""
+        return self._finds.seen
+
+    @property
+    def hashed_bytes(self) -> int:
+        """How much was read so far."""
+        return self._finds.hashed_bytes
 
     def steps(self, below: str = "") -> Iterator[None]:
-        """Walk; control comes back after every folder listed and every few files hashed.
+        """Walk; control comes back after every folder listed and every few files read.
 
         *below* limits the walk to what is in that folder (relative, reached without following links). Paths stay
         relative to the root.
@@ -173,7 +167,7 @@ class Walk:
             folders, files = self._list(top, below)
             stack.append((top, start, folders))
             yield
-            yield from self._hash_all(top, start, files)
+            yield from self._read_all(top, start, files)
             while stack:
                 place, prefix, folders = stack[-1]
                 if not folders:
@@ -188,7 +182,7 @@ class Walk:
                 child, deeper, files = inside
                 stack.append((child, path + "/", deeper))
                 yield
-                yield from self._hash_all(child, path + "/", files)
+                yield from self._read_all(child, path + "/", files)
         finally:
             for place, _prefix, _folders in stack:
                 place.close()
@@ -213,32 +207,18 @@ class Walk:
             place = _below(top, folder)
         except OSError as error:
             if not places.is_absence(error):
-                self._found.unknown.update(dict.fromkeys(paths, reason(error)))
+                self._finds.present.unknown.update(dict.fromkeys(paths, reason(error)))
             return
         try:
             for path in paths:
-                self._look_at(place, path)
+                try:
+                    self._finds.at(place, path)
+                except OSError as error:
+                    if not places.is_absence(error):
+                        self._finds.unknown(path, error)
         finally:
             if place is not top:
                 place.close()
-
-    def _look_at(self, place: Place, path: str) -> None:
-        name = path.rpartition("/")[2]
-        try:
-            status = place.status(name)
-            if stat.S_ISDIR(status.st_mode):
-                self._found.entries[path] = _A_FOLDER
-            elif not stat.S_ISREG(status.st_mode):
-                self._record_other(place, name, path, status)
-            else:
-                known, stamp = self._recall(path), Stamp.of(status)
-                if known is not None and known[0] == stamp:
-                    self._record(path, *known)
-                else:
-                    self._hash(place, name, path, stamp, self._now())
-        except OSError as error:
-            if not places.is_absence(error):
-                self._found.unknown[path] = reason(error)
 
     def _enter(self, place: Place, name: str, path: str) -> "Optional[Tuple[Place, List[str], _Files]]":
         try:
@@ -256,7 +236,7 @@ class Walk:
         return child, below, files
 
     def _miss(self, path: str, error: OSError) -> None:
-        self._found.unknown[path] = reason(error)
+        self._finds.unknown(path, error)
         if self._picture is not None:
             self._picture.proof = False
 
@@ -264,16 +244,16 @@ class Walk:
         """Names of the folders to enter, and the files to hash; everything else of the listing is done here."""
         own = place.own_status()
         self.listed = folder
-        now_ns = self._now()
+        now_ns = self._finds.now()
         inside = self._inside(place, folder + "/" if folder else "", now_ns)
-        self._tell(len(inside.folders) + len(inside.links) + len(inside.files))
+        self._finds.tell(len(inside.folders) + len(inside.links) + len(inside.files))
         is_proof = inside.complete and not inside.fresh
         if self._picture is not None:
-            self._picture.add(folder, own, inside.files, is_proof and not _is_fresh(own.st_ctime_ns, now_ns))
+            self._picture.add(folder, own, inside.files, is_proof and not is_fresh(own.st_ctime_ns, now_ns))
         if is_proof and self._known_words is not None:
             word = self.words[folder] = inside.word()
             if self._known_words.get(folder) == word:
-                self._found.same.append(folder)
+                self._finds.present.same.append(folder)
                 return inside.folders, []
         return inside.folders, self._record_all(inside, folder + "/" if folder else "")
 
@@ -281,7 +261,7 @@ class Walk:
         # The loop that a scan of an unchanged tree spends its time in: local names, no call per entry without need.
         keep, prune_names, status_of, stamp_of = self._keep, self._prune_names, place.status_of, Stamp.bytes_of
         inside = _Listed()
-        folders, files, old_ns = inside.folders, inside.files, now_ns - _FRESH_COARSE_NS
+        folders, files, old_ns = inside.folders, inside.files, now_ns - FRESH_COARSE_NS
         with place.listing() as listing:
             for entry in self._arrived(prefix, listing):
                 name = entry.name
@@ -298,16 +278,16 @@ class Walk:
                     form = status.st_mode & _FORM
                     if form == _REGULAR:
                         files[name] = stamp_of(status)
-                        if status.st_ctime_ns > old_ns and _is_fresh(status.st_ctime_ns, now_ns):
+                        if status.st_ctime_ns > old_ns and is_fresh(status.st_ctime_ns, now_ns):
                             inside.fresh = True
                     elif form == stat.S_IFLNK:
                         inside.links.append((name, place.target(name)))
                         inside.times.append(status.st_mtime_ns)
                     else:
-                        self._found.special[prefix + name] = _SPECIAL.get(form, "no file")
+                        self._finds.special(prefix + name, form)
                         inside.complete = False
                 except OSError as error:
-                    self._found.unknown[prefix + name] = reason(error)
+                    self._finds.unknown(prefix + name, error)
                     inside.complete = False
         return inside
 
@@ -320,96 +300,35 @@ class Walk:
 
     def _record_all(self, inside: _Listed, prefix: str) -> _Files:
         """Record what is *inside*; returns the files whose content must be read."""
-        entries, recall, reads = self._found.entries, self._recall, self._reads
+        finds, recall, reads = self._finds, self._finds.recall, self._reads
         for name in inside.folders:
-            entries[prefix + name] = _A_FOLDER
+            finds.present.entries[prefix + name] = A_FOLDER
         for (name, target), mtime_ns in zip(inside.links, inside.times):  # noqa: B905 - 3.8 has no strict
-            entries[prefix + name] = Entry(LINK, 0, False, "", target, mtime_ns)
+            finds.link(prefix + name, target, mtime_ns)
         files: _Files = []
         for name, stamp in inside.files.items():
             path = prefix + name
             known = recall(path)
             if known is not None and known[0] == stamp:
-                self._record(path, *known)
+                finds.file(path, *known)
             elif reads:
                 files.append((name, Stamp(stamp)))
             else:
-                self._record(path, Stamp(stamp), "")
+                finds.file(path, Stamp(stamp), "")
         return files
 
-    def _now(self) -> int:
-        return time.time_ns() if self._now_ns is None else self._now_ns
-
-    def _record_other(self, place: Place, name: str, path: str, status: os.stat_result) -> None:
-        form = stat.S_IFMT(status.st_mode)
-        if form == stat.S_IFLNK:
-            self._found.entries[path] = Entry(LINK, 0, False, "", place.target(name), status.st_mtime_ns)
-        else:
-            self._found.special[path] = _SPECIAL.get(form, "no file")
-
-    def _hash_all(self, place: Place, prefix: str, files: _Files) -> Iterator[None]:
-        rested_at = self.hashed_bytes
-        now_ns = self._now()
+    def _read_all(self, place: Place, prefix: str, files: _Files) -> Iterator[None]:
+        finds = self._finds
+        rested_at = finds.hashed_bytes
+        now_ns = finds.now()
         for number, (name, stamp) in enumerate(files, 1):
-            self._hash(place, name, prefix + name, stamp, now_ns)
-            if number % _FILES_AT_ONCE == 0 or self.hashed_bytes - rested_at > _BYTES_AT_ONCE:
-                rested_at = self.hashed_bytes
-                self._tell(0)
+            finds.read(place, name, prefix + name, stamp, now_ns)
+            if number % _FILES_AT_ONCE == 0 or finds.hashed_bytes - rested_at > AT_ONCE_BYTES:
+                rested_at = finds.hashed_bytes
+                finds.tell(0)
                 yield
         if files:
             yield
-
-    def _hash(self, place: Place, name: str, path: str, stamp: Stamp, now_ns: int, again: bool = True) -> None:
-        """Read the file that had *stamp* a moment ago; *now_ns* is not later than the reading. A small one that has
-        another by now is read *again*, once."""
-        try:
-            descriptor = place.open(name)
-        except OSError as error:
-            self._found.unknown[path] = reason(error)
-            return
-        try:
-            digest = self._digest(path, descriptor, stamp.size)
-            after = os.fstat(descriptor)
-        except OSError as error:
-            self._found.unknown[path] = reason(error)
-            return
-        finally:
-            os.close(descriptor)
-        now = Stamp.of(after)
-        if now != stamp:
-            if again and stat.S_ISREG(after.st_mode) and after.st_size <= _BYTES_AT_ONCE >= stamp.size:
-                self._hash(place, name, path, now, now_ns, again=False)
-            else:
-                self._found.unknown[path] = "it was written while it was read"
-            return
-        self._record(path, stamp, digest)
-        if _is_fresh(after.st_ctime_ns, now_ns):
-            self._found.fresh.add(path)
-
-    def _digest(self, path: str, descriptor: int, size: int) -> str:
-        contents = self._contents
-        if contents is None:
-            return content.digest_of(descriptor, size, self._read)
-        if not contents.wants(size):
-            blocks = content.blocks_of(descriptor, size, self._read)
-            return contents.hold_blocks(path, blocks)
-        data = os.read(descriptor, size + 1)
-        self.hashed_bytes += len(data)
-        return contents.hold(path, data)
-
-    def _record(self, path: str, stamp: Stamp, digest: str) -> None:
-        self._found.entries[path] = _file(stamp, digest)
-        self._found.stamps[path] = stamp
-
-    def _read(self, count: int) -> None:
-        self.hashed_bytes += count
-        self._tell(0)
-
-    def _tell(self, listed: int) -> None:
-        self.seen += listed
-        if self._progress is not None and time.monotonic() - self._told_at >= _PROGRESS_SECONDS:
-            self._told_at = time.monotonic()
-            self._progress(self.seen, self.hashed_bytes)
 
 
 def _below(top: Place, folder: str) -> Place:
@@ -423,25 +342,3 @@ def _below(top: Place, folder: str) -> Place:
                 place.close()
         place = inside
     return place
-
-
-def _nothing_known(_path: str) -> None:
-    return None
-
-
-def _nothing() -> Snapshot:
-    return Snapshot({}, {}, {}, {}, set(), [])
-
-
-def _is_fresh(ctime_ns: int, now_ns: int) -> bool:
-    return ctime_ns > now_ns - (FRESH_NS if ctime_ns % _SECOND_NS else _FRESH_COARSE_NS)
-
-
-def _file(stamp: Stamp, digest: str) -> Entry:
-    _ino, size, mtime_ns, _ctime_ns, mode = stamp.numbers()
-    # What Entry(...) does, less one Python call for each of a hundred thousand files.
-    return tuple.__new__(Entry, (FILE, size, mode & stat.S_IXUSR != 0, digest, "", mtime_ns))
-
-
-def reason(error: OSError) -> str:
-    return error.strerror or str(error)
