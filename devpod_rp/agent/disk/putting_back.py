@@ -21,38 +21,23 @@ from devpod_rp.agent.disk.census import Census
 from devpod_rp.agent.disk.dressing import dress, dress_name, set_time
 from devpod_rp.agent.disk.folders import Folders, InTheWay
 from devpod_rp.agent.disk.judging import Judge
+from devpod_rp.agent.disk.unpacking import Unpacking, name_status
 from devpod_rp.agent.exposure import baseline as baselines
 from devpod_rp.agent.exposure.baseline import Baseline
 from devpod_rp.agent.exposure.examine import since_ns
 from devpod_rp.agent.files.changes import Stamp
-from devpod_rp.agent.files.copying import CopyDiffers, content, write_all
+from devpod_rp.agent.files.copying import CopyDiffers, content
 from devpod_rp.agent.files.digests import ChangedWhileRead, stamp_of
 from devpod_rp.agent.machine.mounts import lies_below
 from devpod_rp.agent.wire import Refusal
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_PART = ".devpod-restore.part"
 _BESIDE = ".devpod-kept"
-_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _LOGGED_EVERY = 200
 # Where another image has files of its own that belong together; whatever lies elsewhere is people's.
 _SYSTEM = (
-    "bin",
-    "boot",
-    "dev",
-    "etc",
-    "lib",
-    "lib32",
-    "lib64",
-    "libx32",
-    "proc",
-    "run",
-    "sbin",
-    "sys",
-    "tmp",
-    "usr",
-    "var",
-)
+    "bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "libx32", "proc", "run", "sbin", "sys", "tmp", "usr", "var"
+)  # fmt: skip
 
 
 class Step(NamedTuple):
@@ -189,11 +174,13 @@ class _Work:
                 self._guarded(entry, self._make_folder)
         contents = sorted((entry for entry in wanted if entry.content is not None), key=_position)
         rest = [entry for entry in wanted if entry.kind == LINK] + [entry for entry in wanted if entry.twin is not None]
+        unpacking = Unpacking(self._prefix or "/", reader, self._placed)
         for number, entry in enumerate(contents + rest):
-            self._guarded(entry, lambda each: self._place(each, reader))
+            self._guarded(entry, lambda each: self._place(each, unpacking))
             self._note(entry.path, log)
             if log is not None and number % _LOGGED_EVERY == 0:
                 log.flush()
+            self._bytes = unpacking.written_bytes
             yield Step(self._files, self._bytes)
         self._settle_folders()
         # A second name changes what is noted of the first one: once more, when all have theirs.
@@ -305,10 +292,10 @@ class _Work:
 
     # Files and links.
 
-    def _place(self, entry: Entry, reader: chunks.Unpacker) -> None:
+    def _place(self, entry: Entry, unpacking: Unpacking) -> None:
         folder, name = os.path.split(entry.path)
         place = self._enter(folder, make=True)
-        status = _status(place, name)
+        status = name_status(place, name)
         target = name
         if status is None:
             if entry.path in self._stamps and not self._wish.overwrite:
@@ -324,7 +311,7 @@ class _Work:
             if beside is None:
                 return
             target = beside
-        self._put(entry, place, target, reader)
+        unpacking.put(entry, place, target)
         self._placed[entry.path] = os.path.join(folder, target)
         self._files += 1
 
@@ -346,7 +333,7 @@ class _Work:
         """A free name beside the one that is taken; None if what is kept lies there already."""
         number, beside = 1, name + _BESIDE
         while True:
-            status = _status(place, beside)
+            status = name_status(place, beside)
             path = os.path.join(os.path.dirname(entry.path), beside)
             self._conflicts[entry.path] = "another one is here; what was kept lies beside it as " + beside
             if status is None:
@@ -356,51 +343,6 @@ class _Work:
                 return None
             number += 1
             beside = "{0}{1}-{2}".format(name, _BESIDE, number)
-
-    def _put(self, entry: Entry, place: int, name: str, reader: chunks.Unpacker) -> None:
-        if _status(place, _PART) is not None:
-            os.unlink(_PART, dir_fd=place)
-        try:
-            if entry.kind == LINK:
-                os.symlink(entry.target or "", _PART, dir_fd=place)
-                dress_name(place, _PART, entry)
-            elif entry.twin is not None:
-                self._link(entry, place)
-            else:
-                self._write(entry, place, reader)
-            os.rename(_PART, name, src_dir_fd=place, dst_dir_fd=place)
-        except BaseException:
-            if _status(place, _PART) is not None:
-                os.unlink(_PART, dir_fd=place)
-            raise
-
-    def _write(self, entry: Entry, place: int, reader: chunks.Unpacker) -> None:
-        assert entry.content is not None
-        descriptor = os.open(_PART, _NEW, 0o600, dir_fd=place)
-        try:
-            at = entry.content.at
-            for start, size in entry.content.segments:
-                for piece in reader.read(at, size):
-                    write_all(descriptor, piece, start)
-                    start += len(piece)
-                    self._bytes += len(piece)
-                at += size
-            os.ftruncate(descriptor, entry.stamp.size)
-            dress(descriptor, entry)
-        finally:
-            os.close(descriptor)
-
-    def _link(self, entry: Entry, place: int) -> None:
-        assert entry.twin is not None
-        first = self._placed.get(entry.twin)
-        if first is None:
-            raise FileNotFoundError(errno.ENOENT, "the file that it is another name of was not put back")
-        other = Folders(self._prefix or "/")
-        try:
-            folder, name = os.path.split(first)
-            os.link(name, _PART, src_dir_fd=other.at(folder), dst_dir_fd=place, follow_symlinks=False)
-        finally:
-            other.close()
 
     def _is_same(self, entry: Entry, place: int, name: str, status: os.stat_result) -> bool:
         if entry.kind == LINK:
@@ -427,10 +369,3 @@ class _Work:
 
 def _position(entry: Entry) -> int:
     return entry.content.at if entry.content is not None else 0
-
-
-def _status(place: int, name: str) -> Optional[os.stat_result]:
-    try:
-        return os.stat(name, dir_fd=place, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
