@@ -34,7 +34,7 @@ class Stamp(bytes):
 
     @staticmethod
     def bytes_of(status: os.stat_result) -> bytes:
-        """Those of the one of *status*, for comparing many with what is known."""
+        """The bytes of the stamp of *status*, for who compares many of them and keeps few."""
         try:
             return LAYOUT.pack(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_mode)
         except struct.error:  # a time after the year 2262, or Windows' longest inodes
