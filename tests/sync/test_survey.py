@@ -88,6 +88,19 @@ def test_a_file_that_was_read_in_the_moment_of_its_last_change_is_read_again(pai
     assert known == told(pair, there, tree).unchanged, "a stamp that may lie is no proof of anything"
 
 
+def test_what_was_sent_a_moment_after_it_was_made_is_not_told_again(pair: Pair) -> None:
+    for number in range(50):
+        pair.local.write(f"d/{number}", f"the {number}th")
+    time.sleep(FRESH_NS / 1e9)  # older than a tick, as all that is not sent alone
+    pair.synced()
+    remote = pair.session._cycles.known.remote
+    assert remote is not None
+    assert pair.session.destination is not None
+    remote.entries.spell()
+    time.sleep(2 * FRESH_NS / 1e9)
+    assert told(pair, pair.session.destination, remote).unchanged
+
+
 def test_after_a_restart_only_folders_that_differ_are_told(pair: Pair) -> None:
     files = {f"pkg{number % 5}/sub{number % 3}/m{number}.py": str(number) for number in range(60)}
     pair.both({**files, "top.txt": "t"})

@@ -43,12 +43,14 @@ def is_settled(status: os.stat_result, now_ns: int) -> bool:
     """Whether any later write to the file would show in its stamp. *now_ns* is by the clock that stamps the files, see
     :func:`clock`.
 
-    It would at once in a file whose content is older than its name: a write sets another time of modification.
+    It would at once in a file whose content is older than its name: a write sets a time of modification that is not
+    before the ctime of now. A disk that counts in seconds is known by its times, which are all whole ones.
     """
-    ctime_ns = status.st_ctime_ns
-    if status.st_mtime_ns < ctime_ns - COARSE_NS:
+    mtime_ns, ctime_ns = status.st_mtime_ns, status.st_ctime_ns
+    ticks_ns = SETTLED_NS if ctime_ns % _SECOND_NS else COARSE_NS
+    if mtime_ns < ctime_ns - (ticks_ns if mtime_ns % _SECOND_NS else COARSE_NS):
         return True
-    return ctime_ns < now_ns - (SETTLED_NS if ctime_ns % _SECOND_NS else COARSE_NS)
+    return ctime_ns < now_ns - ticks_ns
 
 
 def stamp_row(status: os.stat_result, now_ns: int) -> List[Any]:
