@@ -30,6 +30,7 @@ class Choices:
         self._folder = folder
         self._link = link
         self._destination = destination
+        self._plan = uuid.uuid4().hex
 
     def resolve(self, path: str, keep: str, tally: Tally) -> list[str]:
         """End the conflict at *path*; returns the paths that were written. What loses goes to its side's trash.
@@ -112,8 +113,9 @@ class Choices:
     def undo(self, path: str | None) -> list[str]:
         """Bring back here the version of *path* that was replaced or deleted last, on whichever side it lay.
 
-        Without *path* the whole of the last such moment comes back. What is here now goes to the trash in turn, so a
-        second undo takes the first one back. Returns the paths; the next cycle carries them to the pod.
+        Without *path* everything comes back that one cycle took, the last one that took something. What is here now
+        goes to the trash in turn, so a second undo takes the first one back. Returns the paths; the next cycle carries
+        them to the pod.
 
         Raises:
             UsageError: the trash holds nothing of it.
@@ -157,7 +159,7 @@ class Choices:
         if staged is not None:
             item.update(do="file", staged=staged)
         try:
-            (answer,) = self._folder.apply([item], b"", durable=True)
+            (answer,) = self._folder.apply([item], b"", durable=True, plan=self._plan)
         finally:
             if staged is not None:
                 self._folder.part(staged).unlink(missing_ok=True)

@@ -51,6 +51,7 @@ class Download:
         self._folder = folder
         self._ledger = ledger
         self._progress = progress
+        self._plan = uuid.uuid4().hex
         self._files_done = self._files_total = self._bytes_done = self._bytes_total = 0
 
     def run(self, actions: Sequence[Action]) -> None:
@@ -113,7 +114,7 @@ class Download:
         if not actions:
             return
         try:
-            answers = self._folder.apply(items, content, durable=len(actions) <= 1)
+            answers = self._folder.apply(items, content, durable=len(actions) <= 1, plan=self._plan)
         except Refusal as refusal:
             answers = [{"ok": False, "code": refusal.code, "message": refusal.message}] * len(actions)
         self._files_done += sum(carries_content(action) for action in actions)
@@ -137,7 +138,8 @@ class Download:
             )
             new = new._replace(executable=new.executable or self._executable(action, stamp))
             done = Action(action.path, action.side, action.old, new)
-            (answer,) = self._folder.apply([{**item_for(done), "do": "file", "staged": staged}], b"", durable=True)
+            item = {**item_for(done), "do": "file", "staged": staged}
+            (answer,) = self._folder.apply([item], b"", durable=True, plan=self._plan)
             self._files_done += 1
             self._ledger.done([Result(done, stamp=stamp) if answer.get("ok") is True else refused(done, answer)])
         except AgentRefused as refusal:

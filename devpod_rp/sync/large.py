@@ -52,7 +52,8 @@ class Memory:
 
 
 class LargeFile:
-    """One *action* on its way. *held* is what the pod held before; *show* is told of bytes that are there, sent or not.
+    """One *action* of a *plan* on its way. *held* is what the pod held before; *show* is told of bytes that are there,
+    sent or not.
 
     That the result is the version we mean is verified on the pod, block by block, before it appears.
     """
@@ -61,6 +62,7 @@ class LargeFile:
         self,
         link: AgentLink,
         destination: Destination,
+        plan: str,
         memory: Memory,
         action: Action,
         held: Mapping[str, str],
@@ -70,6 +72,7 @@ class LargeFile:
         assert action.new is not None
         self._link = link
         self._destination = destination
+        self._plan = plan
         self._memory = memory
         self._action = action
         self._new = action.new
@@ -107,7 +110,7 @@ class LargeFile:
 
     def _appear(self) -> Result:
         item = {**self._memory.item_for(self._action), "staged": self._staged}
-        answer = self._ask("files.apply", batch.packed([item], []), more_follows=True)()
+        answer = self._ask("files.apply", batch.packed([item], []), more_follows=True, plan=self._plan)()
         return answered([self._action], answer.body)[0]
 
     # What the pod has.

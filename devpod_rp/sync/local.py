@@ -41,15 +41,17 @@ class LocalFolder:
                 "On this system files cannot be brought here from the pod safely.", hint='Use mode = "one-way-safe".'
             )
 
-    def apply(self, items: Sequence[dict[str, Any]], content: Data, *, durable: bool) -> list[dict[str, Any]]:
-        """Carry out *items* (see ``files.apply``); one result per item.
+    def apply(
+        self, items: Sequence[dict[str, Any]], content: Data, *, durable: bool, plan: str
+    ) -> list[dict[str, Any]]:
+        """Carry out *items*, a part of *plan* (see ``files.apply``); one result per item.
 
         Raises:
             OSError, Refusal: the folder is gone, or its staging cannot be made.
         """
         area = self.area()
         with Root(area, self._root.lstat().st_ino) as root:
-            return Batch(area, root, list(items), content, durable).run()
+            return Batch(area, root, list(items), content, durable, plan).run()
 
     def part(self, identifier: str) -> Path:
         """Where the parts of a large file come together; its name is what an item's "staged" says."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,7 @@ class Upload:
         self._root = str(local_root)
         self._ledger = ledger
         self._progress = progress
+        self._plan = uuid.uuid4().hex
         self._bytes_done = self._bytes_total = self._files_done = self._files_total = 0
         self._memory = memory
         self._throttle = throttle
@@ -129,7 +131,14 @@ class Upload:
     def _run_large(self, action: Action) -> None:
         self._ledger.sends([action])
         large = LargeFile(
-            self._link, self._destination, self._memory, action, self._held, self._throttle, self._show_bytes
+            self._link,
+            self._destination,
+            self._plan,
+            self._memory,
+            action,
+            self._held,
+            self._throttle,
+            self._show_bytes,
         )
         self._take([large.send(f"{self._root}/{action.path}")])
 
@@ -192,7 +201,7 @@ class Upload:
         if not prepared.actions:
             return lambda: prepared.failed
         self._throttle.take(len(prepared.body))
-        fields = {**prepared.fields, **self._destination.fields(), "more_follows": more_follows}
+        fields = {**prepared.fields, **self._destination.fields(), "more_follows": more_follows, "plan": self._plan}
         answer = self._link.ask("files.apply", prepared.body, **fields)
 
         def results() -> list[Result]:

@@ -8,6 +8,7 @@ from datetime import datetime
 import pytest
 
 from devpod_rp.errors import UsageError
+from devpod_rp.sync import transfer
 from tests.sync.conftest import Pair
 
 TREE = {"train.py": "print(1)", "src/model.py": "class M: ..."}
@@ -142,6 +143,28 @@ def test_undo_without_a_path_takes_back_the_last_moment(pair: Pair) -> None:
     pair.sync()
     assert pair.session.undo() == ["src/model.py", "train.py"]
     assert pair.pod.files() == {"src": "/", **TREE, "other": "o2"}
+
+
+@pytest.mark.parametrize("what", ["edited", "deleted"])
+def test_undo_takes_back_all_of_a_storm_and_a_second_undo_all_of_the_first(
+    pair: Pair, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer, "BATCH_ITEMS", 8)
+    before = {f"d/{number}": f"the {number}th" for number in range(40)}
+    pair.both(before).synced()
+    for path in before:
+        if what == "edited":
+            pair.local.write(path, "a mistake")
+        else:
+            pair.local.delete(path)
+    after = pair.local.files()
+    pair.session.synchronise(frozenset(before))
+    assert pair.pod.files() == after
+    assert pair.session.undo() == sorted(before)
+    assert pair.pod.files() == pair.local.files() == {"d": "/", **before}
+    if what == "edited":
+        assert pair.session.undo() == sorted(before)
+        assert pair.pod.files() == pair.local.files() == after
 
 
 def test_there_is_nothing_to_undo_at_first(pair: Pair) -> None:

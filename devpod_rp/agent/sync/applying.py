@@ -11,13 +11,13 @@ from devpod_rp.agent.sync.batch import count, inflated, told, unpacked
 from devpod_rp.agent.sync.commit import Batch
 from devpod_rp.agent.sync.parts import PARTS
 from devpod_rp.agent.sync.roots import Area, Root
-from devpod_rp.agent.wire import Handler, Header, Request
+from devpod_rp.agent.wire import Handler, Header, Refusal, Request
 
 Replies = Iterator[Tuple[Header, bytes]]
 
 
 def apply(request: Request) -> Replies:
-    """Op ``files.apply {root, state, ino, packed, more_follows}``: carry out a batch.
+    """Op ``files.apply {root, state, ino, packed, more_follows, plan}``: carry out a batch.
 
     The body is ``u32 length of the JSON item list, item list, contents of the inline files in order``, as a whole
     zlib-compressed when *packed* gives its unpacked size. Items: ``{do: file|dir|symlink|mode|remove, path, old, …}``
@@ -27,12 +27,15 @@ def apply(request: Request) -> Replies:
     ``{do: dirs, path: […]}`` for as many folders.
 
     The answer's body tells one result per item (see batch.told). With *more_follows* the caller will ask for
-    ``files.settle`` before it believes them; without, everything is durable when the answer comes.
+    ``files.settle`` before it believes them; without, everything is durable when the answer comes. What batches of one
+    *plan* replace or delete comes back together (see trash.moment).
     """
     items, content = unpacked(request)
-    area = Area(request.header)
+    area, plan = Area(request.header), request.header.get("plan")
+    if plan is not None and not isinstance(plan, str):
+        raise Refusal("bad-request", "a plan has a name")
     with Root(area, request.header.get("ino")) as root:
-        results = Batch(area, root, items, content, not request.header.get("more_follows")).run()
+        results = Batch(area, root, items, content, not request.header.get("more_follows"), plan).run()
     yield {}, told(results)
 
 

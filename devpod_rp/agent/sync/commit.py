@@ -50,17 +50,24 @@ class Batch:
     """One ``files.apply`` request being carried out: items in order, each with its own result.
 
     With *durable_at_once* everything survives a power cut when :meth:`run` returns; without, the caller syncs later.
+    Batches of one *plan* share a moment in the trash.
     """
 
-    def __init__(self, area: Area, root: Root, items: List[Item], content: Data, durable_at_once: bool):
+    def __init__(
+        self,
+        area: Area,
+        root: Root,
+        items: List[Item],
+        content: Data,
+        durable_at_once: bool,
+        plan: Optional[str] = None,
+    ):
         self._area, self._root, self._items, self._content = area, root, items, content
         self._durable_at_once = durable_at_once
         self._staging = Staging(area.stage)
         self._staged: Dict[int, Staged] = {}
         self._written: Dict[int, os.stat_result] = {}
-        now = time.time()
-        moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + ".%06dZ" % int(now % 1 * 1e6)
-        self._trash = os.path.join(area.trash, encode(moment))
+        self._trash = os.path.join(area.trash, encode(trash.moment(area.trash, plan)))
         self._trash_folders: Set[bytes] = set()
         self._trashed_bytes = 0
 

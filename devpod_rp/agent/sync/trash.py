@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Dict, Iterator, List
+from typing import Dict, Iterator, List, Optional, Tuple
 
 TRASH_SECONDS = 7 * 24 * 3600
 TRASH_BYTES = 2 << 30
@@ -12,6 +12,20 @@ _LOOK_BYTES = 64 << 20
 _LOOK_SECONDS = 3600.0
 
 _since: Dict[bytes, List[float]] = {}
+_last: Dict[bytes, Tuple[str, str]] = {}
+
+
+def moment(trash: bytes, plan: Optional[str]) -> str:
+    """What the folder in *trash* is called to which something goes now: all that one *plan* replaces or deletes, in
+    however many batches, goes to the one of its first."""
+    known = _last.get(trash)
+    if plan is not None and known is not None and known[0] == plan:
+        return known[1]
+    now = time.time()
+    name = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + ".%06dZ" % int(now % 1 * 1e6)
+    if plan is not None:
+        _last[trash] = (plan, name)
+    return name
 
 
 def put(trash: bytes, size: int) -> None:
