@@ -182,6 +182,7 @@ def whatever_an_agent_says_nothing_outside_the_folder_is_touched(scene: Scene) -
     before = pair.local.files()
     assert pair.link is not None
     for name, lie in LIES.items():
+        pair.pod.write("pod only", name)  # something to tell, true or not
         pair.session.attach(Liar(pair.link, "files.survey", lie))  # type: ignore[arg-type]
         with pytest.raises(DevpodError):
             pair.session.synchronise()

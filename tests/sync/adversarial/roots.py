@@ -138,8 +138,8 @@ def a_lost_memory_deletes_nothing_on_either_side(scene: Scene) -> None:
 def an_old_memory_deletes_nothing_that_came_since(scene: Scene) -> None:
     pair = scene.pair()
     pair.both(TREE).synced()
-    pair.disconnect()
     pair.session.close()
+    pair.disconnect()
     shutil.copytree(pair.tmp_path / "state", pair.tmp_path / "backup")
     pair.session = pair.new_session()
     pair.both({"since": "made since", "d0/f0": "edited since"}).synced()
@@ -164,8 +164,8 @@ def the_memory_of_another_project_is_noticed_before_anything_is_done(scene: Scen
     pair.both(TREE).synced()
     other.both({f"theirs{number}": "x" for number in range(12)}).synced()
     before, there = pair.local.files(), pair.pod.files()
-    other.disconnect()
     other.session.close()
+    other.disconnect()
 
     def swap() -> None:
         shutil.rmtree(pair.tmp_path / "state")
