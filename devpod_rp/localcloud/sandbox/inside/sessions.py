@@ -69,6 +69,16 @@ class Sessions:
         return variables
 
 
+class _Outlet(asyncio.StreamReaderProtocol):
+    """What a process shows, to its last byte: asyncio's own reader drops what came just before an error.
+
+    There is an error at every terminal's end (EIO: nobody has it open any more).
+    """
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(None)
+
+
 class Child:
     """A process of a session; *inlet* takes what the client types, *outlets* are what it shows."""
 
@@ -121,16 +131,14 @@ class Child:
 
     async def _carry_out(self, outlet: int, writer: asyncssh.SSHWriter[bytes]) -> None:
         reader = asyncio.StreamReader(limit=_CHUNK)
-        protocol = asyncio.StreamReaderProtocol(reader)
+        protocol = _Outlet(reader)
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, os.fdopen(outlet, "rb", 0))
         try:
             while data := await self._next(reader):
                 writer.write(data)
                 await writer.drain()
-        except OSError:
-            return  # EIO: nobody has the terminal open any more; EPIPE and friends: the client is gone
-        except asyncssh.Error:
-            return  # the connection is gone
+        except (OSError, asyncssh.Error):
+            return  # the client or the connection is gone
         finally:
             transport.close()
 
