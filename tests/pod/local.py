@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
@@ -42,7 +43,8 @@ class LocalChannel:
     def signal(self, number: int) -> None:
         """To the command and everything it started in the foreground, as long as it was not waited for."""
         if self.process.returncode is None:
-            os.killpg(self.process.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # another thread has waited for it in this moment
+                os.killpg(self.process.pid, number)
 
     def close(self) -> None:
         self.signal(signal.SIGTERM)
