@@ -30,7 +30,7 @@ _FORGET_ALL = (
     "DELETE FROM records",
     "DELETE FROM targets",
     "DELETE FROM words",
-    "DELETE FROM on_the_way",
+    "DELETE FROM under_way",
     "DELETE FROM meta",
 )
 _SCHEMA = """
@@ -40,7 +40,7 @@ CREATE TABLE IF NOT EXISTS targets (digest BLOB PRIMARY KEY, target BLOB NOT NUL
 CREATE TABLE IF NOT EXISTS words (
     side TEXT NOT NULL, folder BLOB NOT NULL, word BLOB NOT NULL, PRIMARY KEY (side, folder)
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS on_the_way (number INTEGER PRIMARY KEY, versions TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS under_way (number INTEGER PRIMARY KEY, entries TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS blocks (digest TEXT PRIMARY KEY, digests BLOB NOT NULL) WITHOUT ROWID;
 """
 
@@ -64,7 +64,7 @@ class Journal:
         if self.get("version") != _VERSION:
             self._write(*_FORGET_ALL)
             self.put(version=_VERSION)
-        self._on_the_way: dict[int, dict[str, Entry]] = self._unanswered()
+        self._under_way: dict[int, dict[str, Entry]] = self._unanswered()
 
     def close(self) -> None:
         with self._lock:
@@ -94,11 +94,7 @@ class Journal:
             records = self._database.execute("SELECT path, record FROM records")
             targets = self._database.execute("SELECT digest, target FROM targets")
             trees = Trees(
-                (
-                    (str(path, "utf-8", "surrogateescape"), record)
-                    for path, record in records
-                    if len(record) == RECORD_BYTES
-                ),
+                ((_text(path), record) for path, record in records if len(record) == RECORD_BYTES),
                 {digest: _text(target) for digest, target in targets},
             )
             for side, tree in _sides(trees):
@@ -126,8 +122,8 @@ class Journal:
             self._save_records(trees, paths)
             left = self._answered(paths)
         trees.saved(paths)
-        self._on_the_way.update(left)
-        self._on_the_way = {number: versions for number, versions in self._on_the_way.items() if versions}
+        self._under_way.update(left)
+        self._under_way = {number: versions for number, versions in self._under_way.items() if versions}
 
     def _save_records(self, trees: Trees, paths: Collection[str]) -> None:
         # One after the other: they can be all that there are.
@@ -151,7 +147,7 @@ class Journal:
         """Versions that were on their way to the pod and of which no answer is known."""
         found: dict[str, list[Entry]] = {}
         with self._lock:
-            for versions in self._on_the_way.values():
+            for versions in self._under_way.values():
                 for path, entry in versions.items():
                     found.setdefault(path, []).append(entry)
         return found
@@ -162,34 +158,34 @@ class Journal:
             return
         with self._writing():
             # One row for all of them: they come in thousands, and seldom stay for longer than a moment.
-            row = self._database.execute("INSERT INTO on_the_way (versions) VALUES (?)", (_listed(versions),))
-        self._on_the_way[int(row.lastrowid or 0)] = dict(versions)
+            row = self._database.execute("INSERT INTO under_way (entries) VALUES (?)", (_listed(versions),))
+        self._under_way[int(row.lastrowid or 0)] = dict(versions)
 
     def _answered(self, paths: Set[str]) -> dict[int, dict[str, Entry]]:
         """What is left under way of the rows that are about *paths*."""
         found: dict[int, dict[str, Entry]] = {}
-        for number, versions in self._on_the_way.items():
+        for number, versions in self._under_way.items():
             if versions.keys().isdisjoint(paths):
                 continue
             left = {} if versions.keys() <= paths else {p: entry for p, entry in versions.items() if p not in paths}
             found[number] = left
             if left:
-                self._database.execute("UPDATE on_the_way SET versions = ? WHERE number = ?", (_listed(left), number))
+                self._database.execute("UPDATE under_way SET entries = ? WHERE number = ?", (_listed(left), number))
             else:
-                self._database.execute("DELETE FROM on_the_way WHERE number = ?", (number,))
+                self._database.execute("DELETE FROM under_way WHERE number = ?", (number,))
         return found
 
     def _unanswered(self) -> dict[int, dict[str, Entry]]:
-        rows = self._database.execute("SELECT number, versions FROM on_the_way").fetchall()
-        return {number: _unlisted(versions) for number, versions in rows}
+        rows = self._database.execute("SELECT number, entries FROM under_way").fetchall()
+        return {number: {path: Entry(*entry) for path, *entry in json.loads(entries)} for number, entries in rows}
 
     def void(self, trees: Trees) -> None:
         """Forget what was on its way, and save *trees*, in which the sides never met."""
         with self._writing():
-            self._database.execute("DELETE FROM on_the_way")
+            self._database.execute("DELETE FROM under_way")
             self._save_records(trees, trees.unsaved)
         trees.saved(trees.unsaved)
-        self._on_the_way.clear()
+        self._under_way.clear()
 
     # What large files are made of, so that their next version is compared without reading this one again.
 
@@ -252,12 +248,7 @@ def _text(path: bytes) -> str:
 
 
 def _listed(versions: Mapping[str, Entry]) -> str:
-    # A list for each field: a third of what it takes to write one for each of thousands of versions.
-    return json.dumps([list(versions), *zip(*versions.values(), strict=True)], separators=(",", ":"))
-
-
-def _unlisted(text: str) -> dict[str, Entry]:
-    return {path: Entry(*entry) for path, *entry in zip(*json.loads(text), strict=True)}
+    return json.dumps([[path, *entry] for path, entry in versions.items()], separators=(",", ":"))
 
 
 def _sides(trees: Trees) -> tuple[tuple[str, SideTree], ...]:

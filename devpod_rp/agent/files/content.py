@@ -42,8 +42,6 @@ def name(digests: bytes) -> str:
 
 
 def digest(data: Data) -> str:
-    if len(data) <= BLOCK_BYTES:  # nearly every file
-        return hashlib.sha256(data).hexdigest()[: 2 * DIGEST_BYTES]
     return name(blocks(data))
 
 

@@ -167,7 +167,7 @@ class Rules:
         name = path[path.rfind("/") + 1 :]
         if (
             name not in self._names
-            and name[name.rfind(".") :] not in self._suffixes
+            and _last_suffix(name) not in self._suffixes
             and (self._any_name is None or self._any_name.fullmatch(name + "/" if is_folder else name) is None)
         ):
             return True  # no rule speaks about such a name
