@@ -109,8 +109,7 @@ def pull(paths: tuple[str, ...], name: str | None, as_json: bool) -> None:
 @name_option
 @json_option
 def undo(path: str | None, name: str | None, as_json: bool) -> None:
-    """Bring back what the synchronisation replaced or deleted last: PATH, or all that one
-    of its cycles took.
+    """Bring back what the synchronisation replaced or deleted last: PATH, or all that one of its cycles took.
 
     What is here now goes to the trash in turn, so a second undo takes the first one back.
     """

@@ -20,12 +20,6 @@ class Clock(Protocol):
         """The next message, or None after *seconds* without one."""
 
 
-def until_next(seconds: float, now: float) -> float:
-    """How long until *now* is a multiple of *seconds*. Who waits by that wakes together with all others who do, which
-    costs a machine that has nothing else to do half as much."""
-    return seconds - now % seconds
-
-
 class SystemClock:
     def monotonic(self) -> float:
         return time.monotonic()

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from devpod_rp.errors import DevpodError
-from devpod_rp.keeper.clock import until_next
 from devpod_rp.keeper.state import Timing
+from devpod_rp.waking import until_next
 
 if TYPE_CHECKING:
     from devpod_rp.pod.link import AgentLink

@@ -14,7 +14,7 @@ import dataclasses
 from dataclasses import dataclass
 from enum import Enum
 
-from devpod_rp.keeper.clock import until_next
+from devpod_rp.waking import until_next
 
 
 @dataclass(frozen=True)

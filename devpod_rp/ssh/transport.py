@@ -19,6 +19,7 @@ from devpod_rp.ssh.address import Address, connect, reason
 from devpod_rp.ssh.errors import HostKeyMismatch, PermissionDenied, Unreachable
 from devpod_rp.ssh.known_hosts import HostKey
 from devpod_rp.ssh.library import paramiko
+from devpod_rp.waking import until_next
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -196,7 +197,8 @@ class Heartbeat:
         stream = self._transport.sock
         assert isinstance(stream, WatchedSocket)
         seen, silent = stream.signs_of_life, 0
-        while not self._ended.wait(self._until_next()) and self._transport.is_active():
+        interval = self._interval_seconds
+        while not self._ended.wait(until_next(interval, time.monotonic())) and self._transport.is_active():
             silent = silent + 1 if stream.signs_of_life == seen else 0
             seen = stream.signs_of_life
             if silent >= _SILENT_KEEPALIVES:
@@ -205,10 +207,6 @@ class Heartbeat:
                 self._transport.close()
             elif silent:
                 self._ask()
-
-    def _until_next(self) -> float:
-        # Together with others who have something to look after every few seconds.
-        return self._interval_seconds - time.monotonic() % self._interval_seconds
 
     def _ask(self) -> None:
         # In a thread of its own, because sending waits behind a writer that may be stuck on the dead peer.

@@ -42,6 +42,7 @@ from watchdog.observers.api import BaseObserver, EventEmitter
 from devpod_rp.agent.files.inotify import COMPLETE, GONE, LOST, OPEN, Sign, TreeWatch
 from devpod_rp.agent.sync.own import OWN
 from devpod_rp.agent.sync.settling import Pace, Settling
+from devpod_rp.waking import until_next
 
 log = logging.getLogger(__name__)
 
@@ -156,8 +157,7 @@ class Watcher:
             now = time.monotonic()
             due, oldest = self._settling.next_due(), self._settling.oldest()
             held = oldest is not None and now - oldest < GIT_HOLD_SECONDS and self._git_lock.exists()
-            # At a full five seconds, as others of an idle keeper: waking together costs less.
-            rest = _HEALTH_SECONDS - now % _HEALTH_SECONDS if due is None else max(0.0, due - now)
+            rest = until_next(_HEALTH_SECONDS, now) if due is None else max(0.0, due - now)
             try:
                 heard = self._heard.get(timeout=max(rest, _GIT_LOOK_SECONDS) if held else rest)
                 while True:

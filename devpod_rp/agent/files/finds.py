@@ -89,7 +89,8 @@ class Finds:
         self.present.unknown[path] = reason(error)
 
     def at(self, place: Place, path: str) -> None:
-        """Look at *path*, which is in the folder *place*, and read it if need be; absence is told by nothing."""
+        """Look at *path*, which is in the folder *place*, and read it if need be. Raises OSError, also where nothing is
+        there."""
         name = path.rpartition("/")[2]
         status = place.status(name)
         form = stat.S_IFMT(status.st_mode)
