@@ -55,8 +55,7 @@ class Here:
         picture = Picture(str(self._root)) if self.entries else None
         walk = tree.Walk(
             str(self._root),
-            keep=self._rules.rules.keep,
-            arrive=self._rules.arrive,
+            sift=self._rules.sift,
             recall=self.entries.recall,
             words=self.entries.words if self.entries else None,
             picture=picture,
@@ -152,9 +151,7 @@ class Here:
             folders.update(path for path in seen.entries if _is_folder(seen, path))
             yield seen
         for folder in topmost(folders):
-            walk = tree.Walk(
-                str(self._root), keep=self._rules.keep, arrive=self._rules.arrive, recall=self.entries.recall
-            )
+            walk = tree.Walk(str(self._root), sift=self._rules.sift, recall=self.entries.recall)
             # One that is gone again is what the next event tells of.
             with suppress(OSError):
                 for _step in walk.steps(folder):

@@ -56,10 +56,7 @@ class Explanation:
 
 
 class IgnoreRules:
-    """The rules of one folder, read while it is walked.
-
-    :meth:`keep` and :meth:`arrive` are made for a scan, which asks top-down.
-    """
+    """The rules of one folder, read while it is walked: :meth:`sift` is made for that."""
 
     def __init__(self, root: Path, ignore: Sequence[str] = ()) -> None:
         self._root = str(root)
@@ -77,15 +74,13 @@ class IgnoreRules:
         """Read the root's ignore files again; a scan then reads those of every folder it arrives at."""
         self._read("", {name for name in IGNORE_FILES if os.path.lexists(f"{self._root}/{name}")})
 
-    def arrive(self, folder: str, names: Container[str]) -> None:
-        """Read the ignore files of *folder*, which holds *names*. Those of the root stay as they are until
-        :meth:`reload`: the pod was told of them already."""
+    def sift(self, folder: str, listing: Iterable[os.DirEntry[str]]) -> Iterable[os.DirEntry[str]]:
+        """Read the ignore files of *folder*, and say what of its *listing* takes part; see `tree.Sift`. Those of the
+        root stay as they are until :meth:`reload`: the pod was told of them already."""
         if folder:
-            self._read(folder, names)
-
-    def keep(self, path: str, is_folder: bool) -> bool:
-        """Whether *path*, whose folders are all kept and were arrived at, takes part."""
-        return self.rules.keep(path, is_folder)
+            listing = list(listing)
+            self._read(folder, {entry.name for entry in listing})
+        return self.rules.sift(folder, listing)
 
     def ignored(self, path: str, is_folder: bool) -> bool:
         """Whether *path* or a folder above it is left out; for single paths, with what the last scan has read."""

@@ -35,13 +35,11 @@ class Count:
     def __init__(self) -> None:
         self.files = self.bytes = self.deleted = 0
 
-    def add(self, new: Entry | None) -> None:
-        """*new* took the place of what was there; None: nothing did."""
-        if new is None:
-            self.deleted += 1
-        elif new.kind != FOLDER:
-            self.files += 1
-            self.bytes += new.size if new.kind == FILE else 0
+    def add(self, came: Sequence[Entry | None]) -> None:
+        """Each of *came* took the place of what was there; None: nothing did."""
+        self.deleted += came.count(None)
+        self.files += sum(new is not None and new.kind != FOLDER for new in came)
+        self.bytes += sum(new.size for new in came if new is not None and new.kind == FILE)
 
 
 class Tally:
@@ -179,12 +177,14 @@ class Known:
         assert self.remote is not None
         folded: list[str] = []
         met: list[tuple[str, Entry, Stamp | None]] = []
+        came: dict[Side, list[Entry | None]] = {Side.LOCAL: [], Side.REMOTE: []}
         for result in results:
             (path, side, _old, new), code, _message, stamp = result
             if code is not None:
                 self._leave(result, tally)
                 continue
             folded.append(path)
+            came[side].append(new)
             if side is Side.LOCAL:
                 self.here.written(path, new)
             if new is None:
@@ -192,7 +192,8 @@ class Known:
                 self.ancestor.drop(path)
             else:
                 met.append((path, new, stamp))
-            (tally.here if side is Side.LOCAL else tally.there).add(new)
+        tally.here.add(came[Side.LOCAL])
+        tally.there.add(came[Side.REMOTE])
         if met:
             self.remote.token = None
             self.trees.meet(met)

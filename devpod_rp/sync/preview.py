@@ -63,7 +63,7 @@ def preview(folder: Path, ignore: Sequence[str] = ()) -> Preview:
         ConfigurationError: the folder cannot be read.
     """
     rules = IgnoreRules(folder, ignore)
-    walk = Walk(str(folder), keep=rules.keep, arrive=rules.arrive, reads=False)
+    walk = Walk(str(folder), sift=rules.sift, reads=False)
     try:
         for _step in walk.steps():
             pass

@@ -39,7 +39,7 @@ BATCH_ITEMS = 512
 _WORTH_A_COPY = 512
 """Bytes; below it the path to copy from costs as much as the content."""
 
-_UNDER_WAY = 20
+_UNDER_WAY = 80
 _SETTLE_SECONDS = 5.0
 _MOST_UNSETTLED = 20_000
 
@@ -203,11 +203,8 @@ class Upload:
         self._throttle.take(len(prepared.body))
         fields = {**prepared.fields, **self._destination.fields(), "more_follows": more_follows, "plan": self._plan}
         answer = self._link.ask("files.apply", prepared.body, **fields)
-
-        def results() -> list[Result]:
-            return prepared.failed + answered(prepared.actions, answer().body)
-
-        return results
+        actions, failed = prepared.actions, prepared.failed  # without the body, which is not needed any more
+        return lambda: failed + answered(actions, answer().body)
 
     def _copy_of(self, action: Action) -> str | None:
         new = action.new
@@ -224,9 +221,9 @@ class Upload:
             results = [result for result in results if result.code != "no-copy"]
         self._ledger.done(results, sure=False)
         self._unsettled += len(results)
-        sizes = [action.new.size for action, *_ in results if action.new is not None and carries_content(action)]
-        self._files_done += len(sizes)
-        self._bytes_done += sum(size for size in sizes if size <= PART_BYTES)
+        actions = [result.action for result in results]
+        self._files_done += sum(map(carries_content, actions))
+        self._bytes_done += sum(size for size in map(bytes_of, actions) if size <= PART_BYTES)
         if time.monotonic() >= self._settle_at or self._unsettled > _MOST_UNSETTLED:
             self._ask_to_settle()
             self._ledger.settle()

@@ -26,16 +26,12 @@ def kept(root: Path, rules: IgnoreRules) -> set[str]:
     found: set[str] = set()
 
     def walk(folder: str) -> None:
-        listed = list(os.scandir(root / folder if folder else root))
-        rules.arrive(folder, {entry.name for entry in listed})
-        for entry in listed:
+        for entry in rules.sift(folder, os.scandir(root / folder)):
             path = f"{folder}/{entry.name}" if folder else entry.name
-            is_folder = entry.is_dir(follow_symlinks=False)
-            if rules.keep(path, is_folder):
-                if is_folder:
-                    walk(path)
-                else:
-                    found.add(path)
+            if entry.is_dir(follow_symlinks=False):
+                walk(path)
+            else:
+                found.add(path)
 
     walk("")
     return found
@@ -124,7 +120,7 @@ def test_names_with_newlines_and_broken_bytes_are_judged_like_any_other(tmp_path
 def test_the_pod_decides_exactly_as_this_side(tmp_path: Path) -> None:
     write(tmp_path, {".gitignore": "*.log\n!keep.log\n/build/**/x?\n", "sub/.gitignore": "a[0-9]/\n"})
     rules = IgnoreRules(tmp_path, ignore=["*.tmp"])
-    rules.arrive("sub", {".gitignore"})
+    assert list(rules.sift("sub", os.scandir(tmp_path / "sub"))), "which reads its rules"
     there = from_wire(rules.rules.to_wire())
     for path in ("a.log", "keep.log", "build/q/xy", "build/q/xyz", "sub/a1", "sub/ab", "x.tmp", ".git", "sub/keep.log"):
         for is_folder in (True, False):
@@ -140,6 +136,12 @@ PATTERNS = st.lists(
 )  # fmt: skip
 
 
+NAMES = st.lists(
+    st.sampled_from(["a", "b/", "*", "!a", "!b/", "*.c", "!a.c", "[ab]", "?", "!*/", "c/", "[ax]/", "?.c", "!?.c"]),
+    max_size=5,
+)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("git") is None, reason="compares with git")
 @settings(max_examples=60, deadline=None)
@@ -147,13 +149,25 @@ PATTERNS = st.lists(
 def test_gitignore_means_here_what_it_means_to_git(
     tmp_path_factory: pytest.TempPathFactory, top: list[str], nested: list[str]
 ) -> None:
-    root = tmp_path_factory.mktemp("repository")
+    _compare_with_git(tmp_path_factory.mktemp("repository"), top, nested)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("git") is None, reason="compares with git")
+@settings(max_examples=60, deadline=None)
+@given(top=NAMES)
+def test_so_do_rules_that_decide_by_names_alone(tmp_path_factory: pytest.TempPathFactory, top: list[str]) -> None:
+    _compare_with_git(tmp_path_factory.mktemp("repository"), top, None)
+
+
+def _compare_with_git(root: Path, top: list[str], nested: list[str] | None) -> None:
     for folder in ("", "a/", "b/", "a/b/", "b/a/", "a/b/c/"):
         (root / folder).mkdir(exist_ok=True)
         for name in ("a.c", "c.c", "x"):
             (root / folder / name).write_text("")
     (root / ".gitignore").write_text("\n".join(top))
-    (root / "a/.gitignore").write_text("\n".join(nested))
+    if nested is not None:
+        (root / "a/.gitignore").write_text("\n".join(nested))
     quiet = {"cwd": root, "check": True, "capture_output": True}
     subprocess.run(["git", "init", "-q"], **quiet)  # type: ignore[call-overload]
     listed = subprocess.run(["git", "ls-files", "-oz", "--exclude-per-directory=.gitignore"], **quiet)  # type: ignore[call-overload]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Tuple
 
 from devpod_rp.agent.exposure import repositories as gits
 from devpod_rp.agent.files import tree
@@ -26,12 +26,16 @@ def holdings(request: Request) -> Reply:
     Nothing is read; no link is followed.
     """
     problems: Dict[str, str] = {}
-    walk = tree.Walk(_volume(request), keep=lambda path, _is_dir: path != _OURS, reads=False)
+    walk = tree.Walk(_volume(request), sift=_not_ours, reads=False)
     for _step in walk.steps():
         if walk.waiting >= ROWS_PER_FRAME:
             yield {}, _rows(walk.take(), problems)
     yield {}, _rows(walk.take(), problems)
     yield {}, _packed({"problems": problems})
+
+
+def _not_ours(folder: str, listing: "Iterable[os.DirEntry[str]]") -> "Iterable[os.DirEntry[str]]":
+    return listing if folder else (entry for entry in listing if entry.name != _OURS)
 
 
 def digests(request: Request) -> Reply:

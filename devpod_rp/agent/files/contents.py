@@ -11,7 +11,7 @@ from devpod_rp.agent.files import content
 class Contents:
     """What a scan has just read, for whoever sends it next: small files, and the blocks' digests of large ones.
 
-    At most *most_bytes*; each is taken once, which makes room for others. Any thread may take.
+    At most *most_bytes*; each is taken once, which makes room for others. One thread holds, any may take.
     """
 
     LARGEST = 512 << 10
@@ -22,16 +22,15 @@ class Contents:
         self._most_bytes = most_bytes
         self._held: Dict[str, Tuple[str, bytes]] = {}
         self._blocks: Dict[str, Tuple[str, bytes]] = {}
-        self._bytes = 0
+        self._came = self._went = 0  # bytes
         self._lock = threading.Lock()
 
     def wants(self, size: int) -> bool:
-        return size <= self.LARGEST and self._has_room(size)
+        return size <= self.LARGEST and self._came - self._went + size + self._EACH <= self._most_bytes
 
     def hold(self, path: str, data: bytes) -> str:
         """Keep the content of a file; returns its digest."""
-        with self._lock:
-            self._bytes += len(data) + self._EACH
+        self._came += len(data) + self._EACH
         digest = content.digest(data)
         self._held[path] = (digest, data)
         return digest
@@ -39,9 +38,8 @@ class Contents:
     def hold_blocks(self, path: str, blocks: bytes) -> str:
         """Keep the digests of a file's blocks; returns its digest."""
         digest = content.name(blocks)
-        if len(blocks) >= self._LEAST_BLOCKS and self._has_room(len(blocks)):
-            with self._lock:
-                self._bytes += len(blocks) + self._EACH
+        if len(blocks) >= self._LEAST_BLOCKS and self.wants(len(blocks)):
+            self._came += len(blocks) + self._EACH
             self._blocks[path] = (digest, blocks)
         return digest
 
@@ -53,13 +51,10 @@ class Contents:
         """The digests of its blocks, likewise."""
         return self._taken(self._blocks, path, digest)
 
-    def _has_room(self, size: int) -> bool:
-        return self._bytes + size + self._EACH <= self._most_bytes
-
     def _taken(self, held: Dict[str, Tuple[str, bytes]], path: str, digest: str) -> Optional[bytes]:
         found = held.pop(path, None)
         if found is None:
             return None
         with self._lock:
-            self._bytes -= len(found[1]) + self._EACH
+            self._went += len(found[1]) + self._EACH
         return found[1] if found[0] == digest else None

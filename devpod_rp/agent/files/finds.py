@@ -11,7 +11,7 @@ from devpod_rp.agent.files import content
 from devpod_rp.agent.files.contents import Contents
 from devpod_rp.agent.files.entries import FILE, FOLDER, LINK, Entry, Snapshot
 from devpod_rp.agent.files.places import Place
-from devpod_rp.agent.files.stamps import Stamp
+from devpod_rp.agent.files.stamps import LAYOUT, Stamp
 
 Recall = Callable[[str], Optional[Tuple[Stamp, str]]]
 """The digest of the file at a path, and the stamp that it had when it was hashed, if that is known."""
@@ -75,7 +75,10 @@ class Finds:
             self._progress(self.seen, self.hashed_bytes)
 
     def file(self, path: str, stamp: Stamp, digest: str) -> None:
-        self.present.entries[path] = _file(stamp, digest)
+        _ino, size, mtime_ns, _ctime_ns, mode = LAYOUT.unpack(stamp)
+        # What Entry(...) does, less one Python call for each of a hundred thousand files.
+        entry = tuple.__new__(Entry, (FILE, size, mode & stat.S_IXUSR != 0, digest, "", mtime_ns))
+        self.present.entries[path] = entry
         self.present.stamps[path] = stamp
 
     def link(self, path: str, target: str, mtime_ns: int) -> None:
@@ -112,35 +115,29 @@ class Finds:
         another by now is read *again*, once."""
         try:
             descriptor = place.open(name)
+            try:
+                digest = self._digest(path, descriptor, stamp.size)
+                after = os.fstat(descriptor)
+            finally:
+                os.close(descriptor)
         except OSError as error:
             self.unknown(path, error)
             return
-        try:
-            digest = self._digest(path, descriptor, stamp.size)
-            after = os.fstat(descriptor)
-        except OSError as error:
-            self.unknown(path, error)
-            return
-        finally:
-            os.close(descriptor)
-        now = Stamp.of(after)
-        if now != stamp:
-            if again and stat.S_ISREG(after.st_mode) and after.st_size <= AT_ONCE_BYTES >= stamp.size:
-                self.read(place, name, path, now, now_ns, again=False)
-            else:
-                self.present.unknown[path] = "it was written while it was read"
-            return
-        self.file(path, stamp, digest)
-        if is_fresh(after.st_ctime_ns, now_ns):
-            self.present.fresh.add(path)
+        if Stamp.bytes_of(after) == stamp:
+            self.file(path, stamp, digest)
+            if is_fresh(after.st_ctime_ns, now_ns):
+                self.present.fresh.add(path)
+        elif again and stat.S_ISREG(after.st_mode) and after.st_size <= AT_ONCE_BYTES >= stamp.size:
+            self.read(place, name, path, Stamp.of(after), now_ns, again=False)
+        else:
+            self.present.unknown[path] = "it was written while it was read"
 
     def _digest(self, path: str, descriptor: int, size: int) -> str:
         contents = self._contents
         if contents is None:
             return content.digest_of(descriptor, size, self._count)
         if not contents.wants(size):
-            blocks = content.blocks_of(descriptor, size, self._count)
-            return contents.hold_blocks(path, blocks)
+            return contents.hold_blocks(path, content.blocks_of(descriptor, size, self._count))
         data = os.read(descriptor, size + 1)
         self.hashed_bytes += len(data)
         return contents.hold(path, data)
@@ -165,9 +162,3 @@ def _nothing_known(_path: str) -> None:
 
 def _nothing() -> Snapshot:
     return Snapshot({}, {}, {}, {}, set(), [])
-
-
-def _file(stamp: Stamp, digest: str) -> Entry:
-    _ino, size, mtime_ns, _ctime_ns, mode = stamp.numbers()
-    # What Entry(...) does, less one Python call for each of a hundred thousand files.
-    return tuple.__new__(Entry, (FILE, size, mode & stat.S_IXUSR != 0, digest, "", mtime_ns))

@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import stat
 from typing import (
-    AbstractSet,
     Callable,
     Dict,
-    FrozenSet,
     Iterable,
     Iterator,
     List,
@@ -35,8 +33,8 @@ from devpod_rp.agent.files.picture import Picture
 from devpod_rp.agent.files.places import Place
 from devpod_rp.agent.files.stamps import Stamp
 
-Keep = Callable[[str, bool], bool]
-Arrive = Callable[[str, AbstractSet[str]], None]
+Sift = Callable[[str, "Iterable[os.DirEntry[str]]"], "Iterable[os.DirEntry[str]]"]
+"""Given what a folder of this path holds, that of it which takes part; asked top-down, once for each folder."""
 
 _FILES_AT_ONCE = 16
 _FORM, _REGULAR = 0o170000, stat.S_IFREG
@@ -83,11 +81,10 @@ class _Listed(Inside):
 class Walk:
     """One scan in steps, so that what was found can be sent while the rest is still being read.
 
-    It sees everything below *root* that *keep* (path, is_folder) and *prune_names* let in; a pruned folder is not
-    entered. *arrive* (folder, the names in it) is told of each folder before *keep* is asked about what is in it.
-    *progress* is told entries seen and bytes hashed, at most ten times a second. *contents* gets what was read.
-    *now_ns* is the file system's clock when it is not ours (a network volume). *root* itself must not be a symbolic
-    link: callers resolve their own path.
+    It sees everything below *root* that *sift* lets through; a folder that is left out is not entered. *progress* is
+    told entries seen and bytes hashed, at most ten times a second. *contents* gets what was read. *now_ns* is the file
+    system's clock when it is not ours (a network volume). *root* itself must not be a symbolic link: callers resolve
+    their own path.
 
     Digests are taken from *recall* where the stamp is the same. With *reads* False no file is opened: those that
     *recall* has no digest for are recorded with an empty one. A folder whose word in *words* is still right is told as
@@ -101,9 +98,7 @@ class Walk:
         self,
         root: str,
         *,
-        keep: Optional[Keep] = None,
-        arrive: Optional[Arrive] = None,
-        prune_names: FrozenSet[str] = frozenset(),
+        sift: Optional[Sift] = None,
         recall: Optional[Recall] = None,
         words: Optional[Mapping[str, bytes]] = None,
         picture: Optional[Picture] = None,
@@ -113,9 +108,7 @@ class Walk:
         contents: Optional[Contents] = None,
     ) -> None:
         self._root = root
-        self._keep = keep
-        self._arrive_at = arrive
-        self._prune_names = prune_names
+        self._sift: Sift = _everything if sift is None else sift
         self._known_words = words
         self._picture = picture
         self._reads = reads
@@ -245,7 +238,7 @@ class Walk:
         own = place.own_status()
         self.listed = folder
         now_ns = self._finds.now()
-        inside = self._inside(place, folder + "/" if folder else "", now_ns)
+        inside = self._inside(place, folder, now_ns)
         self._finds.tell(len(inside.folders) + len(inside.links) + len(inside.files))
         is_proof = inside.complete and not inside.fresh
         if self._picture is not None:
@@ -257,21 +250,17 @@ class Walk:
                 return inside.folders, []
         return inside.folders, self._record_all(inside, folder + "/" if folder else "")
 
-    def _inside(self, place: Place, prefix: str, now_ns: int) -> _Listed:
+    def _inside(self, place: Place, folder: str, now_ns: int) -> _Listed:
         # The loop that a scan of an unchanged tree spends its time in: local names, no call per entry without need.
-        keep, prune_names, status_of, stamp_of = self._keep, self._prune_names, place.status_of, Stamp.bytes_of
+        status_of, stamp_of = place.status_of, Stamp.bytes_of
         inside = _Listed()
         folders, files, old_ns = inside.folders, inside.files, now_ns - FRESH_COARSE_NS
+        prefix = folder + "/" if folder else ""
         with place.listing() as listing:
-            for entry in self._arrived(prefix, listing):
+            for entry in self._sift(folder, listing):
                 name = entry.name
-                if name in prune_names:
-                    continue
                 try:
-                    is_folder = entry.is_dir(follow_symlinks=False)
-                    if keep is not None and not keep(prefix + name, is_folder):
-                        continue
-                    if is_folder:
+                    if entry.is_dir(follow_symlinks=False):
                         folders.append(name)
                         continue
                     status = status_of(entry)
@@ -290,13 +279,6 @@ class Walk:
                     self._finds.unknown(prefix + name, error)
                     inside.complete = False
         return inside
-
-    def _arrived(self, prefix: str, listing: "Iterator[os.DirEntry[str]]") -> "Iterable[os.DirEntry[str]]":
-        if self._arrive_at is None:
-            return listing
-        entries = list(listing)
-        self._arrive_at(prefix[:-1], {entry.name for entry in entries})
-        return entries
 
     def _record_all(self, inside: _Listed, prefix: str) -> _Files:
         """Record what is *inside*; returns the files whose content must be read."""
@@ -329,6 +311,10 @@ class Walk:
                 yield
         if files:
             yield
+
+
+def _everything(_folder: str, listing: "Iterable[os.DirEntry[str]]") -> "Iterable[os.DirEntry[str]]":
+    return listing
 
 
 def _below(top: Place, folder: str) -> Place:

@@ -9,8 +9,9 @@ and a folder that is left out is never looked into, so each path is only judged 
 
 from __future__ import annotations
 
+import os
 import re
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 _REMEMBERED_NAMES = 10_000
 
@@ -173,6 +174,25 @@ class Rules:
             return True  # no rule speaks about such a name
         return self._keep_name(name, is_folder)
 
+    def sift(self, folder: str, listing: "Iterable[os.DirEntry[str]]") -> "List[os.DirEntry[str]]":
+        """What of *folder*, which takes part and holds *listing*, takes part; see `tree.Sift`."""
+        if not self._by_name_alone:
+            prefix = folder + "/" if folder else ""
+            return [entry for entry in listing if self.keep(prefix + entry.name, _is_folder(entry))]
+        names, suffixes, any_name, others = self._names, self._suffixes, self._any_name, self._keep_name
+        # For every name of every look: no call of ours about one that no rule speaks about. A pattern that matches a
+        # name also matches it with the "/" of a folder.
+        return [
+            entry
+            for entry in listing
+            if (
+                (name := entry.name) not in names
+                and name[name.rfind(".") :] not in suffixes
+                and (any_name is None or any_name.fullmatch(name + "/") is None)
+            )
+            or others(name, _is_folder(entry))
+        ]
+
     def _keep_name(self, name: str, is_folder: bool) -> bool:
         for file in self._files:
             position = file.decide_name(name, is_folder)
@@ -213,6 +233,13 @@ class Rules:
         ]
 
 
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:
+        return False  # the look finds out what is the matter
+
+
 def from_wire(layers: Any) -> Rules:
     """The reverse of :meth:`Rules.to_wire`; raises ValueError, TypeError or re.error for what is no rule set."""
     return Rules(
@@ -226,6 +253,3 @@ def from_wire(layers: Any) -> Rules:
             for layer in layers
         ]
     )
-
-
-Keep = Callable[[str, bool], bool]

@@ -55,7 +55,7 @@ def survey(request: Request) -> Reply:
             watching.forget()
             yield from _whole(area, request.header.get("ino"), rules, wishes["rules"], known, request.header)
         else:
-            walk = tree.Walk(os.fsdecode(area.root), keep=rules.keep, reads=False)
+            walk = tree.Walk(os.fsdecode(area.root), sift=rules.sift, reads=False)
             answer = _Answer()
             for _step in _below(walk, rules, paths):
                 if walk.waiting >= ROWS_PER_FRAME:
@@ -71,7 +71,7 @@ def _whole(area: Area, ino: Any, rules: Rules, words: Any, known: Dict[str, byte
         yield {"token": header["unless"]}, b""
         return
     picture = Picture(os.fsdecode(area.root))
-    walk = tree.Walk(os.fsdecode(area.root), keep=rules.keep, reads=False, words=known, picture=picture)
+    walk = tree.Walk(os.fsdecode(area.root), sift=rules.sift, reads=False, words=known, picture=picture)
     answer = _Answer()
     for _step in walk.steps():
         found = walk.take()

@@ -10,7 +10,7 @@ import stat
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -193,44 +193,19 @@ def test_case_42_a_folder_300_levels_deep_and_one_with_5000_files(tmp_path: Path
 # What takes part.
 
 
-def test_pruned_names_and_what_keep_leaves_out_are_not_entered(tmp_path: Path) -> None:
+def test_what_is_left_out_is_not_entered(tmp_path: Path) -> None:
     for folder in ("src/node_modules/left-pad", "build/lib", "docs"):
         (tmp_path / folder).mkdir(parents=True)
     for file in ("src/node_modules/left-pad/index.js", "build/lib/x.o", "docs/a.log", "docs/a.md"):
         (tmp_path / file).touch()
     asked: list[str] = []
 
-    def keep(path: str, is_folder: bool) -> bool:
-        asked.append(path)
-        return path != "build" and not path.endswith(".log")
+    def sift(folder: str, listing: Iterable[os.DirEntry[str]]) -> list[os.DirEntry[str]]:
+        asked.append(folder)
+        return [each for each in listing if each.name not in ("build", "node_modules", "a.log")]
 
-    found = scan(str(tmp_path), keep=keep, prune_names=frozenset({"node_modules"}))
-    assert set(found.entries) == {"src", "docs", "docs/a.md"}
-    assert not any(path.startswith(("build/", "src/node_modules")) for path in asked)
-
-
-def test_a_link_to_a_folder_is_judged_as_a_file_by_keep(tmp_path: Path) -> None:
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "link").symlink_to("folder")
-    judged: dict[str, bool] = {}
-    scan(str(tmp_path), keep=lambda path, is_folder: judged.setdefault(path, is_folder) or True)
-    assert judged == {"folder": True, "link": False}
-
-
-def test_a_folder_is_told_of_with_the_names_in_it_before_any_of_them_is_judged(tmp_path: Path) -> None:
-    for folder in ("a/b", "left"):
-        (tmp_path / folder).mkdir(parents=True)
-    for file in ("a/b/f", "a/g", "left/h"):
-        (tmp_path / file).touch()
-    told: list[tuple[str, set[str]]] = []
-
-    def keep(path: str, is_folder: bool) -> bool:
-        folder, _, name = path.rpartition("/")
-        assert any(above == folder and name in names for above, names in told)
-        return path != "left"
-
-    scan(str(tmp_path), keep=keep, arrive=lambda folder, names: told.append((folder, set(names))))
-    assert sorted(told) == [("", {"a", "left"}), ("a", {"b", "g"}), ("a/b", {"f"})]
+    assert set(scan(str(tmp_path), sift=sift).entries) == {"src", "docs", "docs/a.md"}
+    assert sorted(asked) == ["", "docs", "src"]
 
 
 # What is not known.
@@ -270,13 +245,13 @@ def test_case_12_a_folder_swapped_for_a_link_after_it_was_listed_is_not_entered(
     root = tmp_path / "root"
     (root / "folder").mkdir(parents=True)
 
-    def swap(path: str, is_folder: bool) -> bool:
-        if is_folder:
-            (root / "folder").rmdir()
-            (root / "folder").symlink_to(outside)
-        return True
+    def swap(_folder: str, listing: Iterable[os.DirEntry[str]]) -> list[os.DirEntry[str]]:
+        entries = [entry for entry in listing if entry.is_dir()]
+        (root / "folder").rmdir()
+        (root / "folder").symlink_to(outside)
+        return entries
 
-    found = scan(str(root), keep=swap)
+    found = scan(str(root), sift=swap)
     assert set(found.entries) == {"folder"}
     assert set(found.unknown) == {"folder"}
 
@@ -338,11 +313,12 @@ def test_a_small_file_written_between_its_listing_and_its_reading_is_read_as_it_
 def test_a_file_that_vanishes_after_it_was_listed_is_unknown_for_this_scan(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    def remove(path: str, is_folder: bool) -> bool:
+    def remove(_folder: str, listing: Iterable[os.DirEntry[str]]) -> list[os.DirEntry[str]]:
+        entries = list(listing)
         (tmp_path / "file").unlink()
-        return True
+        return entries
 
-    found = scan(str(tmp_path), keep=remove)
+    found = scan(str(tmp_path), sift=remove)
     assert set(found.unknown) == {"file"}
 
 
