@@ -8,8 +8,8 @@ from __future__ import annotations
 import faulthandler
 import logging
 import logging.handlers
-import queue
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +26,7 @@ from devpod_rp.keeper.memory import keep_small
 from devpod_rp.keeper.overseer import Oversight
 from devpod_rp.keeper.parts import Parts
 from devpod_rp.keeper.service import Keeper
+from devpod_rp.keeper.state import Timing
 
 if TYPE_CHECKING:
     from devpod_rp.lifecycle.money.runway import Runway
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 _LOG_BYTES = 1_000_000
 _OLD_LOGS = 3
-_HEED_SECONDS = 1.0
+_ENDED = b"\0"  # the number of no signal
 
 log = logging.getLogger("devpod_rp.keeper")
 
@@ -61,8 +62,10 @@ def _serve(name: str) -> int:
     keeper = Keeper(name, real_parts())
     keep_small()
     failed: list[BaseException] = []
-    # The main thread only waits for news, so that a signal never finds it holding a lock; put() is reentrant.
-    news: queue.SimpleQueue[str] = queue.SimpleQueue()
+    # The main thread only waits for news, so that a signal never finds it holding a lock. A signal's number is written
+    # to the socket whatever this thread is about to do, and stays there until it is read.
+    heard, said = socket.socketpair()
+    said.setblocking(False)
 
     def run() -> None:
         try:
@@ -71,26 +74,19 @@ def _serve(name: str) -> int:
             log.exception("keeper=died")
             failed.append(error)
         finally:
-            news.put("ended")
+            said.send(_ENDED)
 
+    signal.set_wakeup_fd(said.fileno())
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: news.put("stop"))
+        signal.signal(number, lambda *_: None)
     loop = threading.Thread(target=run, name="devpod-rp-keeper")
     loop.start()
-    while (word := _next(news)) != "ended":
-        if word == "stop":
+    with heard, said:
+        while heard.recv(1) != _ENDED:
             keeper.stop()
-    loop.join()
+        loop.join()
+        signal.set_wakeup_fd(-1)
     return int(ExitCode.UNEXPECTED if failed else ExitCode.DONE)
-
-
-def _next(news: queue.SimpleQueue[str]) -> str | None:
-    """What is next, or None after a while: a signal that came in the moment before the wait began does not end it, and
-    its handler only runs when it does."""
-    try:
-        return news.get(timeout=_HEED_SECONDS)
-    except queue.Empty:
-        return None
 
 
 def real_parts() -> Parts:
@@ -115,7 +111,8 @@ def real_parts() -> Parts:
         watch=Watcher,
         refresh=_refresh,
         revive=_revive,
-        open_link=open_link,
+        # The keeper's own heartbeat asks as often, so that this one never has to.
+        open_link=lambda environment: open_link(environment, keepalive_seconds=Timing().ping_seconds),
         notify=notify,
         oversight=oversight,
         serve=_bring_up,

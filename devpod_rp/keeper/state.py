@@ -21,7 +21,7 @@ from devpod_rp.waking import until_next
 class Timing:
     """Every interval of a keeper, in seconds."""
 
-    ping_seconds: float = 5.0
+    ping_seconds: float = 15.0
     dead_seconds: float = 15.0
     full_seconds: float = 60.0
     blind_seconds: float = 10.0

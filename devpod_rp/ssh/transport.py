@@ -42,7 +42,7 @@ _RSA_ALGORITHMS = ("rsa-sha2-512", "rsa-sha2-256")
 _SILENT_KEEPALIVES = 3
 # How long paramiko's thread sleeps when nothing comes. Closing wakes it; its own tenth of a second keeps a core busy
 # all day with finding out that nothing happened.
-_REST_SECONDS = 5.0
+_REST_SECONDS = 15.0
 # A transport whose socket is closed ends at once, unless the machine is very busy.
 _ENDING_SECONDS = 5.0
 

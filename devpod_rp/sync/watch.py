@@ -52,12 +52,12 @@ FULL_SCAN_SECONDS = 60.0
 GIT_HOLD_SECONDS = 10.0
 """How long a running git command may hold a batch back; a dead git leaves its lock behind."""
 
-_HEALTH_SECONDS = 5.0
+_HEALTH_SECONDS = 15.0
 """How often an idle watcher makes sure that the observer's threads still live."""
 
 _GIT_LOOK_SECONDS = 0.02
 
-_REST_SECONDS = 10.0
+_REST_SECONDS = 15.0
 """How long the emitter sleeps when nothing happens; whoever wants something of it wakes it."""
 
 _GATHER_SECONDS = 0.002

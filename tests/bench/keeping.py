@@ -79,7 +79,8 @@ def main(home: str, host: str, port: str, user: str, kind: str, key: str) -> Non
     address, identity = Address(host, int(port), user), ensure_identity()
 
     def open_link(_environment: Environment) -> AgentLink:
-        return AgentLink.open(Connection.open(address, identity.private, HostKey(kind, key)))
+        key_of_host, every = HostKey(kind, key), Timing().ping_seconds
+        return AgentLink.open(Connection.open(address, identity.private, key_of_host, keepalive_seconds=every))
 
     keep_small()
     rig.pod.open_link = open_link  # type: ignore[method-assign]

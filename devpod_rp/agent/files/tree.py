@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 from typing import (
     Callable,
     Dict,
@@ -31,7 +32,7 @@ from devpod_rp.agent.files.finds import (
 from devpod_rp.agent.files.listing import Inside
 from devpod_rp.agent.files.picture import Picture
 from devpod_rp.agent.files.places import Place
-from devpod_rp.agent.files.stamps import Stamp
+from devpod_rp.agent.files.stamps import LAYOUT, Stamp
 
 Sift = Callable[[str, "Iterable[os.DirEntry[str]]"], "Iterable[os.DirEntry[str]]"]
 """Given what a folder of this path holds, that of it which takes part; asked top-down, once for each folder."""
@@ -252,7 +253,7 @@ class Walk:
 
     def _inside(self, place: Place, folder: str, now_ns: int) -> _Listed:
         # The loop that a scan of an unchanged tree spends its time in: local names, no call per entry without need.
-        status_of, stamp_of = place.status_of, Stamp.bytes_of
+        status_of, pack = place.status_of, LAYOUT.pack
         inside = _Listed()
         folders, files, old_ns = inside.folders, inside.files, now_ns - FRESH_COARSE_NS
         prefix = folder + "/" if folder else ""
@@ -260,15 +261,18 @@ class Walk:
             for entry in self._sift(folder, listing):
                 name = entry.name
                 try:
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(name)
-                        continue
                     status = status_of(entry)
-                    form = status.st_mode & _FORM
+                    mode, ctime_ns = status.st_mode, status.st_ctime_ns
+                    form = mode & _FORM
                     if form == _REGULAR:
-                        files[name] = stamp_of(status)
-                        if status.st_ctime_ns > old_ns and is_fresh(status.st_ctime_ns, now_ns):
+                        try:
+                            files[name] = pack(status.st_ino, status.st_size, status.st_mtime_ns, ctime_ns, mode)
+                        except struct.error:
+                            files[name] = Stamp.bytes_of(status)
+                        if ctime_ns > old_ns and is_fresh(ctime_ns, now_ns):
                             inside.fresh = True
+                    elif form == stat.S_IFDIR:
+                        folders.append(name)
                     elif form == stat.S_IFLNK:
                         inside.links.append((name, place.target(name)))
                         inside.times.append(status.st_mtime_ns)

@@ -23,19 +23,19 @@ def apply(request: Request) -> Replies:
     zlib-compressed when *packed* gives its unpacked size. Items: ``{do: file|dir|symlink|mode|remove, path, old, …}``
     where *old* is the version that may be replaced (null: nothing may be there). A file is inline, or *staged* before
     (``files.stage``), or a *copy* of another path in the folder: "no-copy" says that this path holds something else.
-    One item ``{do: files, path: […], …}`` stands for many inline ones where nothing may be, with a list for each field,
-    ``{do: dirs, path: […]}`` for as many folders.
+    One item ``{do: dirs, path: […]}`` stands for many folders where nothing may be, the last one may be
+    ``{do: files, path: […], …}``, with a list for each field, for as many inline files.
 
     The answer's body tells one result per item (see batch.told). With *more_follows* the caller will ask for
     ``files.settle`` before it believes them; without, everything is durable when the answer comes. What batches of one
     *plan* replace or delete comes back together (see trash.moment).
     """
-    items, content = unpacked(request)
+    items, new, content = unpacked(request)
     area, plan = Area(request.header), request.header.get("plan")
     if plan is not None and not isinstance(plan, str):
         raise Refusal("bad-request", "a plan has a name")
     with Root(area, request.header.get("ino")) as root:
-        results = Batch(area, root, items, content, not request.header.get("more_follows"), plan).run()
+        results = Batch(area, root, items, content, not request.header.get("more_follows"), plan, new).run()
     yield {}, told(results)
 
 

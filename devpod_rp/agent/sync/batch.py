@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import struct
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from devpod_rp.agent.files import packing
 from devpod_rp.agent.files.stamps import STAMP_BYTES, Stamp
@@ -19,6 +21,19 @@ Result = Dict[str, Any]
 there if any later write would show in it."""
 
 _NO_STAMP = bytes(STAMP_BYTES)
+_CODES = {
+    errno.ENOSPC: "no-space",
+    errno.EDQUOT: "no-space",
+    errno.EACCES: "not-permitted",
+    errno.EPERM: "not-permitted",
+    errno.EROFS: "not-permitted",
+    errno.ENOENT: "not-found",
+    errno.EEXIST: "changed",
+}
+
+
+class OccupiedError(Exception):
+    """A folder cannot go because it holds what is not synchronised (mutagen#114)."""
 
 
 def packed(items: List[Item], contents: List[bytes]) -> bytes:
@@ -27,45 +42,62 @@ def packed(items: List[Item], contents: List[bytes]) -> bytes:
     return b"".join([struct.pack(">I", len(listing)), listing, *contents])
 
 
-def unpacked(request: Request) -> Tuple[List[Item], memoryview]:
-    """The items and the joined contents of the files among them.
+class NewFiles(NamedTuple):
+    """The new files that one item ``{do: files, path: […], digest: […], size: […], mtime_ns: […], executable: […]}``
+    stands for, all inline, where nothing may be. Most files travel so, because it is read in a fraction of the time."""
+
+    paths: List[str]
+    digests: List[Any]
+    sizes: List[int]
+    mtimes_ns: List[Any]
+    executables: List[Any]
+
+    @classmethod
+    def of(cls, item: Item) -> "NewFiles":
+        columns = [_column(item, key) for key in ("path", "digest", "size", "mtime_ns", "executable")]
+        paths, _digests, sizes = columns[:3]
+        if (
+            any(len(column) != len(paths) for column in columns)
+            or not all(isinstance(path, str) for path in paths)
+            or not all(type(size) is int and size >= 0 for size in sizes)
+        ):
+            raise Refusal("bad-request", "not a list of files")
+        return cls(*columns)
+
+    def item(self, number: int) -> Item:
+        """The one of *number* as an item of its own."""
+        return {
+            "do": "file",
+            "path": self.paths[number],
+            "old": None,
+            "digest": self.digests[number],
+            "size": self.sizes[number],
+            "mtime_ns": self.mtimes_ns[number],
+            "executable": self.executables[number],
+        }
+
+
+NO_FILES = NewFiles([], [], [], [], [])
+
+
+def unpacked(request: Request) -> Tuple[List[Item], NewFiles, memoryview]:
+    """The items, the new files behind them, and the joined contents of both.
 
     Raises:
         Refusal: bad-request, when it is no batch or the sizes do not add up.
     """
     listed, content = split(inflated(request))
+    new = NewFiles.of(listed.pop()) if listed and listed[-1].get("do") == "files" else NO_FILES
     items: List[Item] = []
     for item in listed:
-        if item.get("do") == "files":
-            items += _each_file(item)
-        elif item.get("do") == "dirs":
+        if item.get("do") == "dirs":
             items += [{"do": "dir", "path": path, "old": None} for path in _column(item, "path")]
         else:
             items.append(item)
     inline = sum(count(item, "size") for item in items if is_inline(item))
-    if inline != len(content):
+    if inline + sum(new.sizes) != len(content):
         raise Refusal("bad-request", "the contents do not add up")
-    return items, content
-
-
-def _each_file(item: Item) -> List[Item]:
-    """The new files that one item ``{do: files, path: […], digest: […], size: […], mtime_ns: […], executable: […]}``
-    stands for, all inline. Most files travel so, because it is read in a fraction of the time."""
-    columns = [_column(item, key) for key in ("path", "digest", "size", "mtime_ns", "executable")]
-    if any(len(column) != len(columns[0]) for column in columns):
-        raise Refusal("bad-request", "not a list of files")
-    return [
-        {
-            "do": "file",
-            "path": path,
-            "old": None,
-            "digest": digest,
-            "size": size,
-            "mtime_ns": mtime_ns,
-            "executable": executable,
-        }
-        for path, digest, size, mtime_ns, executable in zip(*columns)  # noqa: B905 - 3.8 has no strict
-    ]
+    return items, new, content
 
 
 def _column(item: Item, key: str) -> List[Any]:
@@ -90,6 +122,18 @@ def split(body: bytes) -> Tuple[List[Item], memoryview]:
     if length > len(body) - 4 or not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise Refusal("bad-request", "not a batch")
     return items, memoryview(body)[4 + length :]
+
+
+def failure(error: Exception) -> Result:
+    """An item's result when it could not be done: the protocol's codes, and "occupied"."""
+    if isinstance(error, OccupiedError):
+        message = "the folder on the pod holds files that are not synchronised"
+        return {"ok": False, "code": "occupied", "message": message}
+    if isinstance(error, Refusal):
+        return {"ok": False, "code": error.code, "message": error.message}
+    number = getattr(error, "errno", None) or 0
+    message = os.strerror(number) if number else str(error)
+    return {"ok": False, "code": _CODES.get(number, "unexpected"), "message": message}
 
 
 def told(results: List[Result]) -> bytes:

@@ -11,29 +11,20 @@ import os
 import stat
 import time
 from contextlib import suppress
-from typing import Any, Dict, List, Optional, Set, Tuple
+from typing import Dict, Iterable, List, Optional, Set, Tuple
 
 from devpod_rp.agent.files import content, durable, libc
 from devpod_rp.agent.files.content import Data
 from devpod_rp.agent.files.stamps import Stamp
 from devpod_rp.agent.files.versions import READ, Found, look, permissions
 from devpod_rp.agent.sync import trash
-from devpod_rp.agent.sync.batch import Item, Result, count, is_inline
+from devpod_rp.agent.sync.arrivals import Arrivals
+from devpod_rp.agent.sync.batch import NO_FILES, Item, NewFiles, OccupiedError, Result, count, failure, is_inline
 from devpod_rp.agent.sync.own import OWN
 from devpod_rp.agent.sync.parts import PARTS, part_path
 from devpod_rp.agent.sync.roots import Area, Root, encode
 from devpod_rp.agent.sync.staging import NO_LINKS, Staged, Staging
 from devpod_rp.agent.wire import Refusal
-
-_CODES = {
-    errno.ENOSPC: "no-space",
-    errno.EDQUOT: "no-space",
-    errno.EACCES: "not-permitted",
-    errno.EPERM: "not-permitted",
-    errno.EROFS: "not-permitted",
-    errno.ENOENT: "not-found",
-    errno.EEXIST: "changed",
-}
 
 LARGEST_COPY = 1 << 20
 """A larger file is copied piece by piece (``files.reuse``)."""
@@ -42,12 +33,8 @@ _WORTH_WAITING = 64 << 20
 """A file of this size is hashed again in more time than its stamp takes to settle (see `durable.is_settled`)."""
 
 
-class OccupiedError(Exception):
-    """A folder cannot go because it holds what is not synchronised (mutagen#114)."""
-
-
 class Batch:
-    """One ``files.apply`` request being carried out: items in order, each with its own result.
+    """One ``files.apply`` request being carried out: items in order, then new files, each with its own result.
 
     With *durable_at_once* everything survives a power cut when :meth:`run` returns; without, the caller syncs later.
     Batches of one *plan* share a moment in the trash.
@@ -61,10 +48,13 @@ class Batch:
         content: Data,
         durable_at_once: bool,
         plan: Optional[str] = None,
+        new: NewFiles = NO_FILES,
     ):
         self._area, self._root, self._items, self._content = area, root, items, content
         self._durable_at_once = durable_at_once
         self._staging = Staging(area.stage)
+        theirs = memoryview(content)[len(content) - sum(new.sizes) :]
+        self._arrivals = Arrivals(area, root, self._staging, new, theirs)
         self._staged: Dict[int, Staged] = {}
         self._written: Dict[int, os.stat_result] = {}
         self._trash = os.path.join(area.trash, encode(trash.moment(area.trash, plan)))
@@ -72,12 +62,14 @@ class Batch:
         self._trashed_bytes = 0
 
     def run(self) -> List[Result]:
-        """One result per item."""
+        """One result per item, and per new file."""
         try:
             failures = self._stage_all()
             results = [failures.get(number) or self._guarded(number, item) for number, item in enumerate(self._items)]
+            results += self._arrive()
             if self._durable_at_once:
-                self._sync_folders(item for number, item in enumerate(self._items) if results[number]["ok"])
+                paths = [*(str(item.get("path")) for item in self._items), *self._arrivals.files.paths]
+                self._sync_folders(path for path, result in zip(paths, results) if result["ok"])  # noqa: B905 - 3.8
             if any(status.st_size >= _WORTH_WAITING for status in self._written.values()):
                 time.sleep(durable.SETTLING_SECONDS)
             now_ns = self._area.now_ns() if self._written else 0
@@ -85,9 +77,25 @@ class Batch:
                 if durable.is_settled(status, now_ns):
                     results[number]["stamp"] = Stamp.of(status)
         finally:
+            self._arrivals.close()
             for staged in self._staged.values():
                 staged.close()
             trash.put(self._area.trash, self._trashed_bytes)
+        return results
+
+    def _arrive(self) -> List[Result]:
+        """Put the new files where nothing is. Where something is, one goes the way of all other items."""
+        results: List[Result] = []
+        for number, arrived in enumerate(self._arrivals.appear()):
+            of_all = len(self._items) + number
+            if arrived is None:
+                self._staged[of_all] = self._arrivals.take(number)
+                results.append(self._guarded(of_all, self._arrivals.files.item(number)))
+            elif isinstance(arrived, Exception):
+                results.append(failure(arrived))
+            else:
+                self._written[of_all] = arrived
+                results.append({"ok": True})
         return results
 
     # Staging: everything is complete before the first visible name changes.
@@ -107,10 +115,11 @@ class Batch:
                 self._stage(number, item, size, data)
             except (OSError, Refusal) as error:
                 failures[number] = failure(error)
-        if self._durable_at_once and len(self._staged) <= durable.FEW:
+        staged_files = [*self._staged.values(), *self._arrivals.stage()]
+        if self._durable_at_once and len(staged_files) <= durable.FEW:
             # Otherwise a power cut could leave the new name with nothing behind it. For many files that moment is left
             # open: they are not acknowledged before everything is synced, and are compared again after a crash.
-            durable.flush([staged.descriptor for staged in self._staged.values()])
+            durable.flush([staged.descriptor for staged in staged_files])
         return failures
 
     def _stage(self, number: int, item: Item, size: int, data: Optional[Data]) -> None:
@@ -128,7 +137,7 @@ class Batch:
             raise Refusal("changed", "the content does not match its digest")
         if data is not None:
             self._staged[number] = self._staging.create(data)
-        self._staged[number].set_times(item)
+        self._staged[number].set_mtime(item.get("mtime_ns"))
 
     def _copied(self, item: Item, size: int) -> bytes:
         """The content that another path of the folder is believed to hold; "no-copy" when it does not (any more)."""
@@ -318,9 +327,9 @@ class Batch:
         self._trashed_bytes += trash.held(found.status)
         return place
 
-    def _sync_folders(self, done: Any) -> None:
+    def _sync_folders(self, done: Iterable[str]) -> None:
         """An answer promises that a power cut changes nothing any more: the new names must be on disk too."""
-        one_in_each = {str(item["path"]).rpartition("/")[0]: str(item["path"]) for item in done}
+        one_in_each = {path.rpartition("/")[0]: path for path in done}
         descriptors: List[int] = []
         try:
             for path in one_in_each.values():
@@ -331,18 +340,6 @@ class Batch:
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
-
-
-def failure(error: Exception) -> Result:
-    """An item's result when it could not be done: the protocol's codes, and "occupied"."""
-    if isinstance(error, OccupiedError):
-        message = "the folder on the pod holds files that are not synchronised"
-        return {"ok": False, "code": "occupied", "message": message}
-    if isinstance(error, Refusal):
-        return {"ok": False, "code": error.code, "message": error.message}
-    number = getattr(error, "errno", None) or 0
-    message = os.strerror(number) if number else str(error)
-    return {"ok": False, "code": _CODES.get(number, "unexpected"), "message": message}
 
 
 def _target(item: Item) -> bytes:

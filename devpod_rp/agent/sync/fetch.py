@@ -14,8 +14,7 @@ from devpod_rp.agent.files.packing import is_packed, pack
 from devpod_rp.agent.files.places import OPEN_FOLDER
 from devpod_rp.agent.files.stamps import Stamp
 from devpod_rp.agent.files.versions import READ
-from devpod_rp.agent.sync.batch import count, inflated, packed
-from devpod_rp.agent.sync.commit import failure
+from devpod_rp.agent.sync.batch import count, failure, inflated, packed
 from devpod_rp.agent.sync.roots import Area, Root, parts_of
 from devpod_rp.agent.wire import Handler, Header, Refusal, Request
 

@@ -11,11 +11,10 @@ import errno
 import os
 import time
 from contextlib import suppress
-from typing import Dict, Optional
+from typing import Any, Dict, Optional
 
 from devpod_rp.agent.files import libc
 from devpod_rp.agent.files.content import Data
-from devpod_rp.agent.sync.batch import Item
 
 NO_LINKS = frozenset({errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
 """What link(2) says on a file system without hard links."""
@@ -34,11 +33,10 @@ class Staged:
         self.path = path
         self._staging = staging
 
-    def set_times(self, item: Item) -> None:
-        mtime = item.get("mtime_ns")
-        if isinstance(mtime, int):
+    def set_mtime(self, mtime_ns: Any) -> None:
+        if isinstance(mtime_ns, int):
             with suppress(OverflowError):  # a time that no file can have is no reason to refuse the content
-                os.utime(self.descriptor, ns=(time.time_ns(), mtime))
+                os.utime(self.descriptor, ns=(time.time_ns(), mtime_ns))
 
     def appear(self, folder: int, name: bytes) -> None:
         """Become *name* in the open *folder*; raises FileExistsError when something is there already."""

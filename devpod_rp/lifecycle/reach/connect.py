@@ -13,8 +13,12 @@ if TYPE_CHECKING:
     from devpod_rp.ssh.connection import Connection
 
 
-def open_connection(environment: Environment) -> Connection:
-    """An SSH connection to the pod, its host key checked against the pinned one.
+KEEPALIVE_SECONDS = 5.0
+"""How often a peer that is silent is asked for a sign of life."""
+
+
+def open_connection(environment: Environment, keepalive_seconds: float = KEEPALIVE_SECONDS) -> Connection:
+    """An SSH connection to the pod, its host key checked against the pinned one; see `Connection.open`.
 
     Raises:
         UnreachableError: there is no address yet, nobody answers, or somebody else does.
@@ -29,11 +33,12 @@ def open_connection(environment: Environment) -> Connection:
         )
     address = Address(environment.ssh.host, environment.ssh.port, environment.ssh.user)
     kind, base64 = environment.host_key.split()[:2]
-    return Connection.open(address, paths.ssh_identity(), HostKey(kind, base64))
+    host_key = HostKey(kind, base64)
+    return Connection.open(address, paths.ssh_identity(), host_key, keepalive_seconds=keepalive_seconds)
 
 
-def open_link(environment: Environment) -> AgentLink:
+def open_link(environment: Environment, keepalive_seconds: float = KEEPALIVE_SECONDS) -> AgentLink:
     """The agent in the pod, started over a new SSH connection; closing the link closes the connection."""
     from devpod_rp.pod.link import AgentLink
 
-    return AgentLink.open(open_connection(environment))
+    return AgentLink.open(open_connection(environment, keepalive_seconds))

@@ -105,12 +105,31 @@ def test_a_new_file_arrives_with_its_content_bits_and_time(pod: Pod) -> None:
     assert pod.litter() == []
 
 
-def test_many_new_files_travel_in_one_item_each_with_a_result_of_its_own(pod: Pod) -> None:
-    contents = {"a.txt": b"one", "there.txt": b"theirs", "run.sh": b"two", "../out": b"three", "d/deep": b"four"}
+@pytest.mark.parametrize("nameless", [True, False])
+def test_many_new_files_travel_in_one_item_each_with_a_result_of_its_own(
+    pod: Pod, monkeypatch: pytest.MonkeyPatch, nameless: bool
+) -> None:
+    if not nameless:  # as on a disk that gives a file a name from the first
+        monkeypatch.setattr(Staging, "_can_be_unnamed", lambda _staging: False)
+    expected = {
+        "a.txt": None,
+        "there.txt": "changed",
+        "same.txt": None,
+        "run.sh": None,
+        "../out": "bad-request",
+        "d/deep": None,
+        "d/..": "bad-request",
+        "d/deeper": None,
+        "d/torn": "changed",
+        "gone/deep": "not-found",
+        "a.txt/b": "changed",
+    }
+    contents = {path: path.encode() for path in expected}
     (pod.root / "there.txt").write_text("somebody's")
+    (pod.root / "same.txt").write_bytes(contents["same.txt"])
     columns = {
         "path": list(contents),
-        "digest": [digest(data) for data in contents.values()],
+        "digest": [digest(b"" if path == "d/torn" else data) for path, data in contents.items()],
         "size": [len(data) for data in contents.values()],
         "mtime_ns": [10**18] * len(contents),
         "executable": [path == "run.sh" for path in contents],
@@ -120,14 +139,22 @@ def test_many_new_files_travel_in_one_item_each_with_a_result_of_its_own(pod: Po
         {"do": "files", **columns},
         contents=tuple(contents.values()),
     )
-    assert [result.get("code") for result in results] == [None, None, "changed", None, "bad-request", None]
+    assert [result.get("code") for result in results] == [None, *expected.values()]
     assert (pod.root / "there.txt").read_text() == "somebody's"
-    for path in ("a.txt", "run.sh", "d/deep"):
+    for path in ("a.txt", "run.sh", "d/deep", "d/deeper"):
         arrived = os.stat(pod.root / path)
         assert (pod.root / path).read_bytes() == contents[path]
         assert (arrived.st_mtime_ns, bool(arrived.st_mode & 0o100)) == (10**18, path == "run.sh")
+        assert OWN.explain(os.fsencode(pod.root / path))
     assert not (pod.volume / "out").exists()
+    assert not (pod.root / "d/torn").exists()
     assert pod.litter() == []
+
+
+def test_only_the_last_item_stands_for_many_new_files(pod: Pod) -> None:
+    empty = {key: [] for key in _A_COLUMN_EACH}
+    (result, _after) = pod.apply({"do": "files", **empty}, {"do": "dir", "path": "d", "old": None})
+    assert result["code"] == "bad-request"
 
 
 def test_a_replaced_version_lies_in_the_trash(pod: Pod) -> None:
