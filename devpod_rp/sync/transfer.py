@@ -31,15 +31,15 @@ from devpod_rp.sync.steps import (
 )
 from devpod_rp.sync.throttle import Throttle
 
-BATCH_BYTES = 512 << 10
+BATCH_BYTES = 1 << 20
 """Content of one batch before compression; an edit waits for at most one of them."""
 
-BATCH_ITEMS = 512
+BATCH_ITEMS = 1024
 
 _WORTH_A_COPY = 512
 """Bytes; below it the path to copy from costs as much as the content."""
 
-_UNDER_WAY = 80
+_UNDER_WAY = 40
 _SETTLE_SECONDS = 5.0
 _MOST_UNSETTLED = 20_000
 
