@@ -280,6 +280,15 @@ def test_a_keeper_is_started_once_and_ends_when_asked(recorded: str) -> None:
     assert "keeper=ended" in control.keeper_log_file(recorded).read_text()
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_keeper_ends_in_order_when_a_signal_says_so(recorded: str, number: signal.Signals) -> None:
+    control.start_keeper(recorded)
+    keeper = psutil.Process(control.keeper_request(recorded, "status")["pid"])
+    keeper.send_signal(number)
+    eventually(lambda: not keeper.is_running() or keeper.status() == psutil.STATUS_ZOMBIE)
+    assert control.keeper_log_file(recorded).read_text().count("keeper=ended") == 1
+
+
 def test_two_commands_that_start_a_keeper_at_once_get_the_same_one(recorded: str) -> None:
     failures: list[Exception] = []
 

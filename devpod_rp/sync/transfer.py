@@ -40,6 +40,9 @@ _WORTH_A_COPY = 512
 """Bytes; below it the path to copy from costs as much as the content."""
 
 _UNDER_WAY = 40
+"""Batches: so many that the folder here is looked at further while a pod that has just started still loads its
+program."""
+
 _SETTLE_SECONDS = 5.0
 _MOST_UNSETTLED = 20_000
 
