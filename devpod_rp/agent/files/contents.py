@@ -26,7 +26,7 @@ class Contents:
         self._lock = threading.Lock()
 
     def wants(self, size: int) -> bool:
-        return size <= self.LARGEST and self._came - self._went + size + self._EACH <= self._most_bytes
+        return size <= self.LARGEST and self._has_room(size)
 
     def hold(self, path: str, data: bytes) -> str:
         """Keep the content of a file; returns its digest."""
@@ -38,7 +38,7 @@ class Contents:
     def hold_blocks(self, path: str, blocks: bytes) -> str:
         """Keep the digests of a file's blocks; returns its digest."""
         digest = content.name(blocks)
-        if len(blocks) >= self._LEAST_BLOCKS and self.wants(len(blocks)):
+        if len(blocks) >= self._LEAST_BLOCKS and self._has_room(len(blocks)):
             self._came += len(blocks) + self._EACH
             self._blocks[path] = (digest, blocks)
         return digest
@@ -50,6 +50,9 @@ class Contents:
     def take_blocks(self, path: str, digest: str) -> Optional[bytes]:
         """The digests of its blocks, likewise."""
         return self._taken(self._blocks, path, digest)
+
+    def _has_room(self, size: int) -> bool:
+        return self._came - self._went + size + self._EACH <= self._most_bytes
 
     def _taken(self, held: Dict[str, Tuple[str, bytes]], path: str, digest: str) -> Optional[bytes]:
         found = held.pop(path, None)

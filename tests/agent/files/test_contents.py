@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 from devpod_rp.agent.files import content
 from devpod_rp.agent.files.contents import Contents
 
@@ -28,8 +30,9 @@ def test_no_more_is_wanted_than_there_is_room_for_and_what_was_taken_makes_room(
     assert not Contents(most_bytes=1 << 30).wants(Contents.LARGEST + 1)
 
 
-def test_of_a_large_file_only_the_digests_of_its_blocks_are_kept() -> None:
-    contents, blocks = Contents(), os.urandom(8 * content.DIGEST_BYTES)
+@pytest.mark.parametrize("count", [8, Contents.LARGEST // content.DIGEST_BYTES + 1])
+def test_of_a_large_file_only_the_digests_of_its_blocks_are_kept(count: int) -> None:
+    contents, blocks = Contents(), os.urandom(count * content.DIGEST_BYTES)
     digest = contents.hold_blocks("a", blocks)
     assert digest == content.name(blocks)
     assert contents.take("a", digest) is None
