@@ -49,15 +49,16 @@ class Here:
             read = f", {hashed / 10**6:.0f} MB read" if hashed >= 10**6 else ""
             self._progress(Event("scan", f"Looking at the folder here: {seen} names{read}", seen, None, "files"))
 
-        self.contents = Contents() if self.entries else Contents(_AT_FIRST_BYTES)
-        self.entries.spell()
         # A first look has nothing to compare with, and is waited for.
-        picture = Picture(str(self._root)) if self.entries else None
+        known = self.entries or None
+        self.contents = Contents(_AT_FIRST_BYTES) if known is None else Contents()
+        self.entries.spell()
+        picture = None if known is None else Picture(str(self._root))
         walk = tree.Walk(
             str(self._root),
             sift=self._rules.sift,
-            recall=self.entries.recall,
-            words=self.entries.words if self.entries else None,
+            recall=None if known is None else known.recall,
+            words=None if known is None else known.words,
             picture=picture,
             progress=tell,
             contents=self.contents,

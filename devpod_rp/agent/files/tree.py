@@ -236,13 +236,13 @@ class Walk:
 
     def _list(self, place: Place, folder: str) -> "Tuple[List[str], _Files]":
         """Names of the folders to enter, and the files to hash; everything else of the listing is done here."""
-        own = place.own_status()
+        own = None if self._picture is None else place.own_status()
         self.listed = folder
         now_ns = self._finds.now()
         inside = self._inside(place, folder, now_ns)
         self._finds.tell(len(inside.folders) + len(inside.links) + len(inside.files))
         is_proof = inside.complete and not inside.fresh
-        if self._picture is not None:
+        if self._picture is not None and own is not None:
             self._picture.add(folder, own, inside.files, is_proof and not is_fresh(own.st_ctime_ns, now_ns))
         if is_proof and self._known_words is not None:
             word = self.words[folder] = inside.word()

@@ -245,13 +245,14 @@ def test_case_12_a_folder_swapped_for_a_link_after_it_was_listed_is_not_entered(
     root = tmp_path / "root"
     (root / "folder").mkdir(parents=True)
 
-    def swap(_folder: str, listing: Iterable[os.DirEntry[str]]) -> list[os.DirEntry[str]]:
-        entries = [entry for entry in listing if entry.is_dir()]
-        (root / "folder").rmdir()
-        (root / "folder").symlink_to(outside)
-        return entries
-
-    found = scan(str(root), sift=swap)
+    walk = Walk(str(root))
+    steps = walk.steps()
+    next(steps)  # the root is listed
+    (root / "folder").rmdir()
+    (root / "folder").symlink_to(outside)
+    for _step in steps:
+        pass
+    found = walk.take()
     assert set(found.entries) == {"folder"}
     assert set(found.unknown) == {"folder"}
 
