@@ -12,6 +12,7 @@ import importlib.metadata
 import os
 import platform
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,9 @@ from devpod_rp.localcloud.sandbox.interpreter import Interpreter, running
 from devpod_rp.localcloud.sandbox.model import SandboxError, SshServer
 
 _FORMAT = "1"
+_MOMENT_SECONDS = 600.0
+"""Much longer than a pod takes from being handed an image to noting on its disk which one it is."""
+
 _TOPS = ("usr", "opt", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _PACKAGE_DATABASES = ("/var/lib/dpkg/status", "/var/lib/rpm", "/usr/lib/sysimage/rpm", "/lib/apk/db/installed")
 
@@ -45,7 +49,8 @@ class Image:
 def current(state: Path, pods: Path) -> Image:
     """The image of the system as it is now, built if need be; *state* is where this local cloud keeps its files.
 
-    Images that no container disk below *pods* uses any more go away when a new one is built.
+    Images that no container disk below *pods* uses any more go away when a new one is built, unless they were handed
+    out a moment ago: packages may be installed here while a pod is being made.
 
     Raises:
         SandboxError: our state lies in a directory that is part of the image, or the disk is full.
@@ -53,12 +58,12 @@ def current(state: Path, pods: Path) -> Image:
     identifier = _fingerprint()
     home = layout.images_dir() / identifier
     links, tops = _top_level(state)
-    if not home.exists():
-        layout.images_dir().mkdir(mode=0o700, parents=True, exist_ok=True)
-        with FileLock(layout.images_dir() / ".lock"):
-            if not home.exists():
-                _remove_unused(pods)
-                _build(home, tops)
+    layout.images_dir().mkdir(mode=0o700, parents=True, exist_ok=True)
+    with FileLock(layout.images_dir() / ".lock"):
+        if not home.exists():
+            _remove_unused(pods)
+            _build(home, tops)
+        os.utime(home)  # when it was handed out last
     return _at(home, links, tops)
 
 
@@ -124,7 +129,7 @@ def _skeleton(source: Path, target: Path) -> None:
 def _remove_unused(pods: Path) -> None:
     used = {path.read_text(encoding="ascii").strip() for path in pods.glob("*/disk/image")}
     for home in layout.images_dir().iterdir():
-        if home.is_dir() and home.name not in used:
+        if home.is_dir() and home.name not in used and time.time() - home.stat().st_mtime > _MOMENT_SECONDS:
             erasure.erase(home)
 
 
