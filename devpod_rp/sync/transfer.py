@@ -39,9 +39,9 @@ BATCH_ITEMS = 1024
 _WORTH_A_COPY = 512
 """Bytes; below it the path to copy from costs as much as the content."""
 
-_UNDER_WAY = 40
+_UNDER_WAY, _UNSENT = 40, 16
 """Batches: so many that the folder here is looked at further while a pod that has just started still loads its
-program."""
+program, but no more of them in memory than needed for that."""
 
 _SETTLE_SECONDS = 5.0
 _MOST_UNSETTLED = 20_000
@@ -146,7 +146,7 @@ class Upload:
         self._take([large.send(f"{self._root}/{action.path}")])
 
     def _run_small(self, actions: Iterable[Action], copies: bool = True) -> None:
-        with Conveyor(self._send, self._take, _UNDER_WAY) as conveyor:
+        with Conveyor(self._send, self._take, _UNDER_WAY, _UNSENT) as conveyor:
             for some in batches(actions, BATCH_BYTES, BATCH_ITEMS):
                 self._ledger.sends(some)
                 conveyor.put(self._prepared, some, copies)

@@ -72,6 +72,35 @@ def test_the_caller_goes_on_while_the_wire_takes_nothing() -> None:
     assert wire.taken == [0, 1, 2]
 
 
+def test_no_more_is_prepared_than_may_wait_for_the_wire() -> None:
+    wire = Wire()
+    prepared: list[int] = []
+    wire.holds.clear()
+
+    def prepare(number: int) -> int:
+        prepared.append(number)
+        return number
+
+    def carry() -> None:
+        _carry(Conveyor(wire.send, wire.taken.append, 20, unsent=3), range(50), prepare)
+
+    carrying = threading.Thread(target=carry)
+    carrying.start()
+    time.sleep(0.1)
+    assert sorted(prepared) == [0, 1, 2]
+    wire.holds.set()
+    carrying.join()
+    assert wire.taken == list(range(50))
+
+
+def test_a_wire_that_breaks_lets_go_of_who_waits_for_room() -> None:
+    def send(_number: int) -> Callable[[], int]:
+        raise UnreachableError("The link broke.")
+
+    with pytest.raises(UnreachableError):
+        _carry(Conveyor(send, lambda _answer: None, 20, unsent=1), range(50), _slow_for_even)
+
+
 def test_nothing_is_sent_after_what_could_not_be_prepared() -> None:
     wire = Wire()
 
