@@ -212,7 +212,7 @@ class Keeper:
     def _ping(self) -> None:
         if self._connection.link is not None:
             try:
-                self._connection.link.ping(self._parts.timing.ping_seconds)
+                self._connection.link.ping(self._parts.timing.answer_seconds)
             except LinkLost as lost:
                 self._lose(lost.message)
 

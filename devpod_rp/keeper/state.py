@@ -19,7 +19,8 @@ from devpod_rp.waking import until_next
 
 @dataclass(frozen=True)
 class Timing:
-    """Every interval of a keeper, in seconds."""
+    """Every interval of a keeper, in seconds. After more than *wake_seconds* of sleep the pod has *answer_seconds* to
+    show that the connection outlived it."""
 
     ping_seconds: float = 15.0
     dead_seconds: float = 15.0
@@ -33,6 +34,7 @@ class Timing:
     catch_up_seconds: float = 2.0
     deferred_seconds: float = 0.5
     wake_seconds: float = 30.0
+    answer_seconds: float = 5.0
 
     def backoff(self, failures: int) -> float:
         """How long to wait after *failures* failures in a row: 1, 2, 4, … 30."""
