@@ -39,7 +39,7 @@ Learn = Callable[[Dict[str, str]], None]
 PING, HELLO = "ping", "system.hello"
 # How long the step in hand may take to end once nobody waits for it; after that it ends with the process.
 _GRACE_SECONDS = 5.0
-_PARENT_CHECK_SECONDS = 15.0
+_PARENT_CHECK_SECONDS = 5.0
 
 _CODES = {
     errno.ENOENT: "not-found",
