@@ -16,6 +16,7 @@ from devpod_rp.ssh.channel import ExecChannel
 from devpod_rp.ssh.errors import HostKeyMismatch, NothingListens, PermissionDenied, Unreachable
 from devpod_rp.ssh.known_hosts import HostKey
 from devpod_rp.ssh.library import paramiko
+from devpod_rp.waking import KEEPALIVE_SECONDS
 
 __all__ = [
     "Address",
@@ -57,7 +58,7 @@ class Connection:
         host_key: HostKey,
         *,
         timeout: float = 15.0,
-        keepalive_seconds: float = 5.0,
+        keepalive_seconds: float = KEEPALIVE_SECONDS,
     ) -> Connection:
         """Connect to *address* and log in with the private key in *identity* and nothing else.
 

@@ -105,10 +105,7 @@ def carries_content(action: Action) -> bool:
 
 
 def bytes_of(action: Action) -> int:
-    _path, _side, old, new = action
-    if new is None or new.kind != FILE or (old is not None and old.kind == FILE and old.digest == new.digest):
-        return 0
-    return new.size
+    return action.new.size if action.new is not None and carries_content(action) else 0
 
 
 def groups(actions: Sequence[Action]) -> Iterator[list[Action]]:

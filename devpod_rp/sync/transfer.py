@@ -224,9 +224,9 @@ class Upload:
             results = [result for result in results if result.code != "no-copy"]
         self._ledger.done(results, sure=False)
         self._unsettled += len(results)
-        actions = [result.action for result in results]
-        self._files_done += sum(map(carries_content, actions))
-        self._bytes_done += sum(size for size in map(bytes_of, actions) if size <= PART_BYTES)
+        sizes = [action.new.size for action, *_ in results if action.new is not None and carries_content(action)]
+        self._files_done += len(sizes)
+        self._bytes_done += sum(size for size in sizes if size <= PART_BYTES)
         if time.monotonic() >= self._settle_at or self._unsettled > _MOST_UNSETTLED:
             self._ask_to_settle()
             self._ledger.settle()

@@ -112,6 +112,15 @@ def test_a_single_path_is_judged_by_all_folders_above_it_and_by_the_rules_of_now
     assert [rules.ignored(path, path == "out") for path in paths] == [False, False, True, True]
 
 
+@pytest.mark.parametrize("more", ["", "/some/path\n"])  # judged by the name alone, or by the path as well
+def test_a_link_to_a_folder_is_judged_as_a_file(tmp_path: Path, more: str) -> None:
+    write(tmp_path, {".gitignore": "data/\n" + more, "data/set.csv": "", "sub/real/set.csv": ""})
+    (tmp_path / "sub/data").symlink_to("real")
+    rules = IgnoreRules(tmp_path)
+    for folder, expected in (("", {".gitignore", "sub"}), ("sub", {"data", "real"})):
+        assert {entry.name for entry in rules.sift(folder, os.scandir(tmp_path / folder))} == expected
+
+
 def test_names_with_newlines_and_broken_bytes_are_judged_like_any_other(tmp_path: Path) -> None:
     write(tmp_path, {".gitignore": "*.log\n", "two\nlines.log": "", "two\nlines/a.log\n": "", "bad\udcff.log": ""})
     assert kept(tmp_path, IgnoreRules(tmp_path)) == {".gitignore", "two\nlines/a.log\n"}

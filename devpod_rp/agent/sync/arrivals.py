@@ -4,11 +4,9 @@ replace it."""
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from typing import Dict, List, Union
 
 from devpod_rp.agent.files import content
-from devpod_rp.agent.files.versions import permissions
 from devpod_rp.agent.sync.batch import NewFiles
 from devpod_rp.agent.sync.own import OWN
 from devpod_rp.agent.sync.roots import Area, Root, encode, parts_of
@@ -79,7 +77,6 @@ class Arrivals:
     def _appear(self, number: int, folder: int, name: bytes) -> os.stat_result:
         staged = self._staged[number]
         if self.files.executables[number]:
-            with suppress(PermissionError):  # a disk without such bits, which then decide nothing
-                os.fchmod(staged.descriptor, permissions(os.fstat(staged.descriptor).st_mode, True))
+            staged.set_executable(True)
         staged.appear(folder, name)
         return os.fstat(staged.descriptor)

@@ -222,9 +222,7 @@ class Batch:
     ) -> None:
         replaces_file = found is not None and found.kind == "file"
         if executable or replaces_file:
-            base = found.status.st_mode if found is not None and replaces_file else os.fstat(staged.descriptor).st_mode
-            with suppress(PermissionError):  # a disk without such bits, which then decide nothing
-                os.fchmod(staged.descriptor, permissions(base, executable))
+            staged.set_executable(executable, found.status.st_mode if found is not None and replaces_file else None)
         if found is None or found.kind == "dir":
             self._clear(folder, name, path, found)
             staged.appear(folder, name)

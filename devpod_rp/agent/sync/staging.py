@@ -15,6 +15,7 @@ from typing import Any, Dict, Optional
 
 from devpod_rp.agent.files import libc
 from devpod_rp.agent.files.content import Data
+from devpod_rp.agent.files.versions import permissions
 
 NO_LINKS = frozenset({errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
 """What link(2) says on a file system without hard links."""
@@ -37,6 +38,12 @@ class Staged:
         if isinstance(mtime_ns, int):
             with suppress(OverflowError):  # a time that no file can have is no reason to refuse the content
                 os.utime(self.descriptor, ns=(time.time_ns(), mtime_ns))
+
+    def set_executable(self, executable: bool, base: Optional[int] = None) -> None:
+        """Give or take the permission to execute; all others are those of the mode *base*, or what they are."""
+        mode = os.fstat(self.descriptor).st_mode if base is None else base
+        with suppress(PermissionError):  # a disk without such bits, which then decide nothing
+            os.fchmod(self.descriptor, permissions(mode, executable))
 
     def appear(self, folder: int, name: bytes) -> None:
         """Become *name* in the open *folder*; raises FileExistsError when something is there already."""

@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING
 from devpod_rp import paths
 from devpod_rp.environments import Environment
 from devpod_rp.errors import UnreachableError
+from devpod_rp.waking import KEEPALIVE_SECONDS
 
 if TYPE_CHECKING:
     from devpod_rp.pod.link import AgentLink
     from devpod_rp.ssh.connection import Connection
-
-
-KEEPALIVE_SECONDS = 5.0
-"""How often a peer that is silent is asked for a sign of life."""
 
 
 def open_connection(environment: Environment, keepalive_seconds: float = KEEPALIVE_SECONDS) -> Connection:
