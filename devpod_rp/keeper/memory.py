@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
-_LARGE_BYTES = 1 << 20
+_LARGE_BYTES = 2 << 20
 _KEPT_BYTES = 8 << 20
 
 
@@ -18,9 +18,9 @@ def keep_small() -> None:
 
     What cycles build is large, short-lived and without cycles of references, so the garbage collector looks through it
     less often. And where the C library is glibc (see mallopt(3)), large blocks always come from the system and go back
-    to it: left alone, it keeps ever larger ones after the first was freed, and they leave holes. A batch of files is
-    not large: memory that is new from the system costs a third of what compressing it does. Threads share one arena,
-    because only one of them runs at a time.
+    to it: left alone, it keeps ever larger ones after the first was freed, and they leave holes. Neither a batch of
+    files is large nor a part of a large file: memory that is new from the system costs a third of what compressing it
+    does. Threads share one arena, because only one of them runs at a time.
     """
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)

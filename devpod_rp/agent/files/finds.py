@@ -21,6 +21,9 @@ Progress = Callable[[int, int], None]
 AT_ONCE_BYTES = 1 << 20
 """A file of this size is read in a moment."""
 
+_LONG_BYTES = 64 << 20
+"""Reading a file of this size twice takes longer than waiting until it need not be."""
+
 _SECOND_NS = 1_000_000_000
 # Two ticks: kernels stamp with the time of the last timer interrupt (at most 10 ms apart, 16 ms on Windows), file
 # systems without fractions of a second with one or two seconds (ext3, vfat).
@@ -116,7 +119,10 @@ class Finds:
         try:
             descriptor = place.open(name)
             try:
-                digest = self._digest(path, descriptor, stamp.size)
+                if stamp.size < _LONG_BYTES or self._now_ns is not None:
+                    digest = self._digest(path, descriptor, stamp.size)
+                else:
+                    digest, now_ns = self._digest_of_long(path, descriptor, stamp)
                 after = os.fstat(descriptor)
             finally:
                 os.close(descriptor)
@@ -141,6 +147,17 @@ class Finds:
         data = os.read(descriptor, size + 1)
         self.hashed_bytes += len(data)
         return contents.hold(path, data)
+
+    def _digest_of_long(self, path: str, descriptor: int, stamp: Stamp) -> Tuple[str, int]:
+        """The digest, and when reading began: not before the file can be remembered, if that is soon; nor at all if it
+        is still being written."""
+        rest_ns = stamp.ctime_ns + FRESH_NS - time.time_ns()
+        if 0 <= rest_ns <= FRESH_NS:
+            time.sleep((rest_ns + FRESH_NS // 10) / _SECOND_NS)
+        now_ns = time.time_ns()
+        if Stamp.bytes_of(os.fstat(descriptor)) != stamp:
+            return "", now_ns
+        return self._digest(path, descriptor, stamp.size), now_ns
 
     def _count(self, count: int) -> None:
         self.hashed_bytes += count

@@ -9,7 +9,7 @@ import os
 import re
 import threading
 from contextlib import suppress
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Iterator, Optional, Tuple
 
 from devpod_rp.agent.files import content
 from devpod_rp.agent.files.content import BLOCK_BYTES
@@ -42,14 +42,14 @@ class Part:
 
     def write(self, offset: int, data: bytes) -> None:
         """Put *data* at *offset*; zeros where nothing was written yet are left as a hole."""
-        view = memoryview(data)
-        position = 0
-        while position < len(view):
-            # Up to the next border between blocks, so that whole blocks are hashed as they pass.
-            end = min(len(view), position + BLOCK_BYTES - (offset + position) % BLOCK_BYTES)
-            self._write_block(offset + position, view[position:end])
-            position = end
+        pieces = list(_by_block(offset, memoryview(data)))
+        digests = {start: content.block_digest(piece) for start, piece in pieces if len(piece) == BLOCK_BYTES}
+        # One thread writes while others read and hash: the system lets no two write to one file, and has them spin.
         with self._lock:
+            for start, piece in pieces:
+                self._digests.pop(start - start % BLOCK_BYTES, None)
+                self._put(start, piece)
+            self._digests.update(digests)
             self._dirty += len(data)
             flush = self._dirty >= _WRITE_BACK_BYTES and (self._flusher is None or not self._flusher.is_alive())
             if flush:
@@ -75,23 +75,25 @@ class Part:
             self._flusher.join()
         os.close(self._descriptor)
 
-    def _write_block(self, offset: int, data: memoryview) -> None:
-        number = offset - offset % BLOCK_BYTES
-        with self._lock:
-            self._digests.pop(number, None)
+    def _put(self, offset: int, data: memoryview) -> None:
         if data != _ZEROS[: len(data)] or os.pread(self._descriptor, len(data), offset).strip(b"\0"):
             position = 0
             while position < len(data):
                 position += os.pwrite(self._descriptor, data[position:], offset + position)
-        if len(data) == BLOCK_BYTES:
-            digest = content.block_digest(data)
-            with self._lock:
-                self._digests[number] = digest
 
     def _write_back(self) -> None:
         # Begun early, so that little is left when the whole file must be on disk; errors show again then.
         with suppress(OSError):
             os.fdatasync(self._descriptor)
+
+
+def _by_block(offset: int, data: memoryview) -> Iterator[Tuple[int, memoryview]]:
+    """*data*, which belongs at *offset*, cut at the borders between blocks."""
+    position = 0
+    while position < len(data):
+        end = min(len(data), position + BLOCK_BYTES - (offset + position) % BLOCK_BYTES)
+        yield offset + position, data[position:end]
+        position = end
 
 
 class Parts:

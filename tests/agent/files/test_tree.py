@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from devpod_rp.agent.files import content, places
+from devpod_rp.agent.files import content, finds, places
 from devpod_rp.agent.files.entries import Entry, Snapshot, relative
 from devpod_rp.agent.files.tree import Walk, look
 
@@ -363,6 +363,26 @@ def test_case_21_a_file_written_in_the_tick_of_the_scan_is_not_remembered(tmp_pa
     assert found.fresh == {"file"}
     assert found.digests() == {}
     assert set(settled(tmp_path).digests()) == {"file"}
+
+
+def test_a_long_file_written_a_moment_ago_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finds, "_LONG_BYTES", 5)
+    (tmp_path / "long").write_bytes(b"one two")
+    (tmp_path / "short").write_bytes(b"one")
+    found = scan(str(tmp_path))
+    assert "long" not in found.fresh
+    assert found.entries["long"].digest == digest(b"one two")
+
+
+def test_a_long_file_that_is_being_written_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finds, "_LONG_BYTES", 5)
+    read: list[int] = []
+    monkeypatch.setattr(content, "digest_of", lambda descriptor, _size, _told: read.append(descriptor))
+    monkeypatch.setattr(time, "sleep", lambda _seconds: (tmp_path / "long").write_bytes(b"one two three"))
+    (tmp_path / "long").write_bytes(b"one two")
+    found = scan(str(tmp_path))
+    assert found.unknown == {"long": "it was written while it was read"}
+    assert read == []
 
 
 def test_case_14_a_file_from_the_future_is_not_remembered(tmp_path: Path) -> None:
