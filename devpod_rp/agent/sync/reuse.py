@@ -17,7 +17,7 @@ from devpod_rp.agent.sync.roots import Area, Root
 from devpod_rp.agent.wire import Handler, Header, Refusal, Request
 
 _PER_FRAME = 64 << 10
-_COPY_BYTES = 4 << 20
+_COPY_BYTES = 1 << 20  # what a processor's own cache holds from reading to writing
 _WORKERS = min(4, os.cpu_count() or 1)
 
 Replies = Iterator[Tuple[Header, bytes]]
