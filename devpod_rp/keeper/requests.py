@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import queue
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,10 +29,10 @@ class Request:
 
 
 class Desk:
-    """Takes requests from any thread and puts them into the loop's *inbox*."""
+    """Takes requests from any thread and *put*s them before the loop."""
 
-    def __init__(self, inbox: queue.SimpleQueue[Any]) -> None:
-        self._inbox = inbox
+    def __init__(self, put: Callable[[Request], None]) -> None:
+        self._put = put
         self._lock = threading.Lock()
         self._open: set[Request] | None = set()
 
@@ -48,7 +47,7 @@ class Desk:
             if self._open is None:
                 raise _ended()
             self._open.add(request)
-            self._inbox.put(request)
+            self._put(request)
         return request
 
     def result_of(self, request: Request) -> dict[str, Any]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
-import queue
 import threading
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -22,6 +20,7 @@ from devpod_rp.keeper.connecting import ConnectFailed, Linked, PodRests
 from devpod_rp.keeper.connection import Connection, LinkDead
 from devpod_rp.keeper.cycles import Cycles, Done
 from devpod_rp.keeper.ears import Ears, PodEars, PodHeard
+from devpod_rp.keeper.inbox import Inbox
 from devpod_rp.keeper.lender import Lender
 from devpod_rp.keeper.memory import give_back
 from devpod_rp.keeper.overseer import Overseer
@@ -30,6 +29,7 @@ from devpod_rp.keeper.record import Record
 from devpod_rp.keeper.requests import Desk, Request
 from devpod_rp.keeper.state import Line, State, Step
 from devpod_rp.keeper.tunnels import TUNNEL_OPS, Tunnels
+from devpod_rp.keeper.waiting import Waiting
 from devpod_rp.pod.link import LinkLost
 from devpod_rp.sync.status import SyncHalted, VolumeFullError
 from devpod_rp.sync.watch import Batch
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from devpod_rp.pod.link import AgentLink
 
 log = logging.getLogger(__name__)
-
-_SETTLING_BATCHES = 20
 
 
 class Keeper:
@@ -54,9 +52,8 @@ class Keeper:
         self._clock = parts.clock
         self._environment = environments.load(name)
         self._started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._later: list[Any] = []
-        self._desk = Desk(self._inbox)
+        self._inbox = Inbox(parts.clock)
+        self._desk = Desk(self._inbox.put)
         # Without synchronisation the keeper only connects: for tunnels and limits.
         self._synchronises = bool(self._environment.spec["sync"]["enabled"])
         self._state = State(parts.timing, paused=pauses.is_paused(name) or not self._synchronises)
@@ -72,9 +69,7 @@ class Keeper:
         self._ears = Ears(Path(self._environment.folder), self._session, parts, self._inbox.put)
         self._drift = Drift(self._clock, parts.timing.wake_seconds)
         self._record, self._record_at = Record(self._environment), 0.0
-        # Those who wait for a full cycle; the promised ones waited already when the present attempt to connect began.
-        self._flushes: list[Request] = []
-        self._promised: list[Request] = []
+        self._waiting = Waiting(lambda anybody: self._become(self._state.flush(anybody)))
         self._working = False
         self._rested = True
         self._ending = threading.Event()
@@ -165,7 +160,7 @@ class Keeper:
         except Exception as error:  # whatever it is, the next turn starts from a new connection
             log.exception("keeper=unexpected")
             self._lose(f"unexpected: {type(error).__name__}: {error}", expected=False)
-            self._refuse(self._flushes, DevpodError(f"{type(error).__name__}: {error}"))
+            self._waiting.refuse_all(DevpodError(f"{type(error).__name__}: {error}"))
             self._ending.wait(self._parts.timing.first_backoff_seconds)
 
     def _turn(self) -> None:
@@ -178,7 +173,7 @@ class Keeper:
             if self._ending.is_set():
                 return
             if step is Step.CONNECT:
-                self._promised = list(self._flushes)
+                self._waiting.promise()
                 self._become(self._state.connecting())
                 self._connection.start()
             elif step is not Step.WAIT:
@@ -190,7 +185,7 @@ class Keeper:
             self._working = False
         if step is Step.WAIT:
             self._use_the_time()
-            self._take(self._clock.next_message(self._inbox, seconds))
+            self._take(self._inbox.next(seconds))
 
     def _look_around(self) -> None:
         now = self._clock.monotonic()
@@ -219,13 +214,8 @@ class Keeper:
     # News.
 
     def _read_inbox(self) -> None:
-        messages, self._later = self._later, []
-        while not self._inbox.empty():
-            messages.append(self._inbox.get())
-        for heard, some in itertools.groupby(messages, lambda message: isinstance(message, Batch)):
-            # Hundreds of batches come during a long cycle, and what waits already is copied with each.
-            for message in [Batch.joined(list(some))] if heard else some:
-                self._take(message)
+        for message in self._inbox.read():
+            self._take(message)
 
     def _take(self, message: Any) -> None:
         now = self._clock.monotonic()
@@ -245,11 +235,10 @@ class Keeper:
         elif isinstance(message, PodRests | ConnectFailed):
             after = self._state.pod_rests if isinstance(message, PodRests) else self._state.failed
             self._become(after(message.reason, now))
-            self._refuse(
-                self._promised,
+            self._waiting.refuse_promised(
                 UnreachableError(
                     f"{self._name} is not connected: {message.reason}.", hint=f"devpod-rp up {self._name} connects it."
-                ),
+                )
             )
         elif isinstance(message, LinkDead) and message.link is self._connection.link:
             self._lose(message.reason)
@@ -262,14 +251,13 @@ class Keeper:
             if self._state.paused:
                 request.refuse(SyncError("The synchronisation is paused.", hint="devpod-rp sync resume"))
                 return
-            self._flushes.append(request)
-            self._become(self._state.flush(True))
+            self._waiting.add(request)
             if request.op != "flush" or request.fields.get("everything"):
                 self._become(self._state.unsure())
             return
         if request.op == "pause":
             self._become(self._state.pause())
-            self._refuse(self._flushes, SyncError("The synchronisation was paused.", hint="devpod-rp sync resume"))
+            self._waiting.refuse_all(SyncError("The synchronisation was paused.", hint="devpod-rp sync resume"))
             request.fulfil(self.status())
             self._release()
         else:
@@ -289,25 +277,14 @@ class Keeper:
             log.warning("lease=kept error=%s", error.message)
 
     def _close_late_arrivals(self) -> None:
-        while not self._inbox.empty():
-            message = self._inbox.get()
+        for message in self._inbox.read():
             if isinstance(message, Linked):
                 message.link.close()
 
     def _settle(self) -> frozenset[str]:
         """The paths heard of until the watcher is quiet for a moment; other news waits for the loop."""
-        heard: frozenset[str] = frozenset()
         seconds = self._parts.timing.settle_seconds
-        caught_up = self._ears.catch_up(seconds)
-        for _ in range(_SETTLING_BATCHES):
-            message = self._clock.next_message(self._inbox, 0.0 if caught_up else seconds)
-            if message is None:
-                break
-            if isinstance(message, Batch):
-                heard |= message.paths
-            else:
-                self._later.append(message)
-        return heard
+        return self._inbox.settled(0.0 if self._ears.catch_up(seconds) else seconds)
 
     def _heard_everything(self) -> bool:
         """Take in what happened on both sides before this call; False when only a look at everything can tell."""
@@ -331,12 +308,12 @@ class Keeper:
         if self._ears.problem is None:
             self._rested = False
             try:
-                self._session.look_ahead(lambda: not self._inbox.empty())
+                self._session.look_ahead(lambda: not self._inbox.empty)
             except SyncHalted as halt:
                 log.info("ahead=nothing reason=%s", halt.reason)  # the cycle says so, with its way out
 
     def _remember(self) -> None:
-        if self._inbox.empty() and not self._rested:
+        if self._inbox.empty and not self._rested:
             try:
                 if self._session.rest():
                     give_back()
@@ -351,7 +328,7 @@ class Keeper:
     # Cycles.
 
     def _cycle(self, *, full: bool) -> None:
-        link, waiting = self._connection.link, list(self._flushes)
+        link, waiting = self._connection.link, self._waiting.all()
         assert link is not None
         if full:
             self._ears.open()
@@ -373,16 +350,16 @@ class Keeper:
             self._become(self._state.halt(halt.message, self._clock.monotonic()))
             # Who asks for the plan wants to know just what the halt is about.
             plans = [each for each in waiting if each.op == "plan" and self._session.attached]
-            self._refuse([each for each in waiting if each not in plans], halt)
+            self._waiting.refuse([each for each in waiting if each not in plans], halt)
             self._choose(plans)
         except VolumeFullError as error:
             after = self._state.synchronised(frozenset(), full, self._clock.monotonic(), remark=error.message)
             self._become(after)
-            self._refuse(waiting, error)
+            self._waiting.refuse(waiting, error)
         except DevpodError as error:
             log.warning("cycle=failed error=%s", error.message)
             self._become(self._state.stumbled(error.message, self._clock.monotonic()))
-            self._refuse(waiting, error)
+            self._waiting.refuse(waiting, error)
         else:
             blind = (self._ears.problem or self._pod_ears.problem) is not None
             sure = not blind and armed is not None and armed == self._pod_ears.armed
@@ -391,12 +368,12 @@ class Keeper:
                 done.deferred, full, now, follows_the_pod=both_ways, blind=blind, sure=sure
             )
             self._become(after)
-            self._fulfil([each for each in waiting if each.op == "flush"], done)
+            self._waiting.fulfil([each for each in waiting if each.op == "flush"], lambda: self._flushed(done))
             self._choose([each for each in waiting if each.op in CHOICES])
 
     def _choose(self, requests: list[Request]) -> None:
         """Carry out what was decided, now that both sides are as they were last seen."""
-        self._forget(requests)
+        self._waiting.let_go(requests)
         for request in requests:
             try:
                 request.fulfil({**CHOICES[request.op](self._session, request.fields), **self.status()})
@@ -421,9 +398,7 @@ class Keeper:
         now = self._clock.monotonic()
         self._become(self._state.lost(reason, now) if expected else self._state.failed(reason, now))
 
-    # Answers.
-
-    def _fulfil(self, requests: list[Request], done: Done) -> None:
+    def _flushed(self, done: Done) -> dict[str, Any]:
         flushed = {
             "uploaded_files": done.uploaded_files,
             "uploaded_bytes": done.uploaded_bytes,
@@ -431,20 +406,7 @@ class Keeper:
             "looked_at_everything": done.full,
             "deferred": sorted(done.deferred),
         }
-        self._forget(requests)
-        for request in requests:
-            request.fulfil({**self.status(), "flushed": flushed})
-
-    def _refuse(self, requests: list[Request], error: DevpodError) -> None:
-        refused = list(requests)
-        self._forget(refused)
-        for request in refused:
-            request.refuse(error)
-
-    def _forget(self, requests: list[Request]) -> None:
-        self._flushes = [each for each in self._flushes if each not in requests]
-        self._promised = [each for each in self._promised if each not in requests]
-        self._become(self._state.flush(bool(self._flushes)))
+        return {**self.status(), "flushed": flushed}
 
     def _become(self, state: State) -> None:
         before, self._state = self._state, state
