@@ -77,11 +77,7 @@ def _nothing_changed(place: Place, _wishes: argparse.Namespace) -> Iterator[Row]
         nothing.spent["rsync, multiplexed"] = _median(lambda: place.rsync(place.peer, ssh=ssh))
     yield nothing
     again = Row("nothing changed, keeper restarted", place.rtt_ms, 1.0, against=("rsync -a",))
-    restarts = []
-    for _ in range(3):
-        place.keeper.stop()
-        restarts.append(place.meter.measure(place.keeper.start))
-    again.spent[OURS] = _middle(restarts)
+    again.spent[OURS] = _middle(_restarts(place))
     again.spent["rsync -a"] = _middle([place.rsync(place.peer) for _ in range(3)])
     if has("unison"):
         again.spent["unison"] = place.unison(place.home / "unison")
@@ -200,19 +196,19 @@ def _large(place: Place, wishes: argparse.Namespace) -> Iterator[Row]:
         place.keeper.ask("resume")
         place.keeper.ask("flush", 600)
 
+    def once(change: Callable[[], None]) -> tuple[Spent, Spent]:
+        change()
+        spent = place.meter.measure(ours)
+        place.keeper.ask("pause")
+        return spent, place.rsync(place.peer)
+
     place.keeper.ask("pause")
     for work, change in (("cold", cold), ("1 MiB changed in its middle", middle), ("1 MiB inserted in front", front)):
         row = Row(f"{mib} MiB file, {work}", place.rtt_ms)
         if change is not cold:
             row.ratio, row.wire_ratio = 0.7, 1.5
-        spent: list[Spent] = []
-        theirs: list[Spent] = []
-        for _ in range(1 if change is cold else 3):
-            change()
-            spent.append(place.meter.measure(ours))
-            place.keeper.ask("pause")
-            theirs.append(place.rsync(place.peer))
-        row.spent[OURS], row.spent["rsync -a"] = _middle(spent), _middle(theirs)
+        rounds = [once(change) for _ in range(1 if change is cold else 3)]
+        row.spent[OURS], row.spent["rsync -a"] = (_middle(list(spent)) for spent in zip(*rounds, strict=True))
         yield row
     big.unlink()
     ours()
@@ -249,9 +245,8 @@ def _many(place: Place, wishes: argparse.Namespace) -> Iterator[Row]:
     yield nothing
     keeper, agent = place.meter.peak_mib()
     again = Row(f"{wishes.many} files, nothing changed, keeper restarted", place.rtt_ms, 1.0)
-    place.keeper.stop()
-    again.spent[OURS] = place.meter.measure(place.keeper.start)
-    again.spent["rsync -a"] = place.rsync(place.peer)
+    again.spent[OURS] = _middle(_restarts(place))
+    again.spent["rsync -a"] = _middle([place.rsync(place.peer) for _ in range(3)])
     yield again
     later = place.meter.peak_mib()
     for who, peak in (("keeper", max(keeper, later[0])), ("agent", max(agent, later[1]))):
@@ -263,6 +258,14 @@ def _make_files(folder: Path, count: int) -> None:
         if number % 100 == 0:
             (folder / f"{number // 10_000}/{number // 100}").mkdir(parents=True, exist_ok=True)
         (folder / f"{number // 10_000}/{number // 100}/file{number}.txt").write_text(f"the {number}th of many\n" * 5)
+
+
+def _restarts(place: Place) -> list[Spent]:
+    spent = []
+    for _ in range(3):
+        place.keeper.stop()
+        spent.append(place.meter.measure(place.keeper.start))
+    return spent
 
 
 def _median(once: Callable[[], Spent]) -> Spent:
