@@ -35,7 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "logs": ("devpod_rp.cli.connect:logs", "The container's log, or the keeper's."),
     "sync": (
         "devpod_rp.cli.sync:sync",
-        "status · flush · pause · resume · conflicts · resolve · pull · undo · plan · why",
+        "status · flush · pause · resume · conflicts · resolve · pull · undo · trash · plan · why",
     ),
     "gpus": ("devpod_rp.cli.catalog:gpus", "GPU types with price and stock."),
     "volumes": ("devpod_rp.cli.catalog:volumes", "list · create · delete network volumes."),

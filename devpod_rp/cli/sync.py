@@ -12,6 +12,7 @@ from devpod_rp.cli.options import json_option, name_argument, name_option
 from devpod_rp.cli.overview import sync_line
 
 _FLUSH_SECONDS = 3600.0
+_SHOWN = 4
 
 
 @click.group()
@@ -106,15 +107,39 @@ def pull(paths: tuple[str, ...], name: str | None, as_json: bool) -> None:
 
 @sync.command()
 @click.argument("path", required=False)
+@click.option("--at", metavar="MOMENT", help="What that moment took; `trash` lists them.")
 @name_option
 @json_option
-def undo(path: str | None, name: str | None, as_json: bool) -> None:
+def undo(path: str | None, at: str | None, name: str | None, as_json: bool) -> None:
     """Bring back what the synchronisation replaced or deleted last: PATH, or all that one of its cycles took.
 
     What is here now goes to the trash in turn, so a second undo takes the first one back.
     """
-    answer = _ask(name, "undo", as_json, path=None if path is None else _relative(path))
+    answer = _ask(name, "undo", as_json, path=None if path is None else _relative(path), at=at)
     _told(answer, "restored", as_json, "Brought back:")
+
+
+@sync.command()
+@click.argument("path", required=False)
+@name_option
+@json_option
+def trash(path: str | None, name: str | None, as_json: bool) -> None:
+    """What `undo` can bring back, of PATH or of everything: each moment at which something was replaced or deleted."""
+    moments = _ask(name, "trash", as_json, path=None if path is None else _relative(path))["trash"]
+    if as_json:
+        render.document({"trash": moments})
+        return
+    if not moments:
+        click.echo("The trash is empty.")
+    for moment in moments:
+        paths = moment["paths"]
+        more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+        where = "on the pod" if moment["side"] == "pod" else "here"
+        when = f"{render.age(moment['time'])} ago, " if moment["time"] else ""
+        click.echo(f"{moment['at']}  {when}{where}, {ui.size(moment['size_bytes'])}")
+        click.echo(f"  {', '.join(paths[:_SHOWN])}{more}")
+    if moments:
+        click.echo("hint: devpod-rp sync undo [PATH] --at MOMENT", err=True)
 
 
 @sync.command()

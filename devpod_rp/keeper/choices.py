@@ -23,8 +23,11 @@ def _pull(session: Session, fields: Fields) -> dict[str, Any]:
 
 
 def _undo(session: Session, fields: Fields) -> dict[str, Any]:
-    path = fields.get("path")
-    return {"restored": session.undo(None if path is None else str(path))}
+    return {"restored": session.undo(_maybe(fields, "path"), _maybe(fields, "at"))}
+
+
+def _trash(session: Session, fields: Fields) -> dict[str, Any]:
+    return {"trash": [moment.as_json() for moment in session.trash(_maybe(fields, "path"))]}
 
 
 def _plan(session: Session, _fields: Fields) -> dict[str, Any]:
@@ -36,6 +39,7 @@ CHOICES: dict[str, Callable[[Session, Fields], dict[str, Any]]] = {
     "resolve": _resolve,
     "pull": _pull,
     "undo": _undo,
+    "trash": _trash,
     "plan": _plan,
 }
 
@@ -55,6 +59,11 @@ def _shown(plan: Plan) -> dict[str, Any]:
         kind = "deleted" if action.new is None else "new" if action.old is None else "replaced"
         shown["pod" if action.side.name == "REMOTE" else "here"][kind].append(action.path)
     return {**shown, "conflicts": [conflict.path for conflict in plan.conflicts]}
+
+
+def _maybe(fields: Fields, name: str) -> str | None:
+    value = fields.get(name)
+    return None if value is None else str(value)
 
 
 def _text(fields: Fields, name: str) -> str:

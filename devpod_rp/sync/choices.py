@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -20,6 +22,33 @@ from devpod_rp.sync.status import moment
 from devpod_rp.sync.steps import item_for
 
 KEEP = ("local", "pod", "both")
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What one cycle replaced or deleted on one *side*, "pod" or "here": *paths*, whose versions take *size_bytes*.
+    *name* is what :meth:`Choices.undo` knows it by."""
+
+    name: str
+    side: str
+    paths: tuple[str, ...]
+    size_bytes: int
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "at": self.name,
+            "time": self._time(),
+            "side": self.side,
+            "paths": list(self.paths),
+            "size_bytes": self.size_bytes,
+        }
+
+    def _time(self) -> str | None:
+        try:
+            taken = datetime.strptime(self.name, "%Y%m%dT%H%M%S.%fZ")
+        except ValueError:  # the pod says it, and can say anything
+            return None
+        return taken.replace(tzinfo=timezone.utc).isoformat()
 
 
 class Choices:
@@ -110,22 +139,38 @@ class Choices:
         cycles.carry_out(self._link, self._destination, Plan(coming, (), {}, ()), tally)
         return [action.path for action in coming if action.new is not None and action.new.kind != "dir"]
 
-    def undo(self, path: str | None) -> list[str]:
+    def trash(self, path: str | None) -> list[Moment]:
+        """What :meth:`undo` can bring back of *path*, or of everything; the newest moment first."""
+        moments: dict[tuple[str, str], list[list[Any]]] = {}
+        for side, row in self._trashed(path):
+            moments.setdefault((row[0], side), []).append(row)
+        return [
+            Moment(name, side, tuple(sorted(row[1] for row in rows)), sum(row[3] for row in rows))
+            for (name, side), rows in sorted(moments.items(), reverse=True)
+        ]
+
+    def _trashed(self, path: str | None) -> list[tuple[str, list[Any]]]:
+        found = [("pod", row) for row in trashed(self._link, self._destination)]
+        found += [("here", row) for row in self._folder.trashed()]
+        return [each for each in found if path is None or _covers(path, each[1][1])]
+
+    def undo(self, path: str | None, at: str | None = None) -> list[str]:
         """Bring back here the version of *path* that was replaced or deleted last, on whichever side it lay.
 
-        Without *path* everything comes back that one cycle took, the last one that took something. What is here now
-        goes to the trash in turn, so a second undo takes the first one back. Returns the paths; the next cycle carries
-        them to the pod.
+        Without *path* everything comes back that one cycle took, the last one that took something; with *at* what that
+        moment took, see :meth:`trash`. What is here now goes to the trash in turn, so a second undo takes the first one
+        back. Returns the paths; the next cycle carries them to the pod.
 
         Raises:
             UsageError: the trash holds nothing of it.
         """
-        found = [("pod", row) for row in trashed(self._link, self._destination)]
-        found += [("here", row) for row in self._folder.trashed()]
-        found = [each for each in found if path is None or _covers(path, each[1][1])]
+        found = self._trashed(path)
+        if at is not None:
+            found = [each for each in found if each[1][0] == at]
         if not found:
-            what = path or "this folder"
-            raise UsageError(f"The trash holds nothing of {what}.", hint="Versions are kept for 7 days, up to 2 GiB.")
+            what = (path or "this folder") + ("" if at is None else f" from {at}")
+            hint = "Versions are kept for 7 days, up to 2 GiB; devpod-rp sync trash lists them."
+            raise UsageError(f"The trash holds nothing of {what}.", hint=hint)
         newest = max(row[0] for _, row in found)
         chosen = {row[1]: (side, row) for side, row in found if row[0] == newest}
         for each, (side, row) in sorted(chosen.items()):

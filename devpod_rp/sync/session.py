@@ -19,7 +19,7 @@ from devpod_rp.errors import ConfigurationError, SyncError, UnreachableError
 from devpod_rp.pod.link import AgentLink, AgentRefused
 from devpod_rp.progress import Progress, silent
 from devpod_rp.sync.branch import branch
-from devpod_rp.sync.choices import Choices
+from devpod_rp.sync.choices import Choices, Moment
 from devpod_rp.sync.cycle import Cycles
 from devpod_rp.sync.disks import Disks
 from devpod_rp.sync.ignore import IGNORE_FILES, Explanation, IgnoreRules
@@ -286,9 +286,20 @@ class Session:
         """Bring here what only the pod has or changed, below *paths* or all of it; returns what came."""
         return self._choose(lambda choices, tally: choices.pull(paths, tally))
 
-    def undo(self, path: str | None = None) -> list[str]:
-        """Bring back the version of *path* (or everything of the moment) that was replaced or deleted last."""
-        return self._choose(lambda choices, _tally: choices.undo(path))
+    def undo(self, path: str | None = None, at: str | None = None) -> list[str]:
+        """Bring back the version of *path* (or everything of the moment) that was replaced or deleted last, or *at* the
+        moment of that name."""
+        return self._choose(lambda choices, _tally: choices.undo(path, at))
+
+    def trash(self, path: str | None = None) -> list[Moment]:
+        """What :meth:`undo` can bring back, below *path* or all of it, the newest first; nothing is changed."""
+        with self._cycle_lock:
+            link, destination = self._attached()
+            try:
+                return Choices(self._cycles, self._folder, link, destination).trash(path)
+            except UnreachableError:
+                self.detach()
+                raise
 
     def why(self, path: str) -> Reason:
         """Which rule decided about *path*; from memory when nothing is attached."""

@@ -85,6 +85,23 @@ def test_a_deleted_file_comes_back(pod: World) -> None:
     assert on_pod(pod, "src/model.py") == "layers = 3\n"
 
 
+def test_a_version_from_before_the_last_one_comes_back(pod: World) -> None:
+    for content in ("first\n", "second\n", "third\n"):
+        (pod.folder / "notes.txt").write_text(content)
+        pod.run("sync", "flush")
+    newest, oldest = pod.run("sync", "trash", "notes.txt", "--json").json["trash"]
+    assert (newest["paths"], oldest["paths"], oldest["side"]) == (["notes.txt"], ["notes.txt"], "pod")
+    shown = pod.run("sync", "trash").stdout
+    assert f"{oldest['at']}  " in shown
+    assert "ago, on the pod, 6 B\n  notes.txt\n" in shown
+    undone = pod.run("sync", "undo", "notes.txt", "--at", oldest["at"], "--json")
+    assert undone.json == {"restored": ["notes.txt"]}
+    assert (pod.folder / "notes.txt").read_text() == "first\n"
+    refused = pod.run("sync", "undo", "--at", "yesterday")
+    assert refused.exit_code == 2
+    assert "from yesterday" in refused.stderr
+
+
 def test_why_names_the_rule(pod: World) -> None:
     assert pod.run("sync", "why", "noise.log", "--json").json["rule"] == "ignored: *.log (.gitignore:1)"
     assert "both sides equal" in pod.run("sync", "why", "src/model.py").stdout

@@ -9,6 +9,7 @@ import pytest
 
 from devpod_rp.errors import UsageError
 from devpod_rp.sync import transfer
+from devpod_rp.sync.choices import Moment
 from tests.sync.conftest import Pair
 
 TREE = {"train.py": "print(1)", "src/model.py": "class M: ..."}
@@ -165,6 +166,29 @@ def test_undo_takes_back_all_of_a_storm_and_a_second_undo_all_of_the_first(
     if what == "edited":
         assert pair.session.undo() == sorted(before)
         assert pair.pod.files() == pair.local.files() == after
+
+
+def test_what_went_earlier_is_listed_and_comes_back(pair: Pair) -> None:
+    pair.both({**TREE, "other": "o"}).synced()
+    for content in ("second", "third, longer"):
+        pair.local.write("train.py", content)
+        pair.local.write("other", content)
+        pair.sync()
+    newest, first = pair.session.trash()
+    assert [(each.side, each.paths) for each in (newest, first)] == [("pod", ("other", "train.py"))] * 2
+    assert (newest.size_bytes, first.size_bytes) == (len("second") * 2, len("print(1)") + 1)
+    assert newest.as_json()["time"] > first.as_json()["time"]
+    assert [each.paths for each in pair.session.trash("train.py")] == [("train.py",)] * 2
+
+    assert pair.session.undo("train.py", at=first.name) == ["train.py"]
+    assert pair.local.read("train.py") == pair.pod.read("train.py") == "print(1)"
+    assert pair.pod.read("other") == "third, longer"
+    with pytest.raises(UsageError, match=r"nothing of other from 2001"):
+        pair.session.undo("other", at="2001")
+
+
+def test_a_moment_that_is_no_time_has_none() -> None:
+    assert Moment("../etc", "pod", ("x",), 1).as_json()["time"] is None
 
 
 def test_there_is_nothing_to_undo_at_first(pair: Pair) -> None:
