@@ -10,6 +10,7 @@ import click
 from devpod_rp.cli import pick, render, ui
 from devpod_rp.cli.options import json_option, name_argument, name_option
 from devpod_rp.cli.overview import sync_line
+from devpod_rp.errors import ExitCode, UsageError, printable
 
 _FLUSH_SECONDS = 3600.0
 _SHOWN = 4
@@ -42,14 +43,12 @@ def status(name: str | None, as_json: bool) -> None:
 @json_option
 def conflicts(name: str | None, as_json: bool) -> int:
     """Paths that changed on both sides; neither version was touched. Exit code 8 if there are any."""
-    from devpod_rp.errors import ExitCode
-
     found = _status(name, as_json)
     if as_json:
         render.document({"conflicts": found["conflicts"]})
     elif found["conflicts"]:
         for each in found["conflicts"]:
-            click.echo(f"{each['path']}: {each['reason']}")
+            click.echo(f"{printable(each['path'])}: {each['reason']}")
             render.facts([("here", _version(each["local"])), ("pod", _version(each["pod"]))])
         click.echo("hint: devpod-rp sync resolve PATH --keep local|pod|both", err=True)
     else:
@@ -136,8 +135,8 @@ def trash(path: str | None, name: str | None, as_json: bool) -> None:
         more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
         where = "on the pod" if moment["side"] == "pod" else "here"
         when = f"{render.age(moment['time'])} ago, " if moment["time"] else ""
-        click.echo(f"{moment['at']}  {when}{where}, {ui.size(moment['size_bytes'])}")
-        click.echo(f"  {', '.join(paths[:_SHOWN])}{more}")
+        click.echo(f"{printable(moment['at'])}  {when}{where}, {ui.size(moment['size_bytes'])}")
+        click.echo(f"  {', '.join(printable(path) for path in paths[:_SHOWN])}{more}")
     if moments:
         click.echo("hint: devpod-rp sync undo [PATH] --at MOMENT", err=True)
 
@@ -155,7 +154,7 @@ def plan(name: str | None, as_json: bool) -> None:
     if not rows:
         click.echo("Nothing to do.")
     for side, kind, path in rows:
-        click.echo(f"  {'on the pod' if side == 'pod' else 'here':<11} {kind:<9} {path}")
+        click.echo(f"  {'on the pod' if side == 'pod' else 'here':<11} {kind:<9} {printable(path)}")
 
 
 @sync.command()
@@ -168,7 +167,7 @@ def why(path: str, name: str | None, as_json: bool) -> None:
     if as_json:
         render.document(reason)
         return
-    click.echo(f"{reason['path']}: {reason['rule']}")
+    click.echo(f"{printable(reason['path'])}: {reason['rule']}")
     render.facts(
         [
             ("therefore", reason["outcome"]),
@@ -191,8 +190,6 @@ def _ask(name: str | None, op: str, as_json: bool, **fields: Any) -> dict[str, A
 
 def _relative(path: str) -> str:
     """*path* as the synchronisation names it: below the project folder, with slashes."""
-    from devpod_rp.errors import UsageError
-
     given = PurePath(path)
     if given.is_absolute() or ".." in given.parts:
         raise UsageError(f"{path} is not relative to the project folder.", hint="say it as in src/train.py.")
@@ -207,7 +204,7 @@ def _told(answer: dict[str, Any], key: str, as_json: bool, heading: str, nothing
     else:
         click.echo(heading)
         for path in answer[key]:
-            click.echo(f"  {path}")
+            click.echo(f"  {printable(path)}")
 
 
 def _version(version: dict[str, Any] | None) -> str:
@@ -234,4 +231,4 @@ def _tell(name: str | None, op: str, as_json: bool, done: str) -> None:
 
 def _show_remarks(kind: str, found: dict[str, Any]) -> None:
     for remark in found.get(kind, ()):
-        click.echo(f"  {kind[:-1]}: {remark['path']}: {remark['reason']}")
+        click.echo(f"  {kind[:-1]}: {printable(remark['path'])}: {remark['reason']}")

@@ -41,6 +41,17 @@ def test_what_only_the_pod_has_is_counted_and_fetched_when_asked(pod: World) -> 
     assert pod.run("sync", "pull", "../outside", "--json").exit_code == 2
 
 
+def test_a_name_from_the_pod_plays_no_tricks_with_the_terminal(pod: World) -> None:
+    name = "/workspace/proj/wipe\x1b[2Jname"
+    pod.ssh(f"printf x > '{name}'")
+    shown = pod.run("sync", "pull").stdout
+    pod.ssh(f"rm '{name}'")
+    (pod.folder / "wipe\x1b[2Jname").unlink()
+    pod.run("sync", "flush")
+    assert "wipe\\x1b[2Jname" in shown
+    assert "\x1b" not in shown
+
+
 def test_a_conflict_shows_both_versions_and_ends_as_decided(pod: World) -> None:
     conflict(pod, "train.py", "here\n", "there, longer\n")
     told = pod.run("sync", "conflicts", "--json")

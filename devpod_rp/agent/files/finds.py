@@ -119,17 +119,17 @@ class Finds:
         try:
             descriptor = place.open(name)
             try:
-                if stamp.size < _LONG_BYTES or self._now_ns is not None:
-                    digest = self._digest(path, descriptor, stamp.size)
-                else:
+                if stamp.size >= _LONG_BYTES and self._now_ns is None:
                     digest, now_ns = self._digest_of_long(path, descriptor, stamp)
+                else:
+                    digest = self._digest(path, descriptor, stamp.size)
                 after = os.fstat(descriptor)
             finally:
                 os.close(descriptor)
         except OSError as error:
             self.unknown(path, error)
             return
-        if Stamp.bytes_of(after) == stamp:
+        if digest is not None and Stamp.bytes_of(after) == stamp:
             self.file(path, stamp, digest)
             if is_fresh(after.st_ctime_ns, now_ns):
                 self.present.fresh.add(path)
@@ -148,15 +148,15 @@ class Finds:
         self.hashed_bytes += len(data)
         return contents.hold(path, data)
 
-    def _digest_of_long(self, path: str, descriptor: int, stamp: Stamp) -> Tuple[str, int]:
-        """The digest, and when reading began: not before the file can be remembered, if that is soon; nor at all if it
-        is still being written."""
+    def _digest_of_long(self, path: str, descriptor: int, stamp: Stamp) -> Tuple[Optional[str], int]:
+        """The digest, and when reading began: not before the file can be remembered, if that is soon. None if the file
+        is still being written, which is not read."""
         rest_ns = stamp.ctime_ns + FRESH_NS - time.time_ns()
         if 0 <= rest_ns <= FRESH_NS:
             time.sleep((rest_ns + FRESH_NS // 10) / _SECOND_NS)
         now_ns = time.time_ns()
         if Stamp.bytes_of(os.fstat(descriptor)) != stamp:
-            return "", now_ns
+            return None, now_ns
         return self._digest(path, descriptor, stamp.size), now_ns
 
     def _count(self, count: int) -> None:
