@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from devpod_rp.cli import ui
+from devpod_rp.cli import render, ui
 
 if TYPE_CHECKING:
     from devpod_rp.lifecycle.market.plan import Plan
@@ -18,9 +18,8 @@ def rows(found: Preview) -> list[tuple[str, str]]:
     heaviest = ", ".join(f"{each.path} {ui.size(each.size_bytes)}" for each in found.heaviest[:_NAMED])
     shown = [("First upload", f"{ui.files(found.files)}, {ui.size(found.size_bytes)}" + (heaviest and f": {heaviest}"))]
     if found.secrets:
-        more = f" and {len(found.secrets) - _NAMED} more" if len(found.secrets) > _NAMED else ""
-        named = ", ".join(found.secrets[:_NAMED])
-        shown.append(("Secrets?", f"{named}{more}; a line in .devpodignore keeps them here"))
+        named = render.named(found.secrets, _NAMED)
+        shown.append(("Secrets?", f"{named}; a line in .devpodignore keeps them here"))
     return shown
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from devpod_rp.errors import DevpodError
+from devpod_rp.errors import DevpodError, printable
 
 
 def document(data: Mapping[str, Any] | Sequence[Any]) -> None:
@@ -57,6 +57,12 @@ def facts(pairs: Iterable[tuple[str, str]]) -> None:
 
 def money(per_hour: float | None) -> str:
     return "-" if per_hour is None else f"${per_hour:.2f}/h"
+
+
+def named(names: Sequence[str], most: int) -> str:
+    """The first of *names*, at *most* so many, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(printable(each) for each in names[:most]) + more
 
 
 def age(since: str | None) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-from devpod_rp.cli import ui
+from devpod_rp.cli import render, ui
 from devpod_rp.errors import printable
 
 if TYPE_CHECKING:
@@ -49,14 +48,10 @@ def decider(as_json: bool) -> Decide:
 def tell(replayed: Replayed, name: str) -> None:
     """Say what came back and what did not."""
     if replayed.state == "done" and replayed.done:
-        click.echo(f"  Brought back: {_named(replayed.done)}")
+        click.echo(f"  Brought back: {render.named(replayed.done, _NAMES)}")
     if replayed.failed:
-        click.echo(f"  Did not come back: {_named(list(replayed.failed))}; devpod-rp up --replay {name} tries again")
+        failed = render.named(list(replayed.failed), _NAMES)
+        click.echo(f"  Did not come back: {failed}; devpod-rp up --replay {name} tries again")
     if replayed.state == "offered":
-        names = [f"{each.kind} {each.name}" for each in replayed.offered]
-        click.echo(f"  Not on this container yet: {_named(names)}; devpod-rp up --replay {name} brings it back")
-
-
-def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
-    return ", ".join(printable(each) for each in names[:_NAMES]) + more
+        names = render.named([f"{each.kind} {each.name}" for each in replayed.offered], _NAMES)
+        click.echo(f"  Not on this container yet: {names}; devpod-rp up --replay {name} brings it back")

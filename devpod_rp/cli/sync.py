@@ -14,6 +14,7 @@ from devpod_rp.errors import ExitCode, UsageError, printable
 
 _FLUSH_SECONDS = 3600.0
 _SHOWN = 4
+_SIDES = {"pod": "on the pod", "here": "here"}
 
 
 @click.group()
@@ -130,15 +131,13 @@ def trash(path: str | None, name: str | None, as_json: bool) -> None:
         return
     if not moments:
         click.echo("The trash is empty.")
+        return
     for moment in moments:
-        paths = moment["paths"]
-        more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
-        where = "on the pod" if moment["side"] == "pod" else "here"
         when = f"{render.age(moment['time'])} ago, " if moment["time"] else ""
-        click.echo(f"{printable(moment['at'])}  {when}{where}, {ui.size(moment['size_bytes'])}")
-        click.echo(f"  {', '.join(printable(path) for path in paths[:_SHOWN])}{more}")
-    if moments:
-        click.echo("hint: devpod-rp sync undo [PATH] --at MOMENT", err=True)
+        size = ui.size(moment["size_bytes"])
+        click.echo(f"{printable(moment['at'])}  {when}{_SIDES[moment['side']]}, {size}")
+        click.echo(f"  {render.named(moment['paths'], _SHOWN)}")
+    click.echo("hint: devpod-rp sync undo [PATH] --at MOMENT", err=True)
 
 
 @sync.command()
@@ -154,7 +153,7 @@ def plan(name: str | None, as_json: bool) -> None:
     if not rows:
         click.echo("Nothing to do.")
     for side, kind, path in rows:
-        click.echo(f"  {'on the pod' if side == 'pod' else 'here':<11} {kind:<9} {printable(path)}")
+        click.echo(f"  {_SIDES[side]:<11} {kind:<9} {printable(path)}")
 
 
 @sync.command()

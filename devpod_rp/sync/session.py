@@ -9,6 +9,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -268,15 +269,8 @@ class Session:
 
     def plan(self) -> Plan:
         """What a full cycle would do now; nothing is changed."""
-        with self._cycle_lock:
-            link, destination = self._attached()
-            try:
-                return self._cycles.look(link, destination)
-            except UnreachableError:
-                self.detach()
-                raise
-            finally:
-                self._cycles.activity = "watching"
+        with self._at_work() as (link, destination):
+            return self._cycles.look(link, destination)
 
     def resolve(self, path: str, keep: str) -> list[str]:
         """End the conflict at *path* by keeping "local", "pod" or "both"; returns the paths written."""
@@ -293,13 +287,8 @@ class Session:
 
     def trash(self, path: str | None = None) -> list[Moment]:
         """What :meth:`undo` can bring back, below *path* or all of it, the newest first; nothing is changed."""
-        with self._cycle_lock:
-            link, destination = self._attached()
-            try:
-                return Choices(self._cycles, self._folder, link, destination).trash(path)
-            except UnreachableError:
-                self.detach()
-                raise
+        with self._at_work() as (link, destination):
+            return Choices(self._cycles, self._folder, link, destination).trash(path)
 
     def why(self, path: str) -> Reason:
         """Which rule decided about *path*; from memory when nothing is attached."""
@@ -313,21 +302,29 @@ class Session:
 
     def _choose(self, work: Callable[[Choices, Tally], list[str]]) -> list[str]:
         self.synchronise()
-        with self._cycle_lock:
-            link, destination = self._attached()
-            tally = Tally()
+        tally = Tally()
+        with self._at_work() as (link, destination):
             try:
                 written = work(Choices(self._cycles, self._folder, link, destination), tally)
-            except UnreachableError:
-                self.detach()
-                raise
             finally:
-                self._cycles.activity = "watching"
                 self._standing.write()
         if tally.no_space:
             raise self._volume_full(link, destination, tally)
         self.synchronise()
         return written
+
+    @contextmanager
+    def _at_work(self) -> Iterator[tuple[AgentLink, Destination]]:
+        """The connection, while nobody else works with it; one that dies meanwhile is let go of."""
+        with self._cycle_lock:
+            link, destination = self._attached()
+            try:
+                yield link, destination
+            except UnreachableError:
+                self.detach()
+                raise
+            finally:
+                self._cycles.activity = "watching"
 
     def ignored(self, path: str, is_folder: bool) -> bool:
         """Whether a relative path takes no part, by the rules that the last scan has read."""
