@@ -29,7 +29,7 @@ _ONE_BY_ONE = {
     "sync.lease": ("lease.claim", "lease.release"),
     "sync.survey": ("files.survey", "files.digests"),
     "sync.watching": ("files.mark",),
-    "sync.applying": ("files.apply", "files.settle", "files.stage", "files.discard"),
+    "sync.applying": ("files.apply", "files.stage", "files.discard"),
     "sync.fetch": ("files.fetch", "files.read", "trash.list"),
     "sync.reuse": ("files.blocks", "files.reuse"),
     "exposure.examine": ("exposure.baseline", "exposure.scan", "exposure.copies", "exposure.digests"),
@@ -47,7 +47,11 @@ _ONE_BY_ONE = {
     "machine.driver": ("machine.gpus",),
     "watchdog.post": ("watchdog.order", "watchdog.state", "watchdog.say"),
 }
-_STANDING = {"sync.watching": ("files.watch",), "rescue.stakes": ("stakes.look",)}
+_STANDING = {
+    "sync.watching": ("files.watch",),
+    "sync.applying": ("files.settle",),
+    "rescue.stakes": ("stakes.look",),
+}
 
 
 class Operations(Mapping[str, _Carried], Generic[_Carried]):

@@ -95,7 +95,7 @@ class AgentLink:
 
     def ask(self, op: str, body: bytes = b"", **fields: Any) -> Callable[[], Frame]:
         """Send *op* now; what is returned waits for the last frame of its answer, to be called once. Requests are
-        carried out in the order in which they were sent. Both raise as `call`."""
+        carried out in the order in which they were sent, standing operations beside them. Both raise as `call`."""
         frames = self._frames(*self._request(op, body, fields))
 
         def answer() -> Frame:

@@ -40,7 +40,8 @@ class Carrier:
 
     def carry_out(self, link: AgentLink, destination: Destination, plan: Plan, tally: Tally) -> None:
         """Do all of *plan*, of which *tally* then tells what became."""
-        self._known.settle()
+        if plan.actions:
+            self._known.settle()
         self.note(plan)
         going = [action for action in plan.actions if action.side is Side.REMOTE]
         coming = [action for action in plan.actions if action.side is Side.LOCAL]

@@ -10,9 +10,9 @@ from typing import Any
 from devpod_rp.agent.files.abilities import Abilities
 from devpod_rp.agent.files.content import Data, Growing
 from devpod_rp.agent.files.entries import Entry
-from devpod_rp.agent.sync import staging
+from devpod_rp.agent.sync import staging, trash
 from devpod_rp.agent.sync.commit import Batch
-from devpod_rp.agent.sync.fetch import open_trashed, trashed
+from devpod_rp.agent.sync.fetch import open_trashed
 from devpod_rp.agent.sync.parts import part_path
 from devpod_rp.agent.sync.roots import Area, Root
 from devpod_rp.errors import ConfigurationError
@@ -82,8 +82,8 @@ class LocalFolder:
         return Entry("file", offset, bool(status.st_mode & 0o100), growing.digest(), "", status.st_mtime_ns)
 
     def trashed(self) -> list[list[Any]]:
-        """Every version that was replaced or deleted here; see ``agent.fetch.trashed``."""
-        return trashed(self.area())
+        """Every version that was replaced or deleted here; see ``agent.trash.listed``."""
+        return trash.listed(self.area().trash)
 
     def abilities(self) -> Abilities:
         """What the disk here makes of names and modes."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import Dict, Iterator, Tuple
 
 from devpod_rp.agent.files import durable
 from devpod_rp.agent.files.places import OPEN_FOLDER
+from devpod_rp.agent.sync import trash
 from devpod_rp.agent.sync.batch import count, inflated, told, unpacked
 from devpod_rp.agent.sync.commit import Batch
 from devpod_rp.agent.sync.parts import PARTS
 from devpod_rp.agent.sync.roots import Area, Root
-from devpod_rp.agent.wire import Handler, Header, Refusal, Request
+from devpod_rp.agent.wire import Handler, Header, Refusal, Request, Standing
 
 Replies = Iterator[Tuple[Header, bytes]]
 
@@ -39,13 +41,16 @@ def apply(request: Request) -> Replies:
     yield {}, told(results)
 
 
-def settle(request: Request) -> Replies:
-    """Op ``files.settle {root, state}``: return when everything written so far would survive a power cut."""
-    descriptor = os.open(Area(request.header).root, OPEN_FOLDER)
+def settle(request: Request, _closing: threading.Event) -> Replies:
+    """Op ``files.settle {root, state}``, beside the others: return when everything that was answered until now would
+    survive a power cut, and the trash holds no more than it may."""
+    area = Area(request.header)
+    descriptor = os.open(area.root, OPEN_FOLDER)
     try:
         durable.flush_everything(descriptor)
     finally:
         os.close(descriptor)
+    trash.tidy(area.trash)
     yield {}, b""
 
 
@@ -55,7 +60,9 @@ def stage(request: Request) -> Replies:
     offset = count(request.header, "offset")
     data = inflated(request)
     try:
-        PARTS.open(area, identifier).write(offset, data)
+        part = PARTS.open(area, identifier)
+        part.write(offset, data)
+        part.write_back(len(data))
     except OSError:
         PARTS.discard(area, identifier)  # a full disk must not stay full because of us
         raise
@@ -70,7 +77,7 @@ def discard(request: Request) -> Replies:
 
 OPERATIONS: Dict[str, Handler] = {
     "files.apply": apply,
-    "files.settle": settle,
     "files.stage": stage,
     "files.discard": discard,
 }
+STANDING: Dict[str, Standing] = {"files.settle": settle}

@@ -36,7 +36,8 @@ _WORTH_WAITING = 64 << 20
 class Batch:
     """One ``files.apply`` request being carried out: items in order, then new files, each with its own result.
 
-    With *durable_at_once* everything survives a power cut when :meth:`run` returns; without, the caller syncs later.
+    With *durable_at_once* everything survives a power cut when :meth:`run` returns; without, the caller syncs later,
+    and tidies the trash.
     Batches of one *plan* share a moment in the trash.
     """
 
@@ -63,24 +64,30 @@ class Batch:
 
     def run(self) -> List[Result]:
         """One result per item, and per new file."""
+        trash.tidy(self._area.trash)  # of what the batches before put there
         try:
             failures = self._stage_all()
-            results = [failures.get(number) or self._guarded(number, item) for number, item in enumerate(self._items)]
-            results += self._arrive()
+            with trash.LOCK:
+                results = [failures.get(at) or self._guarded(at, item) for at, item in enumerate(self._items)]
+                results += self._arrive()
             if self._durable_at_once:
                 paths = [*(str(item.get("path")) for item in self._items), *self._arrivals.files.paths]
                 self._sync_folders(path for path, result in zip(paths, results) if result["ok"])  # noqa: B905 - 3.8
-            if any(status.st_size >= _WORTH_WAITING for status in self._written.values()):
-                time.sleep(durable.SETTLING_SECONDS)
             now_ns = self._area.now_ns() if self._written else 0
             for number, status in self._written.items():
-                if durable.is_settled(status, now_ns):
+                settled = durable.is_settled(status, now_ns)
+                if not settled and status.st_size >= _WORTH_WAITING:
+                    time.sleep(durable.SETTLING_SECONDS)
+                    settled = durable.is_settled(status, self._area.now_ns())
+                if settled:
                     results[number]["stamp"] = Stamp.of(status)
         finally:
             self._arrivals.close()
             for staged in self._staged.values():
                 staged.close()
             trash.put(self._area.trash, self._trashed_bytes)
+            if self._durable_at_once:
+                trash.tidy(self._area.trash)
         return results
 
     def _arrive(self) -> List[Result]:

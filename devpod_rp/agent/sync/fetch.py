@@ -14,6 +14,7 @@ from devpod_rp.agent.files.packing import is_packed, pack
 from devpod_rp.agent.files.places import OPEN_FOLDER
 from devpod_rp.agent.files.stamps import Stamp
 from devpod_rp.agent.files.versions import READ
+from devpod_rp.agent.sync import trash
 from devpod_rp.agent.sync.batch import count, failure, inflated, packed
 from devpod_rp.agent.sync.roots import Area, Root, parts_of
 from devpod_rp.agent.wire import Handler, Header, Refusal, Request
@@ -71,30 +72,12 @@ def read(request: Request) -> Replies:
     yield {"stamp": durable.stamp_row(after, now_ns), "executable": bool(after.st_mode & stat.S_IXUSR), **fields}, body
 
 
-def trash(request: Request) -> Replies:
-    """Op ``trash.list {root, state}``: rows as of :func:`trashed`."""
-    area = Area(request.header)
-    rows = trashed(area)
+def list_trash(request: Request) -> Replies:
+    """Op ``trash.list {root, state}``: rows as of `trash.listed`."""
+    rows = trash.listed(Area(request.header).trash)
     for start in range(0, max(1, len(rows)), 4000):
         body, fields = pack(json.dumps(rows[start : start + 4000]).encode("ascii"))
         yield fields, body
-
-
-def trashed(area: Area) -> List[List[Any]]:
-    """What a folder's trash holds: ``[moment, path, kind, size, mtime_ns, link target]``, newest moment first."""
-    rows: List[List[Any]] = []
-    for moment in sorted(os.listdir(area.trash), reverse=True) if os.path.isdir(area.trash) else ():
-        top = os.path.join(area.trash, moment)
-        for where, folders, names in os.walk(top):
-            for name in names + [each for each in folders if os.path.islink(os.path.join(where, each))]:
-                place = os.path.join(where, name)
-                status = os.lstat(place)
-                target = os.readlink(place) if stat.S_ISLNK(status.st_mode) else b""
-                kind = "symlink" if target else "file"
-                path = os.path.relpath(place, top).decode("utf-8", "surrogateescape")
-                text = target.decode("utf-8", "surrogateescape")
-                rows.append([moment.decode("ascii"), path, kind, status.st_size, status.st_mtime_ns, text])
-    return rows
 
 
 def _paths(request: Request) -> List[str]:
@@ -169,4 +152,4 @@ def open_trashed(area: Area, moment: Any, path: str) -> int:
         os.close(folder)
 
 
-OPERATIONS: Dict[str, Handler] = {"files.fetch": fetch, "files.read": read, "trash.list": trash}
+OPERATIONS: Dict[str, Handler] = {"files.fetch": fetch, "files.read": read, "trash.list": list_trash}

@@ -50,12 +50,18 @@ class Part:
                 self._digests.pop(start - start % BLOCK_BYTES, None)
                 self._put(start, piece)
             self._digests.update(digests)
-            self._dirty += len(data)
-            flush = self._dirty >= _WRITE_BACK_BYTES and (self._flusher is None or not self._flusher.is_alive())
-            if flush:
-                self._dirty = 0
-                self._flusher = threading.Thread(target=self._write_back, name="agent-write-back", daemon=True)
-                self._flusher.start()
+
+    def write_back(self, count: int) -> None:
+        """*count* bytes more came from far, while which the disk has nothing to do: it begins with them, so that little
+        is left when the whole file must survive a power cut."""
+        self._dirty += count
+        if self._dirty >= _WRITE_BACK_BYTES and (self._flusher is None or not self._flusher.is_alive()):
+            self._dirty = 0
+            descriptor = os.dup(self._descriptor)
+            self._flusher = threading.Thread(
+                target=_write_back, args=(descriptor,), name="agent-write-back", daemon=True
+            )
+            self._flusher.start()
 
     def blocks(self, size: int) -> bytes:
         """The digests of all blocks of the file, which has *size* bytes from now on."""
@@ -71,8 +77,6 @@ class Part:
         return b"".join(digests)
 
     def close(self) -> None:
-        if self._flusher is not None:
-            self._flusher.join()
         os.close(self._descriptor)
 
     def _put(self, offset: int, data: memoryview) -> None:
@@ -81,10 +85,12 @@ class Part:
             while position < len(data):
                 position += os.pwrite(self._descriptor, data[position:], offset + position)
 
-    def _write_back(self) -> None:
-        # Begun early, so that little is left when the whole file must be on disk; errors show again then.
-        with suppress(OSError):
-            os.fdatasync(self._descriptor)
+
+def _write_back(descriptor: int) -> None:
+    # Errors show again when all of it must be on disk.
+    with suppress(OSError):
+        os.fdatasync(descriptor)
+    os.close(descriptor)
 
 
 def _by_block(offset: int, data: memoryview) -> Iterator[Tuple[int, memoryview]]:

@@ -1,15 +1,20 @@
-"""How long the trash keeps what was replaced or deleted, and how much of it."""
+"""What was replaced or deleted: what there is of it, how long the trash keeps it, and how much."""
 
 from __future__ import annotations
 
 import os
+import stat
+import threading
 import time
-from typing import Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 TRASH_SECONDS = 7 * 24 * 3600
 TRASH_BYTES = 2 << 30
 _LOOK_BYTES = 64 << 20
 _LOOK_SECONDS = 3600.0
+
+LOCK = threading.Lock()
+"""Held by whoever puts something there or goes through it: :func:`tidy` may run in another thread."""
 
 _since: Dict[bytes, List[float]] = {}
 _last: Dict[bytes, Tuple[str, str]] = {}
@@ -29,21 +34,31 @@ def moment(trash: bytes, plan: Optional[str]) -> str:
 
 
 def put(trash: bytes, size: int) -> None:
-    """*size* bytes came to *trash*; now and then that is the occasion to see whether it holds too much.
+    """*size* bytes came to *trash*, which is for :func:`tidy` to know."""
+    _since.setdefault(trash, [0.0, time.monotonic()])[0] += size
 
-    A connection may last for weeks, so that looking at its beginning alone would let the trash fill the volume.
+
+def tidy(trash: bytes) -> None:
+    """See whether *trash* holds too much, if enough came since the last time, or that is long ago.
+
+    A connection may last for weeks, so that looking at its beginning alone would let the trash fill the volume. It
+    takes a while to remove a large file: this is for a moment when nobody waits.
     """
     added, looked = _since.setdefault(trash, [0.0, time.monotonic()])
-    if added + size < _LOOK_BYTES and time.monotonic() - looked < _LOOK_SECONDS:
-        _since[trash][0] += size
-        return
-    _since[trash] = [0.0, time.monotonic()]
-    prune(trash, time.time())
+    if added >= _LOOK_BYTES or time.monotonic() - looked >= _LOOK_SECONDS:
+        _since[trash] = [0.0, time.monotonic()]
+        prune(trash, time.time())
 
 
 def held(status: os.stat_result) -> int:
     """What a file takes from the disk: holes are no bytes."""
     return min(status.st_size, getattr(status, "st_blocks", status.st_size) * 512)
+
+
+def listed(trash: bytes) -> List[List[Any]]:
+    """What *trash* holds: ``[moment, path, kind, size, mtime_ns, link target]``, newest moment first."""
+    with LOCK:
+        return list(_rows(trash))
 
 
 def prune(trash: bytes, now: float, seconds: int = TRASH_SECONDS, size: int = TRASH_BYTES) -> None:
@@ -53,7 +68,22 @@ def prune(trash: bytes, now: float, seconds: int = TRASH_SECONDS, size: int = TR
         folder = os.path.join(trash, name)
         total += sum(held(os.lstat(path)) for path in _files_below(folder))
         if total > size or now - os.lstat(folder).st_mtime > seconds:
-            _remove_tree(folder)
+            with LOCK:
+                _remove_tree(folder)
+
+
+def _rows(trash: bytes) -> Iterator[List[Any]]:
+    for moment in sorted(os.listdir(trash), reverse=True) if os.path.isdir(trash) else ():
+        top = os.path.join(trash, moment)
+        for where, folders, names in os.walk(top):
+            for name in names + [each for each in folders if os.path.islink(os.path.join(where, each))]:
+                place = os.path.join(where, name)
+                status = os.lstat(place)
+                target = os.readlink(place) if stat.S_ISLNK(status.st_mode) else b""
+                kind = "symlink" if target else "file"
+                path = os.path.relpath(place, top).decode("utf-8", "surrogateescape")
+                text = target.decode("utf-8", "surrogateescape")
+                yield [moment.decode("ascii"), path, kind, status.st_size, status.st_mtime_ns, text]
 
 
 def _files_below(folder: bytes) -> Iterator[bytes]:

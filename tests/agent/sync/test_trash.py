@@ -29,8 +29,11 @@ def test_old_trash_goes_and_new_trash_stays(moments: Path) -> None:
 
 def test_what_is_put_there_is_the_occasion_to_look_but_not_every_time(moments: Path) -> None:
     trash.put(os.fsencode(moments), 10)
+    trash.tidy(os.fsencode(moments))
     assert sorted(os.listdir(moments)) == ["1", "2", "3"]
     trash.put(os.fsencode(moments), 64 << 20)
+    assert sorted(os.listdir(moments)) == ["1", "2", "3"]
+    trash.tidy(os.fsencode(moments))
     assert sorted(os.listdir(moments)) == ["2", "3"]
 
 
