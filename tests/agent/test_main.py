@@ -6,11 +6,13 @@ import errno
 import os
 import threading
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
 
 from devpod_rp.agent import operations
+from devpod_rp.agent.files import durable
 from devpod_rp.agent.main import serve
 from devpod_rp.agent.wire import Frame, Handler, Header, Refusal, Request, read_frame, write_frame
 
@@ -96,6 +98,17 @@ def test_ping_overtakes_the_request_in_hand() -> None:
     assert talk.answer()["id"] == 2
     release.set()
     assert talk.answer()["id"] == 1
+
+
+def test_what_the_disk_takes_its_time_for_holds_nothing_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = threading.Event()
+    monkeypatch.setattr(durable, "flush_everything", lambda _descriptor: written.wait(10))
+    talk = Conversation({"echo": echo})
+    talk.ask(1, "files.settle", root=str(tmp_path), state=str(tmp_path / ".devpod_rp"))
+    talk.ask(2, "echo", say="meanwhile")
+    assert talk.answer()["said"] == "meanwhile"
+    written.set()
+    assert talk.answer() == {"id": 1, "ok": True, "more": False}
 
 
 @pytest.mark.parametrize(

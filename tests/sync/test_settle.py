@@ -80,6 +80,12 @@ def test_the_next_transfer_waits_for_what_the_last_one_left(pair: Pair) -> None:
     assert written_down(pair) == set(FILES)
 
 
+def test_a_look_that_finds_nothing_to_do_does_not_wait_for_it(pair: Pair) -> None:
+    pair.both(FILES).synced()
+    pair.sync("kept")
+    assert written_down(pair) == set()
+
+
 def test_what_the_pod_lost_when_its_machine_went_down_is_no_wish_of_anybody(cut: Pair) -> None:
     (cut.pod.root / "lost").unlink()
     (cut.pod.root / "emptied").write_bytes(b"")

@@ -51,7 +51,7 @@ def settle(request: Request, _closing: threading.Event) -> Replies:
     finally:
         os.close(descriptor)
     trash.tidy(area.trash)
-    yield {}, b""
+    yield from ()
 
 
 def stage(request: Request) -> Replies:

@@ -17,7 +17,7 @@ import pytest
 
 from devpod_rp.agent.files import libc
 from devpod_rp.agent.files.stamps import Stamp
-from devpod_rp.agent.sync import applying, reuse, roots
+from devpod_rp.agent.sync import applying, parts, reuse, roots, trash
 from devpod_rp.agent.sync.batch import heard, packed
 from devpod_rp.agent.sync.own import OWN
 from devpod_rp.agent.sync.parts import Parts
@@ -422,6 +422,37 @@ def test_pieces_of_another_version_are_copied_on_the_pod(pod: Pod, replaced: boo
     assert pod.apply(file("big", front + old, version(old), staged="ab" * 16))[0]["ok"]
     assert (pod.root / "big").read_bytes() == front + old
     assert pod.trash() == {"big": old}
+
+
+@pytest.mark.parametrize("occasion", ["settling", "the next batch"])
+def test_the_trash_is_tidied_when_nobody_waits_for_an_answer(
+    pod: Pod, monkeypatch: pytest.MonkeyPatch, occasion: str
+) -> None:
+    monkeypatch.setattr(trash, "_LOOK_BYTES", 3)
+    pod.fields["more_follows"] = True
+    pod.put("f", b"one")
+    pod.put("f", b"two", version(b"one"))
+    (moment,) = (pod.volume / ".devpod_rp/trash").glob("*/*")
+    os.utime(moment, (1000, 1000))
+    assert pod.trash() == {"f": b"one"}
+    if occasion == "settling":
+        list(applying.settle(Request(pod.fields), threading.Event()))
+    else:
+        pod.put("g", b"other")
+    assert pod.trash() == {}
+
+
+def test_what_comes_from_far_is_handed_to_the_disk_on_the_way(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+    handed: list[os.stat_result] = []
+    monkeypatch.setattr(parts, "_WRITE_BACK_BYTES", 5)
+    monkeypatch.setattr(os, "fdatasync", lambda descriptor: handed.append(os.fstat(descriptor)))
+    for offset in (0, 4, 8):
+        list(applying.stage(Request({**pod.fields, "staged": "ab" * 16, "offset": offset}, b"part")))
+    for thread in threading.enumerate():
+        if thread.name == "agent-write-back":
+            thread.join()
+    assert pod.apply(file("big", b"part" * 3, staged="ab" * 16))[0]["ok"]
+    assert [status.st_ino for status in handed] == [(pod.root / "big").stat().st_ino]
 
 
 def test_holes_stay_holes_when_an_upload_that_was_cut_goes_on(pod: Pod) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,16 @@ def test_what_is_put_there_is_the_occasion_to_look_but_not_every_time(moments: P
     trash.put(os.fsencode(moments), 64 << 20)
     assert sorted(os.listdir(moments)) == ["1", "2", "3"]
     trash.tidy(os.fsencode(moments))
+    assert sorted(os.listdir(moments)) == ["2", "3"]
+
+
+def test_nothing_is_removed_while_somebody_puts_something_there_or_goes_through_it(moments: Path) -> None:
+    tidying = threading.Thread(target=trash.prune, args=(os.fsencode(moments), os.stat(moments / "3").st_mtime))
+    with trash.LOCK:
+        tidying.start()
+        tidying.join(0.2)
+        assert sorted(os.listdir(moments)) == ["1", "2", "3"]
+    tidying.join(10)
     assert sorted(os.listdir(moments)) == ["2", "3"]
 
 

@@ -64,6 +64,7 @@ class Listener:
 
     def close(self) -> None:
         self._closing.set()
+        list(watching.mark(Request({"mark": 0})))  # wakes it, which an agent that ends has no need of
         self._thread.join()
 
 
