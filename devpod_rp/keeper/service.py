@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 from collections.abc import Callable
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from devpod_rp.pod.link import AgentLink
 
 log = logging.getLogger(__name__)
+
+_AGAIN_SECONDS = 0.1
 
 
 class Keeper:
@@ -184,8 +187,8 @@ class Keeper:
         finally:
             self._working = False
         if step is Step.WAIT:
-            self._use_the_time()
-            self._take(self._inbox.next(seconds))
+            again = self._use_the_time()
+            self._take(self._inbox.next(min(seconds, again)))
 
     def _look_around(self) -> None:
         now = self._clock.monotonic()
@@ -296,14 +299,16 @@ class Keeper:
         self._read_inbox()
         return sure and self._state.sure and self._state.full_at > self._clock.monotonic()
 
-    def _use_the_time(self) -> None:
+    def _use_the_time(self) -> float:
         """While a connection is being made, look at the folder here, where the watcher hears what follows; at rest
-        remember what was learnt."""
+        remember what was learnt. Returns after how many seconds there is more to do."""
         if self._state.line is not Line.CONNECTING:
-            self._remember()
-            return
-        if self._state.paused:
-            return
+            return self._remember()
+        if not self._state.paused:
+            self._look_ahead()
+        return math.inf
+
+    def _look_ahead(self) -> None:
         self._ears.open()
         if self._ears.problem is None:
             self._rested = False
@@ -312,14 +317,18 @@ class Keeper:
             except SyncHalted as halt:
                 log.info("ahead=nothing reason=%s", halt.reason)  # the cycle says so, with its way out
 
-    def _remember(self) -> None:
-        if self._inbox.empty and not self._rested:
-            try:
-                if self._session.rest():
-                    give_back()
-                self._rested = True
-            except SyncError as error:
-                log.warning("digests=kept-for-later error=%s", error.message)  # it costs time after a restart, no more
+    def _remember(self) -> float:
+        if not self._inbox.empty or self._rested:
+            return math.inf
+        if not self._session.settled():
+            return _AGAIN_SECONDS  # a pod's disk may be busy for long, and an edit would wait with us
+        try:
+            if self._session.rest():
+                give_back()
+            self._rested = True
+        except SyncError as error:
+            log.warning("digests=kept-for-later error=%s", error.message)  # it costs time after a restart, no more
+        return math.inf
 
     def _listen(self, link: AgentLink) -> bool:
         self._ears.follow_rules()

@@ -8,7 +8,7 @@ import queue
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from devpod_rp.agent.operations import SOURCES, needs_all_rooms
@@ -19,7 +19,7 @@ from devpod_rp.pod.answers import Hello, check_answer, checked_hello
 from devpod_rp.pod.channel import Channel, Connection, Signs, WatchedInput, WatchedOutput
 from devpod_rp.pod.errors import AgentRefused, AgentStartFailed, LinkLost
 
-__all__ = ["AgentLink", "AgentRefused", "AgentStartFailed", "Channel", "Connection", "Hello", "LinkLost"]
+__all__ = ["AgentLink", "AgentRefused", "AgentStartFailed", "Answer", "Channel", "Connection", "Hello", "LinkLost"]
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,24 @@ _NOISE_LINE_BYTES = 64 << 10
 _NOISE_BYTES = 4 << 20
 _LAST_WORDS_BYTES = 256 << 10
 _LOGGED_CHARACTERS = 2000
+
+
+class Answer:
+    """The answer to one request, to be called once: waits for its last frame."""
+
+    def __init__(self, frames: Iterator[Frame], waiter: _Waiter) -> None:
+        self._frames = frames
+        self._waiter = waiter
+
+    @property
+    def has_come(self) -> bool:
+        """Whether there is something of it, or the link has ended: an answer of one frame need not be waited for."""
+        return not self._waiter.empty()
+
+    def __call__(self) -> Frame:
+        for frame in self._frames:
+            last = frame
+        return last
 
 
 class AgentLink:
@@ -93,17 +111,11 @@ class AgentLink:
         """
         return self.ask(op, body, **fields)()
 
-    def ask(self, op: str, body: bytes = b"", **fields: Any) -> Callable[[], Frame]:
-        """Send *op* now; what is returned waits for the last frame of its answer, to be called once. Requests are
-        carried out in the order in which they were sent, standing operations beside them. Both raise as `call`."""
-        frames = self._frames(*self._request(op, body, fields))
-
-        def answer() -> Frame:
-            for frame in frames:
-                last = frame
-            return last
-
-        return answer
+    def ask(self, op: str, body: bytes = b"", **fields: Any) -> Answer:
+        """Send *op* now. Requests are carried out in the order in which they were sent, standing operations beside
+        them. Raises as `call`, as does the answer."""
+        number, waiter = self._request(op, body, fields)
+        return Answer(self._frames(number, waiter), waiter)
 
     def stream(self, op: str, body: bytes = b"", **fields: Any) -> Iterator[Frame]:
         """Carry out *op* (sent at the first ``next``) and yield the frames of the answer as they come; at least one.

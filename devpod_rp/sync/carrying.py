@@ -40,8 +40,7 @@ class Carrier:
 
     def carry_out(self, link: AgentLink, destination: Destination, plan: Plan, tally: Tally) -> None:
         """Do all of *plan*, of which *tally* then tells what became."""
-        if plan.actions:
-            self._known.settle()
+        self._known.settle(wait=False)
         self.note(plan)
         going = [action for action in plan.actions if action.side is Side.REMOTE]
         coming = [action for action in plan.actions if action.side is Side.LOCAL]
@@ -58,7 +57,7 @@ class Carrier:
         self, link: AgentLink, destination: Destination, found: Iterable[Sequence[Action]], tally: Tally
     ) -> None:
         """Send files while more of them are *found*; folders come before what is in them."""
-        self._known.settle()
+        self._known.settle(wait=False)
         self._upload(link, destination, tally).run_found(found)
 
     def _upload(self, link: AgentLink, destination: Destination, tally: Tally) -> Upload:
@@ -71,7 +70,7 @@ class _Ledger:
 
     def __init__(self, known: Known, tally: Tally) -> None:
         self._known, self._tally = known, tally
-        self.sends, self.settles, self.settle = known.note_sent, known.settles, known.settle
+        self.sends, self.ask_to_settle, self.settle = known.note_sent, known.ask_to_settle, known.settle
 
     def done(self, results: Sequence[Result], *, sure: bool = True) -> None:
         self._known.done(results, self._tally, sure=sure)

@@ -60,7 +60,7 @@ class Cycles:
         if self.known.meet_again(link.hello.boot_id):
             self._planning.forget_ahead()
         if self.known.unsettled:
-            self.known.settles(link.ask("files.settle", **destination.fields()))
+            self.known.ask_to_settle(lambda: link.ask("files.settle", **destination.fields()))
 
     # A full cycle.
 

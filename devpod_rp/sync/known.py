@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -12,7 +11,6 @@ from pathlib import Path
 from devpod_rp.agent.files.entries import FILE, FOLDER, Entry
 from devpod_rp.agent.files.stamps import Stamp
 from devpod_rp.errors import UnreachableError
-from devpod_rp.pod.errors import AgentRefused
 from devpod_rp.progress import Progress
 from devpod_rp.sync.here import Here
 from devpod_rp.sync.ignore import IgnoreRules
@@ -23,8 +21,7 @@ from devpod_rp.sync.remote import RemoteTree
 from devpod_rp.sync.status import Halts
 from devpod_rp.sync.steps import Result
 from devpod_rp.sync.trees import AncestorTree, Trees
-
-log = logging.getLogger(__name__)
+from devpod_rp.sync.unsettled import Answer, Unsettled
 
 _FEW, _MANY = 500, 20_000
 
@@ -71,8 +68,7 @@ class Known:
         self.pending: set[str] = set()
         self.pod_only: set[str] = set()
         self._agreed: set[str] = set()
-        self._unsettled: set[str] = set()
-        self._settling: Callable[[], object] | None = None
+        self._unsettled = Unsettled()
         self._boot_id: str | None = None
 
     # Read from the journal when they are first needed, which is while a connection is being made.
@@ -103,7 +99,8 @@ class Known:
     def void(self) -> None:
         """Start over as if the sides had never met: the next cycle is a union, in which nothing is deleted."""
         self.trees.part()
-        self._agreed, self._unsettled, self._settling = set(), set(), None
+        self._agreed = set()
+        self._unsettled.clear()
         self._journal.void(self.trees)
         self.sent.clear()
         self.remote = None
@@ -138,7 +135,7 @@ class Known:
         noted = {path: new for path, _side, _old, new in actions if new is not None and new.kind != FOLDER}
         if not noted.keys().isdisjoint(self.sent.keys()):
             noted = {path: entry for path, entry in noted.items() if entry not in self.sent.get(path, ())}
-        self._unsettled.difference_update(noted)
+        self._unsettled.discard(noted)
         if not self._agreed.isdisjoint(noted):
             self._save_agreed()  # it answers what was sent before, not this
         self._journal.send(noted)
@@ -201,7 +198,7 @@ class Known:
         if sure:
             self._remember_agreed(folded)
         else:
-            self._unsettled.update(folded)
+            self._unsettled.add(folded)
 
     def _leave(self, result: Result, tally: Tally) -> None:
         """The action was not carried out."""
@@ -222,33 +219,29 @@ class Known:
 
     # What the pod may not have on its disk yet.
 
-    def settles(self, settled: Callable[[], object]) -> None:
-        """All that was folded in until now would survive a power cut on the pod once *settled* returns."""
-        self._settling = settled
+    def ask_to_settle(self, question: Callable[[], Answer]) -> None:
+        """*question* asks the pod to see to it that all that was folded in until now would survive a power cut there.
+        Raises LinkLost."""
+        self._unsettled.ask(question)
 
-    def settle(self) -> None:
-        """Write down what was folded in, once it would survive a power cut on the pod. Raises LinkLost."""
-        settled, self._settling = self._settling, None
-        if settled is None:
-            return
-        try:
-            settled()
-        except AgentRefused as refusal:  # it is written down when a later one succeeds
-            log.warning("settle=refused code=%s message=%s", refusal.code, refusal.message)
-            return
-        paths, self._unsettled = self._unsettled, set()
-        self._remember_agreed(paths)
+    def settle(self, *, wait: bool) -> bool:
+        """Write down what the pod says would survive a power cut there; whether it was asked about nothing else, which
+        it was not after a *wait*. Raises LinkLost."""
+        while (paths := self._unsettled.take(wait=wait)) is not None:
+            self._remember_agreed(paths)
+        return not self._unsettled.waits
 
     def meet_again(self, boot_id: str | None) -> bool:
         """There is another connection, and nothing is known of what the pod has now. If its machine was started anew,
         it may have lost what it had not on its disk: then only what was written down is known; returns whether there
         was such."""
-        self.remote, self._settling = None, None
+        self.remote = None
+        self._unsettled.forget_questions()
         same_machine, self._boot_id = boot_id is not None and boot_id == self._boot_id, boot_id
         if same_machine or not self._unsettled:
             return False
         self._save_agreed()
-        self._unsettled = set()
+        self._unsettled.clear()
         for name in ("trees", "sent", "here"):
             vars(self).pop(name, None)
         return True
@@ -270,7 +263,7 @@ class Known:
         if "here" in vars(self):
             self.here.forget_contents()
         with suppress(UnreachableError):  # the next cycle notices
-            self.settle()
+            self.settle(wait=True)
         much = False
         if "trees" in vars(self):
             much = len(self.trees.unsaved) > _FEW

@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -185,6 +185,13 @@ class Session:
         """
         with self._cycle_lock:
             self._cycles.look_ahead(enough)
+
+    def settled(self) -> bool:
+        """Whether the pod has said that its disk has what it was sent, or cannot say it any more: :meth:`rest` would
+        wait for it."""
+        with self._cycle_lock, suppress(UnreachableError):  # the next cycle notices
+            return self._cycles.known.settle(wait=False)
+        return True
 
     def rest(self) -> bool:
         """There is nothing else to do: remember what was hashed, which a cycle leaves for later when it is much, and

@@ -10,6 +10,7 @@ from devpod_rp.agent.files.stamps import Stamp
 from devpod_rp.agent.sync import batch
 from devpod_rp.errors import SyncError
 from devpod_rp.sync.reconcile import Action
+from devpod_rp.sync.unsettled import Answer
 
 
 class Result(NamedTuple):
@@ -37,11 +38,11 @@ class Ledger(Protocol):
     def done(self, results: Sequence[Result], *, sure: bool = True) -> None:
         """Takes what became of actions. What is not *sure* may be lost with the connection until it is settled."""
 
-    def settles(self, settled: Callable[[], object]) -> None:
-        """Everything that was done is sure once *settled* returns."""
+    def ask_to_settle(self, question: Callable[[], Answer]) -> None:
+        """*question* asks the pod to make everything that was done sure. Raises LinkLost."""
 
-    def settle(self) -> None:
-        """Wait for that. Raises LinkLost."""
+    def settle(self, *, wait: bool) -> bool:
+        """Take the pod's answers; whether there are no more to come, which is so after a *wait*. Raises LinkLost."""
 
 
 def item_for(action: Action) -> dict[str, Any]:

@@ -44,7 +44,8 @@ _UNDER_WAY, _UNSENT = 40, 16
 program, but no more of them in memory than needed for that."""
 
 _SETTLE_SECONDS = 5.0
-_MOST_UNSETTLED = 20_000
+_MOST_UNSETTLED = 10_000
+"""Of so many that the pod's disk may not have, and as many again, the versions before are kept in memory."""
 
 
 class Upload:
@@ -228,14 +229,14 @@ class Upload:
         self._files_done += len(sizes)
         self._bytes_done += sum(size for size in sizes if size <= PART_BYTES)
         if time.monotonic() >= self._settle_at or self._unsettled > _MOST_UNSETTLED:
+            self._ledger.settle(wait=self._unsettled > _MOST_UNSETTLED)
             self._ask_to_settle()
-            self._ledger.settle()
         self._show()
 
     def _ask_to_settle(self) -> None:
         """For what was acknowledged until now, which is nothing if all of it is settled."""
         if self._unsettled:
-            self._ledger.settles(self._link.ask("files.settle", **self._destination.fields()))
+            self._ledger.ask_to_settle(lambda: self._link.ask("files.settle", **self._destination.fields()))
         self._unsettled = 0
         self._settle_at = time.monotonic() + _SETTLE_SECONDS
 
