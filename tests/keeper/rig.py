@@ -141,13 +141,14 @@ class Pod:
         self.reachable = True
         self.attempts = 0
         self.connections: list[Line] = []
+        self.link: type[AgentLink] = AgentLink
 
     def open_link(self, _environment: Environment) -> AgentLink:
         self.attempts += 1
         if not self.reachable:
             raise UnreachableError("nobody answers at 203.0.113.7:10022")
         self.connections.append(Line())
-        return AgentLink.open(self.connections[-1])
+        return self.link.open(self.connections[-1])
 
     def signal(self, number: int) -> None:
         """To the agent that was connected last."""

@@ -16,6 +16,7 @@ from devpod_rp.errors import ExitCode
 from devpod_rp.keeper.state import Timing
 from devpod_rp.sync.session import Session
 from tests.keeper.rig import QUICK, FakeClock, Rig, eventually
+from tests.sync.busy_disk import BusyDisk
 
 # In sync.
 
@@ -127,6 +128,18 @@ def test_a_flush_right_at_the_start_waits_for_the_connection(rig: Rig) -> None:
     rig.start()
     assert rig.ask("flush")["state"] == "watching"
     assert rig.pod.files() == {"a": "1"}
+
+
+def test_an_edit_does_not_wait_until_the_pods_disk_has_what_came_before(rig: Rig) -> None:
+    rig.pod.link = BusyDisk
+    rig.write("a", "1")
+    rig.start()
+    rig.until(state="watching", local_files=1)
+    for number in range(3):
+        rig.write("b", str(number))
+        eventually(lambda: rig.pod.files().get("b") == str(number))  # noqa: B023 - called in its turn
+    assert rig.ask("flush")["remote_files"] == 2
+    assert len(rig.pod.connections) == 1, "whoever waits for such a disk loses the connection"
 
 
 def test_deleting_most_of_the_folder_is_no_accident_when_it_was_heard_of(rig: Rig) -> None:

@@ -8,45 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from devpod_rp.pod.link import AgentLink, AgentRefused, Answer, LinkLost
+from devpod_rp.pod.link import AgentLink, AgentRefused
 from devpod_rp.sync.journal import Journal
 from devpod_rp.sync.transfer import BATCH_BYTES
+from tests.sync.busy_disk import BusyDisk
 from tests.sync.conftest import Pair
 
 FILES = {"kept": "1", "lost": "2", "emptied": "3", "d/deep": "4"}
-
-
-class Slow(AgentLink):
-    """A link to a pod whose disk is busy until the test says that it *has_come* to what we sent."""
-
-    has_come = False
-
-    def ask(self, op, body=b"", **fields):  # type: ignore[no-untyped-def]
-        answer = super().ask(op, body, **fields)
-        return SettleAnswer(self, answer) if op == "files.settle" else answer
-
-
-class SettleAnswer:
-    def __init__(self, link: Slow, answer: Answer) -> None:
-        self._link = link
-        self._answer = answer
-
-    @property
-    def has_come(self) -> bool:
-        return self._link.has_come
-
-    def __call__(self) -> None:
-        if not self._link.has_come:
-            self._link.close()
-            raise LinkLost("cut")
-        self._answer()
 
 
 @pytest.fixture(params=["one-way-safe", "two-way-safe"])
 def cut(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Pair]:
     """Both sides hold the same, of which the pod did not say that its disk has it."""
     pair = Pair(tmp_path, request.param).both(FILES)
-    pair.link = Slow.open(pair.machine)
+    pair.link = BusyDisk.open(pair.machine)
     pair.session.attach(pair.link)
     pair.synced()
     pair.session.rest()
@@ -89,32 +64,32 @@ def test_a_connection_that_is_lost_before_it_forgets_nothing_and_asks_again(cut:
 
 
 @pytest.fixture
-def slow(pair: Pair) -> Slow:
+def disk(pair: Pair) -> BusyDisk:
     """What is written here was sent to a pod whose disk is busy."""
     pair.both(FILES)
-    pair.link = link = Slow.open(pair.machine)
+    pair.link = link = BusyDisk.open(pair.machine)
     pair.session.attach(link)
     pair.synced()
     return link
 
 
-def test_the_next_transfer_does_not_wait_for_a_busy_disk(pair: Pair, slow: Slow) -> None:
+def test_the_next_transfer_does_not_wait_for_a_busy_disk(pair: Pair, disk: BusyDisk) -> None:
     pair.local.write("kept", "again")
     pair.sync("kept")
     assert pair.pod.files()["kept"] == "again"
     assert written_down(pair) == {"kept"}, "one file is on the disk when it is acknowledged"
     assert not pair.session.settled()
-    slow.has_come = True
+    disk.has_come = True
     assert pair.session.settled()
     assert written_down(pair) == set(FILES)
 
 
-def test_what_was_sent_again_is_not_taken_for_what_the_disk_had_to_say_before(pair: Pair, slow: Slow) -> None:
+def test_what_was_sent_again_is_not_taken_for_what_the_disk_had_to_say_before(pair: Pair, disk: BusyDisk) -> None:
     pair.local.write("kept", "2" * BATCH_BYTES)
     pair.local.write("lost", "3")
     pair.session.synchronise({"kept", "lost"})  # more than is on the disk at once
     assert written_down(pair) == set()
-    slow.has_come = True
+    disk.has_come = True
     assert pair.session.settled()
     journal = Journal(pair.tmp_path / "state")
     try:
