@@ -37,8 +37,7 @@ class Batch:
     """One ``files.apply`` request being carried out: items in order, then new files, each with its own result.
 
     With *durable_at_once* everything survives a power cut when :meth:`run` returns; without, the caller syncs later,
-    and tidies the trash.
-    Batches of one *plan* share a moment in the trash.
+    and tidies the trash. Batches of one *plan* share a moment there.
     """
 
     def __init__(
@@ -64,8 +63,8 @@ class Batch:
 
     def run(self) -> List[Result]:
         """One result per item, and per new file."""
-        trash.tidy(self._area.trash)  # of what the batches before put there
         try:
+            trash.tidy(self._area.trash)  # of what the batches before put there
             failures = self._stage_all()
             with trash.LOCK:
                 results = [failures.get(at) or self._guarded(at, item) for at, item in enumerate(self._items)]

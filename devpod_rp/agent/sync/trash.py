@@ -16,6 +16,7 @@ _LOOK_SECONDS = 3600.0
 LOCK = threading.Lock()
 """Held by whoever puts something there or goes through it: :func:`tidy` may run in another thread."""
 
+_tidying = threading.Lock()
 _since: Dict[bytes, List[float]] = {}
 _last: Dict[bytes, Tuple[str, str]] = {}
 
@@ -44,10 +45,15 @@ def tidy(trash: bytes) -> None:
     A connection may last for weeks, so that looking at its beginning alone would let the trash fill the volume. It
     takes a while to remove a large file: this is for a moment when nobody waits.
     """
-    added, looked = _since.setdefault(trash, [0.0, time.monotonic()])
-    if added >= _LOOK_BYTES or time.monotonic() - looked >= _LOOK_SECONDS:
-        _since[trash] = [0.0, time.monotonic()]
-        prune(trash, time.time())
+    if not _tidying.acquire(blocking=False):
+        return  # another thread is at it
+    try:
+        added, looked = _since.setdefault(trash, [0.0, time.monotonic()])
+        if added >= _LOOK_BYTES or time.monotonic() - looked >= _LOOK_SECONDS:
+            _since[trash] = [0.0, time.monotonic()]
+            prune(trash, time.time())
+    finally:
+        _tidying.release()
 
 
 def held(status: os.stat_result) -> int:
@@ -66,7 +72,7 @@ def prune(trash: bytes, now: float, seconds: int = TRASH_SECONDS, size: int = TR
     total = 0
     for name in sorted(os.listdir(trash) if os.path.isdir(trash) else (), reverse=True):
         folder = os.path.join(trash, name)
-        total += sum(held(os.lstat(path)) for path in _files_below(folder))
+        total += sum(_size(path) for path in _files_below(folder))
         if total > size or now - os.lstat(folder).st_mtime > seconds:
             with LOCK:
                 _remove_tree(folder)
@@ -84,6 +90,13 @@ def _rows(trash: bytes) -> Iterator[List[Any]]:
                 path = os.path.relpath(place, top).decode("utf-8", "surrogateescape")
                 text = target.decode("utf-8", "surrogateescape")
                 yield [moment.decode("ascii"), path, kind, status.st_size, status.st_mtime_ns, text]
+
+
+def _size(path: bytes) -> int:
+    try:
+        return held(os.lstat(path))
+    except FileNotFoundError:
+        return 0  # it was put back meanwhile
 
 
 def _files_below(folder: bytes) -> Iterator[bytes]:
