@@ -20,6 +20,8 @@ def rows(found: Preview) -> list[tuple[str, str]]:
     if found.secrets:
         named = render.named(found.secrets, _NAMED)
         shown.append(("Secrets?", f"{named}; a line in .devpodignore keeps them here"))
+    if found.hard_links:
+        shown.append(("Hard links", f"{ui.files(found.hard_links)} that share content here will be copies of it there"))
     return shown
 
 

@@ -83,6 +83,8 @@ class Cycles:
         else:
             self._attach(link)
             self._synchronise(paths, remote_paths)
+            if self._session.overlooks:
+                self._synchronise(None)
         for _ in range(_DEFERRED_LOOKS):
             if not self._done.deferred:
                 break

@@ -27,7 +27,8 @@ class Here:
     """*entries* can travel; about *unknown* paths (with the reason) and what is below them nothing may be decided.
 
     While *revision* stays the same, so does *unknown*. Until something was *seen*, *entries* are what an earlier
-    process saw.
+    process saw. *overlooks* says that a file that was looked at has other names (hard links), of which nothing is
+    heard and only a look at everything can tell.
     """
 
     def __init__(self, root: Path, rules: IgnoreRules, entries: SideTree, halts: Halts, progress: Progress) -> None:
@@ -40,6 +41,7 @@ class Here:
         self.contents = Contents()
         self.revision = 0
         self.seen = False
+        self.overlooks = False
         self._picture: Picture | None = None
 
     def begin(self) -> Look:
@@ -107,6 +109,7 @@ class Here:
             self.unknown = look.unknown
         self._picture = look.picture if look.is_proof and self._rules.files_in(entries) else None
         self.seen = True
+        self.overlooks = False
 
     def _learn(self, entries: Mapping[str, Entry], seen: Snapshot) -> None:
         stamp, fresh = seen.stamps.get, seen.fresh
@@ -133,6 +136,7 @@ class Here:
         for seen in self._seen_again(asked):
             entries, unknown = portable(seen)
             self._learn(entries, seen)
+            self.overlooks |= bool(seen.linked)
             self.unknown.update(unknown)
             gone.difference_update(entries)
             paths.update(entries, unknown)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from devpod_rp.agent.files.entries import Entry
+from devpod_rp.agent.files.stamps import Stamp
 from devpod_rp.agent.files.tree import Walk
 from devpod_rp.errors import ConfigurationError
 from devpod_rp.sync.ignore import IgnoreRules
@@ -40,12 +41,14 @@ class Weight:
 
 @dataclass(frozen=True)
 class Preview:
-    """*heaviest* are the largest parts, the largest first; *secrets* are told by their names alone."""
+    """*heaviest* are the largest parts, the largest first; *secrets* are told by their names alone; *hard_links* is how
+    many names share the content of another one here, and will not on the pod."""
 
     files: int
     size_bytes: int
     heaviest: tuple[Weight, ...]
     secrets: tuple[str, ...]
+    hard_links: int = 0
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -53,6 +56,7 @@ class Preview:
             "bytes": self.size_bytes,
             "heaviest": [{"path": each.path, "files": each.files, "bytes": each.size_bytes} for each in self.heaviest],
             "secrets": list(self.secrets),
+            "hard_links": self.hard_links,
         }
 
 
@@ -69,11 +73,12 @@ def preview(folder: Path, ignore: Sequence[str] = ()) -> Preview:
             pass
     except OSError as error:
         raise ConfigurationError(f"{folder} cannot be read: {error.strerror}.") from error
-    return summary(walk.take().entries)
+    found = walk.take()
+    return summary(found.entries, found.stamps.values())
 
 
-def summary(entries: Mapping[str, Entry]) -> Preview:
-    """What *entries*, by relative path, come to."""
+def summary(entries: Mapping[str, Entry], stamps: Collection[Stamp] = ()) -> Preview:
+    """What *entries*, by relative path, come to; *stamps* are those of their files."""
     files = {path: entry.size for path, entry in entries.items() if entry.kind != "dir"}
     weights: dict[str, list[int]] = {}
     for path, size in files.items():
@@ -90,6 +95,7 @@ def summary(entries: Mapping[str, Entry]) -> Preview:
         sum(files.values()),
         tuple(Weight(name, weights[name][0], size) for name, size in heaviest[:_HEAVIEST] if size),
         tuple(sorted(path for path in files if looks_secret(path))),
+        len(stamps) - len(set(stamps)),
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -200,6 +201,12 @@ class Session:
             return self._cycles.known.save()
 
     @property
+    def overlooks(self) -> bool:
+        """Whether a look at everything would find what nothing else told of: a file that was edited under another of
+        its names."""
+        return self._cycles.known.here.overlooks
+
+    @property
     def follows_the_pod(self) -> bool:
         """Whether what happens on the pod calls for a cycle."""
         return self._mode is not Mode.ONE_WAY_SAFE
@@ -305,7 +312,13 @@ class Session:
         here = known.here.entries if known.here.seen else known.ancestor
         pod = remote.entries if remote else None
         frozen = self._cycles.caveats.frozen()
-        return why(path, known.ancestor, here, pod, self._mode, frozen, ignored_by, connected=self.attached)
+        names = 1
+        with suppress(OSError, ValueError):  # which is said by what is known
+            status = (self._local_root / path).lstat()
+            names = status.st_nlink if stat.S_ISREG(status.st_mode) else 1
+        return why(
+            path, known.ancestor, here, pod, self._mode, frozen, ignored_by, names=names, connected=self.attached
+        )
 
     def _choose(self, work: Callable[[Choices, Tally], list[str]]) -> list[str]:
         self.synchronise()

@@ -33,17 +33,21 @@ def why(
     frozen: Mapping[str, str],
     ignored_by: str | None,
     *,
+    names: int = 1,
     connected: bool,
 ) -> Reason:
     """Explain *path*; *ignored_by* names the ignore line that leaves it out, *frozen* maps unreadable paths to reasons.
 
-    *pod* is what the pod was last seen to hold, None if this process never looked.
+    *pod* is what the pod was last seen to hold, None if this process never looked; *names* is how many hard links the
+    file has here.
     """
     base, mine = ancestor.get(path), here.get(path)
     theirs = base if pod is None else pod.get(path)
     rule, outcome = _decision(path, base, mine, theirs, mode, frozen, ignored_by)
     if not connected:
         outcome += " (the pod is not connected; this is what it held last)"
+    if names > 1:
+        outcome += f"; here it is one of {names} names of a file (hard links), on the pod a file of its own"
     return Reason(path, rule, outcome, _shown(mine), _shown(theirs), _shown(base))
 
 

@@ -77,6 +77,20 @@ def test_a_flush_between_two_listened_to_folders_looks_only_at_what_was_heard_of
     assert (there["src/5"], (rig.folder / "src/5").read_text()) == ("edited on the pod", "and here")
 
 
+def test_a_flush_knows_what_was_written_under_another_name_of_the_file(rig: Rig) -> None:
+    rig.write("a", "1")
+    (rig.folder / "sub").mkdir()
+    os.link(rig.folder / "a", rig.folder / "sub/b")
+    rig.start()
+    rig.until(state="watching", local_files=2)
+    rig.ask("flush")
+    rig.write("a", "22")
+    assert rig.ask("flush")["flushed"]["looked_at_everything"]
+    assert rig.pod.files() == {"a": "22", "sub/b": "22"}
+    rig.write("sub/c", "3")
+    assert not rig.ask("flush")["flushed"]["looked_at_everything"]
+
+
 def test_a_flush_knows_what_only_the_pod_changed_although_nothing_comes_here(rig: Rig) -> None:
     rig.write("a", "1")
     rig.start()

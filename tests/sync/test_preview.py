@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,16 @@ def test_what_is_ignored_is_not_counted_and_no_file_is_opened(tmp_path: Path) ->
     found = preview.preview(tmp_path, ["listed/"])
     assert {each.path for each in found.heaviest} == {"kept.py", ".gitignore"}
     assert found.size_bytes == 3 + len("*.log\n")
+
+
+def test_names_that_share_a_file_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "one").write_text("12345")
+    for name in ("two", "three"):
+        os.link(tmp_path / "one", tmp_path / name)
+    (tmp_path / "other").write_text("12345")
+    found = preview.preview(tmp_path)
+    assert (found.files, found.hard_links) == (4, 2)
+    assert found.as_json()["hard_links"] == 2
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,9 @@ def test_hard_links_become_two_files(pair: Pair) -> None:
     os.link(pair.local.root / "one.txt", pair.local.root / "two.txt")
     pair.synced()
     assert os.stat(pair.pod.root / "one.txt").st_ino != os.stat(pair.pod.root / "two.txt").st_ino
+    assert "one of 2 names of a file (hard links), on the pod a file of its own" in pair.session.why("two.txt").outcome
+    os.unlink(pair.local.root / "one.txt")
+    assert "hard links" not in pair.session.why("two.txt").outcome
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,8 @@ class Snapshot(NamedTuple):
     reason why it, or what is below it, could not be seen: such a subtree is frozen, absence in it means nothing.
     *special* maps pipes, sockets and devices to what they are. *fresh* names the files that were written so recently
     that another write need not show in their stamp (git's "racily clean" entries). *same* names the folders that are as
-    they were known to be: what is directly in them is nowhere else in here.
+    they were known to be: what is directly in them is nowhere else in here. *linked* names the files, among those that
+    were read, that have other names, too (hard links): whatever changed one of them changed it under all of these.
     """
 
     entries: Dict[str, Entry]
@@ -41,6 +42,7 @@ class Snapshot(NamedTuple):
     special: Dict[str, str]
     fresh: Set[str]
     same: List[str]
+    linked: Set[str]
 
     def digests(self) -> Dict[str, Tuple[Stamp, str]]:
         """What the next scan need not read again: the digests of all files but the fresh ones."""

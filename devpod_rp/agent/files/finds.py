@@ -131,6 +131,8 @@ class Finds:
             return
         if digest is not None and Stamp.bytes_of(after) == stamp:
             self.file(path, stamp, digest)
+            if after.st_nlink > 1:
+                self.present.linked.add(path)
             if is_fresh(after.st_ctime_ns, now_ns):
                 self.present.fresh.add(path)
         elif again and stat.S_ISREG(after.st_mode) and after.st_size <= AT_ONCE_BYTES >= stamp.size:
@@ -178,4 +180,4 @@ def _nothing_known(_path: str) -> None:
 
 
 def _nothing() -> Snapshot:
-    return Snapshot({}, {}, {}, {}, set(), [])
+    return Snapshot({}, {}, {}, {}, set(), [], set())
