@@ -207,6 +207,34 @@ def test_what_is_saved_on_the_pod_comes_here_without_waiting_for_the_next_look(r
     eventually(lambda: (rig.folder / "src/c.py").is_file() and not (rig.folder / "new/deep/b.py").exists())
 
 
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_what_is_deleted_on_the_pod_goes_here_also_where_we_deleted_before(rig: Rig, what: str) -> None:
+    rig.mode = "two-way-safe"
+    for number in range(8):
+        rig.write(f"other/{number}", "1")
+    rig.write("d/f", "1")
+    rig.start()
+    rig.until(state="watching", local_files=9)
+    rig.ask("flush")
+    gone = "d/f" if what == "file" else "d"
+    for _ in range(2):
+        (rig.folder / "d/f").unlink()
+        if what == "folder":
+            (rig.folder / "d").rmdir()
+        rig.ask("flush")
+        assert not (rig.pod.folder / gone).exists()
+        (rig.pod.folder / "d").mkdir(exist_ok=True)
+        (rig.pod.folder / "d/f").write_text("made on the pod")
+        rig.ask("flush")
+        assert (rig.folder / "d/f").read_text() == "made on the pod"
+        shutil.move(rig.pod.folder / gone, rig.pod.folder.parent / "away")
+        rig.ask("flush")
+        assert not (rig.folder / gone).exists()
+        shutil.move(rig.pod.folder.parent / "away", rig.pod.folder / gone)
+        rig.ask("flush")
+        assert (rig.folder / "d/f").exists()
+
+
 def test_an_edit_does_not_come_back_as_news(rig: Rig) -> None:
     rig.mode = "two-way-safe"
     cycles: list[frozenset[str]] = []

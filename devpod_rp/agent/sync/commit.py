@@ -167,11 +167,14 @@ class Batch:
             self._commit(number, item)
         except (OSError, Refusal, OccupiedError) as error:
             return failure(error)
+        path = self._area.root + b"/" + encode(str(item["path"]))
         if item.get("do") in ("file", "remove"):
             staged = self._staged.get(number)
             if staged is not None:
                 self._written[number] = os.fstat(staged.descriptor)
-            OWN.note(self._area.root + b"/" + encode(str(item["path"])), self._written.get(number))
+            OWN.note(path, self._written.get(number))
+        else:
+            OWN.forget(path)
         return {"ok": True}
 
     def _commit(self, number: int, item: Item) -> None:
