@@ -225,8 +225,8 @@ class Known:
         self._unsettled.ask(question)
 
     def settle(self, *, wait: bool) -> bool:
-        """Write down what the pod says would survive a power cut there; whether it was asked about nothing else, which
-        it was not after a *wait*. Raises LinkLost."""
+        """Write down what the pod says would survive a power cut there; returns whether it has no question left to
+        answer. Raises LinkLost."""
         while (paths := self._unsettled.take(wait=wait)) is not None:
             self._remember_agreed(paths)
         return not self._unsettled.waits

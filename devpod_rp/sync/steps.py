@@ -42,7 +42,7 @@ class Ledger(Protocol):
         """*question* asks the pod to make everything that was done sure. Raises LinkLost."""
 
     def settle(self, *, wait: bool) -> bool:
-        """Take the pod's answers; whether there are no more to come, which is so after a *wait*. Raises LinkLost."""
+        """Take the pod's answers; returns whether it has no question left to answer. Raises LinkLost."""
 
 
 def item_for(action: Action) -> dict[str, Any]:
