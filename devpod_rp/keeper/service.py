@@ -22,8 +22,8 @@ from devpod_rp.keeper.connection import Connection, LinkDead
 from devpod_rp.keeper.cycles import Cycles, Done
 from devpod_rp.keeper.ears import Ears, PodEars, PodHeard
 from devpod_rp.keeper.inbox import Inbox
+from devpod_rp.keeper.leisure import Leisure
 from devpod_rp.keeper.lender import Lender
-from devpod_rp.keeper.memory import give_back
 from devpod_rp.keeper.overseer import Overseer
 from devpod_rp.keeper.parts import Parts
 from devpod_rp.keeper.record import Record
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from devpod_rp.pod.link import AgentLink
 
 log = logging.getLogger(__name__)
-
-_AGAIN_SECONDS = 0.1
 
 
 class Keeper:
@@ -74,7 +72,7 @@ class Keeper:
         self._record, self._record_at = Record(self._environment), 0.0
         self._waiting = Waiting(lambda anybody: self._become(self._state.flush(anybody)))
         self._working = False
-        self._rested = True
+        self._leisure = Leisure(self._session, self._ears, self._inbox)
         self._ending = threading.Event()
         self._overseer: Overseer | None = None
 
@@ -300,34 +298,11 @@ class Keeper:
         return sure and self._state.sure and self._state.full_at > self._clock.monotonic()
 
     def _use_the_time(self) -> float:
-        """While a connection is being made, look at the folder here, where the watcher hears what follows; at rest
-        remember what was learnt. Returns after how many seconds there is more to do."""
+        """Returns after how many seconds there is more to do."""
         if self._state.line is not Line.CONNECTING:
-            return self._remember()
+            return self._leisure.remember()
         if not self._state.paused:
-            self._look_ahead()
-        return math.inf
-
-    def _look_ahead(self) -> None:
-        self._ears.open()
-        if self._ears.problem is None:
-            self._rested = False
-            try:
-                self._session.look_ahead(lambda: not self._inbox.empty)
-            except SyncHalted as halt:
-                log.info("ahead=nothing reason=%s", halt.reason)  # the cycle says so, with its way out
-
-    def _remember(self) -> float:
-        if not self._inbox.empty or self._rested:
-            return math.inf
-        if not self._session.settled():
-            return _AGAIN_SECONDS  # a pod's disk may be busy for long, and an edit would wait with us
-        try:
-            if self._session.rest():
-                give_back()
-            self._rested = True
-        except SyncError as error:
-            log.warning("digests=kept-for-later error=%s", error.message)  # it costs time after a restart, no more
+            self._leisure.look_ahead()
         return math.inf
 
     def _listen(self, link: AgentLink) -> bool:
@@ -342,7 +317,7 @@ class Keeper:
         if full:
             self._ears.open()
         armed = self._pod_ears.armed
-        self._rested = False
+        self._leisure.over()
         try:
             if waiting:
                 done = self._cycles.flush(link, self._state.paths, None if full else self._state.remote_paths)
