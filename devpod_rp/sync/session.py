@@ -188,8 +188,8 @@ class Session:
             self._cycles.look_ahead(enough)
 
     def settled(self) -> bool:
-        """Whether the pod has said that its disk has what it was sent, or cannot say it any more: :meth:`rest` would
-        wait for it."""
+        """Whether the pod has said that its disk has what it was sent, or cannot say it any more; until then
+        :meth:`rest` would wait for it."""
         with self._cycle_lock, suppress(UnreachableError):  # the next cycle notices
             return self._cycles.known.settle(wait=False)
         return True

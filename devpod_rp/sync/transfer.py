@@ -228,8 +228,9 @@ class Upload:
         sizes = [action.new.size for action, *_ in results if action.new is not None and carries_content(action)]
         self._files_done += len(sizes)
         self._bytes_done += sum(size for size in sizes if size <= PART_BYTES)
-        if time.monotonic() >= self._settle_at or self._unsettled > _MOST_UNSETTLED:
-            self._ledger.settle(wait=self._unsettled > _MOST_UNSETTLED)
+        many = self._unsettled > _MOST_UNSETTLED
+        if many or time.monotonic() >= self._settle_at:
+            self._ledger.settle(wait=many)
             self._ask_to_settle()
         self._show()
 

@@ -70,7 +70,7 @@ def listed(trash: bytes) -> List[List[Any]]:
 def prune(trash: bytes, now: float, seconds: int = TRASH_SECONDS, size: int = TRASH_BYTES) -> None:
     """Remove the oldest trash: everything older than *seconds*, and what exceeds *size* bytes in all."""
     total = 0
-    for name in sorted(os.listdir(trash) if os.path.isdir(trash) else (), reverse=True):
+    for name in _moments(trash):
         folder = os.path.join(trash, name)
         total += sum(_size(path) for path in _files_below(folder))
         if total > size or now - os.lstat(folder).st_mtime > seconds:
@@ -78,8 +78,13 @@ def prune(trash: bytes, now: float, seconds: int = TRASH_SECONDS, size: int = TR
                 _remove_tree(folder)
 
 
+def _moments(trash: bytes) -> List[bytes]:
+    """The newest first."""
+    return sorted(os.listdir(trash), reverse=True) if os.path.isdir(trash) else []
+
+
 def _rows(trash: bytes) -> Iterator[List[Any]]:
-    for moment in sorted(os.listdir(trash), reverse=True) if os.path.isdir(trash) else ():
+    for moment in _moments(trash):
         top = os.path.join(trash, moment)
         for where, folders, names in os.walk(top):
             for name in names + [each for each in folders if os.path.islink(os.path.join(where, each))]:
