@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -66,6 +67,14 @@ class Here:
             contents=self.contents,
         )
         return Look(walk, picture, self._halts)
+
+    def names(self, path: str) -> int:
+        """How many names (hard links) the file at *path* has; 1 for what is no file, or cannot be seen."""
+        try:
+            status = (self._root / path).lstat()
+        except (OSError, ValueError):
+            return 1
+        return status.st_nlink if stat.S_ISREG(status.st_mode) else 1
 
     def forget_contents(self) -> None:
         """Nobody is about to send what was read."""

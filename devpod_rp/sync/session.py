@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import stat
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -29,6 +28,7 @@ from devpod_rp.sync.journal import Journal
 from devpod_rp.sync.known import Tally
 from devpod_rp.sync.local import LocalFolder
 from devpod_rp.sync.meeting import Meeting
+from devpod_rp.sync.no_room import volume_full
 from devpod_rp.sync.reconcile import Mode, Plan
 from devpod_rp.sync.remote import Destination, RemoteNews, ask, listen, wire
 from devpod_rp.sync.second_look import DOUBT_SECONDS
@@ -38,7 +38,6 @@ from devpod_rp.sync.status import (
     Halts,
     SyncHalted,
     SyncStatus,
-    VolumeFullError,
 )
 from devpod_rp.sync.throttle import Throttle
 from devpod_rp.sync.why import Reason, why
@@ -276,7 +275,7 @@ class Session:
             self._standing.forget_halt()
             self._journal.put(last_synced_at=datetime.now(timezone.utc).isoformat(timespec="seconds"))
             if tally.no_space:
-                raise self._volume_full(link, destination, tally)
+                raise volume_full(link, destination, tally.no_space, self._volume_bytes)
             return self._standing.result(full, tally)
 
     # What the user decides; each looks at both sides first and raises as `synchronise` does.
@@ -312,10 +311,7 @@ class Session:
         here = known.here.entries if known.here.seen else known.ancestor
         pod = remote.entries if remote else None
         frozen = self._cycles.caveats.frozen()
-        names = 1
-        with suppress(OSError, ValueError):  # which is said by what is known
-            status = (self._local_root / path).lstat()
-            names = status.st_nlink if stat.S_ISREG(status.st_mode) else 1
+        names = known.here.names(path)
         return why(
             path, known.ancestor, here, pod, self._mode, frozen, ignored_by, names=names, connected=self.attached
         )
@@ -329,7 +325,7 @@ class Session:
             finally:
                 self._standing.write()
         if tally.no_space:
-            raise self._volume_full(link, destination, tally)
+            raise volume_full(link, destination, tally.no_space, self._volume_bytes)
         self.synchronise()
         return written
 
@@ -390,18 +386,6 @@ class Session:
             if not tally.stale:
                 break
         return full
-
-    def _volume_full(self, link: AgentLink, destination: Destination, tally: Tally) -> VolumeFullError:
-        wanted = sum(result.action.new.size for result in tally.no_space if result.action.new is not None)
-        root, state = destination.root, destination.state
-        free = int(link.call("root.room", root=root, state=state, size_bytes=self._volume_bytes).header["free_bytes"])
-        # A quota may end before the space that is shown as free.
-        lack = f"; {(wanted - free) / 1e6:.1f} MB are missing" if free < wanted else ""
-        return VolumeFullError(
-            f"The pod's disk is full: {len(tally.no_space)} files ({wanted / 1e6:.1f} MB) could not be written to "
-            f"{self._remote_root}{lack}. What was there is unchanged.",
-            hint="Free space on the pod, or enlarge the volume; the synchronisation then goes on by itself.",
-        )
 
     # Who the folders are.
 
